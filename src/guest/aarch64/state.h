@@ -15,10 +15,10 @@ typedef struct Aarch64State {
     u64 pc;
     u32 flags; /* NZCV in the IR's packed form, IR_FLAG_* of ir/ir.h; C as the manual defines it */
     u32 btype; /* unused until BTI is offered */
-    u64 tpidr;   /* TPIDR_EL0 */
+    u64 tpidr; /* TPIDR_EL0 */
     u64 tpidrro; /* TPIDRRO_EL0 */
-    u32 fpcr;    /* bits that the guest wrote; rounding mode and modes are mirrored in CpuCommon.fp */
-    u32 fpsr;    /* QC only; the cumulative exception bits live in CpuCommon.fp */
+    u32 fpcr; /* bits that the guest wrote; rounding mode and modes are mirrored in CpuCommon.fp */
+    u32 fpsr; /* QC only; the cumulative exception bits live in CpuCommon.fp */
     u64 exclusive_address; /* of the last load-exclusive, or EXCLUSIVE_NONE */
     u64 exclusive_value[2];
     _Alignas(16) u64 v[32][2]; /* V registers: low half first */

@@ -1,0 +1,105 @@
+/* What a host back end supplies: IR in, runnable code out.
+ *
+ * A host is one const struct. exec/ owns the code cache, asks the host to compile regions into it,
+ * patches the links the host reports, and enters code through the host. Two hosts exist: x86_64
+ * and interp (the portable evaluator, whose "code" is the IR itself).
+ *
+ * Rules for generated code:
+ *  - position-independent: it reaches CpuCommon, state and helpers from the context pointer, shared
+ *    stubs by a relative jump inside the cache, and its own constants relative to itself;
+ *  - on entry to and exit from every block the hot slots are in their pinned host registers and all
+ *    other slots in memory; outside generated code all slots are in memory;
+ *  - C code runs on the thread's own stack; the host's stack pointer inside generated code may be
+ * the return predictor's;
+ *  - a fault in generated code is resolved by recover() from the block's side table.
+ * Must not include guest/. */
+#ifndef HOST_HOST_H
+#define HOST_HOST_H
+
+#include "ir/ir.h"
+
+/* A patchable direct jump of a block. Offsets are from the block's code start. */
+typedef struct HostLink {
+    u64 target; /* guest address */
+    u32 site;   /* the place link() patches */
+    u32 stub; /* the code it runs while not linked: exits with CPU_EXIT_LINK and exit_link = site */
+} HostLink;
+
+/* What compile() made. Arrays are in the compile arena: copy what must stay. */
+typedef struct HostBlock {
+    u32 size; /* bytes of code used, constants included */
+    HostLink *links;
+    u32 link_count;
+    u8 *side_table; /* host-private encoding: faulting host offsets -> guest pc and slot recipes */
+    u32 side_table_size;
+} HostBlock;
+
+/* What all regions of one engine have in common. */
+typedef struct HostConfig {
+    const IrSlot *hot_int; /* integer slots by heat: the first ones are pinned */
+    u32 hot_int_count;
+    const IrSlot *hot_vector; /* v128 slots by heat */
+    u32 hot_vector_count;
+    u32 code_shift; /* jump table index = (pc >> code_shift) & mask */
+    u64 guest_base; /* guest address + guest_base = host address; 0 folds away */
+    const IrHelper *helpers;
+    u32 helper_count;
+    bool fp_nan_arm; /* NaN rules of the guest: Arm's propagation */
+} HostConfig;
+
+/* Host registers at a fault, as the signal's ucontext holds them. */
+typedef struct HostFault {
+    void *ucontext;
+    const u8 *code; /* start of the block's code */
+    const u8 *side_table;
+    u32 side_table_size;
+    u64 pc; /* out: guest pc of the instruction */
+} HostFault;
+
+typedef struct Host {
+    const char *name;
+    /* Whether this machine can run it; if not, *why says what is missing. */
+    bool (*usable)(const char **why);
+    /* Writes entry, exit and other shared stubs to the start of an empty cache; returns their size
+     * in bytes. `code` stays the cache's start for every later call. */
+    size_t (*begin_cache)(u8 *code, size_t room, const HostConfig *config);
+    /* Compiles the region to `code` (aligned to 16), which has `room` bytes. `cache` is the cache's
+     * start. Returns 0, or -ENOSPC when it does not fit. Uses `arena` for temporaries. */
+    int (*compile)(const IrRegion *region, const HostConfig *config, u8 *cache, u8 *code,
+                   size_t room, Arena *arena, HostBlock *out);
+    /* Runs from the block at `code` until an exit; CpuCommon says why. `state` is the guest state.
+     */
+    void (*enter)(void *state, const u8 *cache, const u8 *code);
+    /* Makes the jump at `site` go to `target` (a block's code or its own stub), atomically with
+     * respect to threads that run it. */
+    void (*link)(u8 *site, const u8 *target);
+    /* Prepares a new vCPU's CpuCommon.host words (return stack, control words); returns 0 or
+     * -errno. */
+    int (*cpu_init)(CpuCommon *common);
+    void (*cpu_free)(CpuCommon *common);
+    /* Forgets predicted returns: their code may be gone. Called outside generated code by its
+     * thread. */
+    void (*reset_returns)(CpuCommon *common);
+    /* common->fp changed outside generated code: derive the host's control words. */
+    void (*set_fp)(CpuCommon *common);
+    /* Fault at an address inside generated code: fills state and fault->pc from registers and side
+     * table, as of the start of the guest instruction. Returns false if the address has no entry
+     * (our bug). */
+    bool (*recover)(void *state, HostFault *fault);
+    /* Changes the ucontext so that returning to it leaves generated code as an exit does, without
+     * storing pinned registers again. */
+    void (*abandon)(void *state, const u8 *cache, void *ucontext);
+    /* Faults that do not lie in block code: in a shared stub, e.g. the return stack overflowed.
+     * Returns true if it was fixed up and the signal handler may just return. May be NULL. */
+    bool (*stub_fault)(void *state, const u8 *cache, void *ucontext, u64 address);
+    /* Disassembles host code to the log. May be NULL. */
+    void (*disassemble)(const u8 *code, size_t size);
+} Host;
+
+extern const Host host_x86_64;
+extern const Host host_interp;
+
+/* All hosts built in, by preference; NULL-terminated. */
+extern const Host *const hosts[];
+
+#endif
