@@ -1,5 +1,6 @@
-/* The main() of a fuzz target in builds without libFuzzer: gives it each file named in the arguments
- * once, so that the seeds of tests/fuzz/seeds serve as ordinary tests under every compiler. */
+/* The main() of a fuzz target in builds without libFuzzer: gives it each file named in the
+ * arguments once, so that the seeds of tests/fuzz/seeds serve as ordinary tests under every
+ * compiler. */
 #include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
