@@ -56,7 +56,9 @@ typedef struct Guest {
     /* Emits IR for one or more instructions at t->pc, with INSN marks and terminators. */
     void (*translate)(GuestTranslation *t);
     /* Whether NZCV-like flags are overwritten before they are read on every path from pc, judged by
-     * at most a few instructions; false when unsure. Called by translate() itself. */
+     * at most a few instructions; false when unsure. Called by translate() itself. It looks at
+     * pages only that the block's own bytes lie in, so that whoever drops a page's blocks when its
+     * code changes drops what was concluded from it as well. */
     bool (*flags_dead)(GuestTranslation *t, u64 pc);
     /* Text of the instruction at `bytes`; returns its size in bytes. */
     int (*disassemble)(const u8 *bytes, size_t size, u64 pc, char *text, size_t text_size);

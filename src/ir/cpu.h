@@ -33,6 +33,7 @@ typedef struct CpuCommon {
     u64 host[CPU_HOST_WORDS]; /* the host's own: saved stack pointers, scratch, FP control words */
     u64 pc;                   /* guest pc at every exit from generated code */
     u64 exit_code;            /* IR_EXIT_*: the instruction's imm2 */
+    u64 exit_address;         /* IR_EXIT_UNALIGNED, _INVALIDATE: written by a guest's helper */
     const void *exit_link;    /* link exits: address of the patchable jump; NULL otherwise */
     u32 exit_kind;            /* CpuExitKind */
     u32 interrupt;            /* non-zero: leave at the next check; written by other threads */

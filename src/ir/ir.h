@@ -195,6 +195,10 @@ typedef enum IrExit {
     IR_EXIT_RESYNC, /* imm: next pc; translation context (modes, code bytes) changed: look up again
                      */
     IR_EXIT_YIELD,  /* imm: next pc; a hint to let other threads run */
+    IR_EXIT_UNALIGNED,  /* imm: pc of the instruction; CpuCommon.exit_address: the data address that
+                           must be aligned and is not */
+    IR_EXIT_INVALIDATE, /* imm: next pc; imm2: size in bytes of the guest code that changed (a power
+                           of two), around CpuCommon.exit_address: drop its translations */
 } IrExit;
 
 typedef u32 IrVal; /* an instruction's index; 0: none */

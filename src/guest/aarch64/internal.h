@@ -1,0 +1,27 @@
+/* What the files of the AArch64 guest share beside translate.h: the members of `guest_aarch64` and
+ * the features offered to programs.
+ * Must not be included outside this folder. */
+#ifndef GUEST_AARCH64_INTERNAL_H
+#define GUEST_AARCH64_INTERNAL_H
+
+#include "guest/aarch64/aarch64_insn.h"
+#include "guest/aarch64/state.h"
+#include "guest/guest.h"
+
+enum { AARCH64_INSN_SIZE = 4, AARCH64_FEATURES = (1 << AARCH64_FEATURE_COUNT) - 1 };
+
+/* translate.c */
+void aarch64_translate_block(GuestTranslation *g);
+/* The instruction word at pc; false when it cannot be fetched. */
+bool aarch64_fetch(GuestTranslation *g, u64 pc, u32 *word);
+
+/* lookahead.c: Guest.flags_dead. */
+bool aarch64_flags_dead(GuestTranslation *g, u64 pc);
+
+/* state.c */
+void aarch64_reset(void *state, CpuCommon *common);
+u32 aarch64_mode(const void *state);
+extern const IrSlot aarch64_slots[];
+extern const u32 aarch64_slot_count;
+
+#endif
