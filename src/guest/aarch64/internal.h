@@ -8,7 +8,14 @@
 #include "guest/aarch64/state.h"
 #include "guest/guest.h"
 
-enum { AARCH64_INSN_SIZE = 4, AARCH64_FEATURES = (1 << AARCH64_FEATURE_COUNT) - 1 };
+enum { AARCH64_INSN_SIZE = 4 };
+
+/* The CPU's optional features: each needs handlers for all its rows. The ID registers and HWCAP
+ * words follow from this (sysreg.c). */
+enum {
+    AARCH64_FEATURES =
+        AARCH64_FEATURE_CRC32 | AARCH64_FEATURE_LSE | AARCH64_FEATURE_LOR | AARCH64_FEATURE_LRCPC,
+};
 
 /* translate.c */
 void aarch64_translate_block(GuestTranslation *g);
@@ -21,7 +28,5 @@ bool aarch64_flags_dead(GuestTranslation *g, u64 pc);
 /* state.c */
 void aarch64_reset(void *state, CpuCommon *common);
 u32 aarch64_mode(const void *state);
-extern const IrSlot aarch64_slots[];
-extern const u32 aarch64_slot_count;
 
 #endif

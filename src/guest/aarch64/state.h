@@ -37,4 +37,7 @@ void aarch64_set_fpcr(Aarch64State *state, u32 value);
 u32 aarch64_get_fpsr(const Aarch64State *state);
 void aarch64_set_fpsr(Aarch64State *state, u32 value);
 
+/* The auxiliary vector's AT_HWCAP (word 0) and AT_HWCAP2 (word 1). */
+u64 aarch64_hwcap(unsigned word);
+
 #endif
