@@ -645,8 +645,7 @@ static void emit(const Input *in, FILE *out)
     }
     emit_table(in, out, highest, table);
     fclose(table);
-    fprintf(out, "%s};\nconst size_t %s_syscall_count = COUNT(%s_syscalls);\n", table_text,
-            in->guest.name, in->guest.name);
+    fprintf(out, "%s};\n", table_text);
     free(table_text);
 }
 

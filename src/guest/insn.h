@@ -36,10 +36,15 @@ static inline s64 insn_signed(u32 word, int low, int width)
     return (s64)((u64)(word >> low) << (64 - width)) >> (64 - width);
 }
 
-/* value * 2^count, wrapping; `count` below 64. */
+/* Shifts of 64 bits, arithmetic to the right, by `count` modulo 64. */
 static inline s64 insn_shift_left(s64 value, s64 count)
 {
     return (s64)((u64)value << (count & 63));
+}
+
+static inline s64 insn_shift_right(s64 value, s64 count)
+{
+    return value >> (count & 63);
 }
 
 /* ---- assembler text ---- */

@@ -346,8 +346,12 @@ void expr_print(FILE *out, const Expr *expr)
         print_operand(out, expr->operand[2]);
         break;
     case EXPR_BINARY:
-        if (strcmp(expr->text, "<<") == 0) { /* C leaves shifts of negative numbers undefined */
+        if (strcmp(expr->text, "<<") == 0) { /* C leaves too much undefined in shifts */
             print_list(out, expr, "insn_shift_left(");
+            break;
+        }
+        if (strcmp(expr->text, ">>") == 0) {
+            print_list(out, expr, "insn_shift_right(");
             break;
         }
         print_operand(out, expr->operand[0]);

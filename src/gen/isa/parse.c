@@ -266,8 +266,8 @@ static const char *mnemonic(Line *line)
     skip_space(line);
     const char *start = line->next;
     for (; *line->next && (depth > 0 || !isspace((unsigned char)*line->next)); line->next++) {
-        depth += *line->next == '[';
-        depth -= *line->next == ']';
+        depth += *line->next == '[' || *line->next == '(';
+        depth -= *line->next == ']' || *line->next == ')';
     }
     return arena_printf(&line->isa->arena, "%.*s", (int)(line->next - start), start);
 }

@@ -45,6 +45,17 @@ static inline u64 aarch64_fp_immediate(unsigned type, unsigned imm8)
            fraction;
 }
 
+/* Index of the lowest or highest one bit; 31 if there is none. */
+static inline unsigned aarch64_lowest_bit(unsigned bits)
+{
+    return bits ? (unsigned)__builtin_ctz(bits) : 31;
+}
+
+static inline unsigned aarch64_highest_bit(unsigned bits)
+{
+    return bits ? 31 - (unsigned)__builtin_clz(bits) : 31;
+}
+
 static inline u64 aarch64_repeat(u64 value, unsigned bits)
 {
     for (; bits < 64; bits *= 2) {

@@ -181,6 +181,11 @@ void aarch64_print_f(Text *text, s64 size, s64 n)
     text_printf(text, "%c%d", "bhsdq???"[size & 7], (int)n);
 }
 
+void aarch64_print_ft(Text *text, s64 type, s64 n)
+{
+    text_printf(text, "%c%d", "sd?h"[type & 3], (int)n);
+}
+
 static void print_arrangement(Text *text, s64 q, s64 size)
 {
     text_printf(text, ".%d%c", (int)((q ? 16 : 8) >> size), "bhsdq???"[size & 7]);

@@ -36,6 +36,8 @@ void aarch64_print_index(Text *text, s64 n, s64 option, s64 shifted, s64 shift);
 
 /* Scalar registers b, h, s, d, q by size 0..4. */
 void aarch64_print_f(Text *text, s64 size, s64 n);
+/* The same by the type field of floating-point instructions: 0 s, 1 d, 3 h. */
+void aarch64_print_ft(Text *text, s64 type, s64 n);
 /* Whole vectors, "v0.4s"; one lane, "v0.s[1]"; either a scalar or a whole vector. */
 void aarch64_print_v(Text *text, s64 q, s64 size, s64 n);
 void aarch64_print_lane(Text *text, s64 size, s64 n, s64 index);
