@@ -41,32 +41,21 @@ static u32 top_nine_bits(FpValue a)
     return (u32)(a.significand >> 119);
 }
 
-FP_INLINE u128 recip_estimate(const FpFormat *format, FpEnv *env, u128 bits)
+/* Packing does the rest of FPRecipEstimate: overflow for a tiny operand, flushing for a huge one.
+ * An estimate has so few bits that it is exact even as a subnormal number. */
+static FpValue recip_estimate(FpEnv *env, FpValue a)
 {
-    FpValue a = fp_unpack(format, env, bits);
-    s32 bias = fp_bias(format);
-
     if (fp_is_nan(a)) {
-        return fp_pack(format, env, fp_propagate_nan(env, a));
+        return fp_propagate_nan(env, a);
     }
     if (a.kind == FP_KIND_INFINITY) {
-        return fp_pack(format, env, fp_zero(a.sign));
+        return fp_zero(a.sign);
     }
     if (a.kind == FP_KIND_ZERO) {
         env->flags |= FP_DIVZERO;
-        return fp_pack(format, env, fp_infinity(a.sign));
+        return fp_infinity(a.sign);
     }
-    if (a.exponent < -bias - 1) {
-        return fp_pack_overflow(format, env, env->rounding, a.sign);
-    }
-    if (env->flush_outputs && a.exponent >= bias - 1) {
-        env->flags |= FP_UNDERFLOW;
-        return fp_pack(format, env, fp_zero(a.sign));
-    }
-    /* A subnormal estimate is cut off, not rounded, and never raises an exception. */
-    FpEnv quiet = {.rounding = FP_TO_ZERO};
-    return fp_pack(format, &quiet,
-                   from_estimate(a.sign, recip_estimate_9(top_nine_bits(a)), -a.exponent - 1));
+    return from_estimate(a.sign, recip_estimate_9(top_nine_bits(a)), -a.exponent - 1);
 }
 
 static FpValue rsqrt_estimate(FpEnv *env, FpValue a)
@@ -105,12 +94,12 @@ FP_INLINE u128 recpx(const FpFormat *format, FpEnv *env, u128 bits)
 
 u32 f32_recip_estimate(FpEnv *env, u32 a)
 {
-    return (u32)recip_estimate(&fp_f32, env, a);
+    return (u32)fp_pack(&fp_f32, env, recip_estimate(env, fp_unpack(&fp_f32, env, a)));
 }
 
 u64 f64_recip_estimate(FpEnv *env, u64 a)
 {
-    return (u64)recip_estimate(&fp_f64, env, a);
+    return (u64)fp_pack(&fp_f64, env, recip_estimate(env, fp_unpack(&fp_f64, env, a)));
 }
 
 u32 f32_rsqrt_estimate(FpEnv *env, u32 a)
