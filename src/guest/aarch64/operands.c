@@ -56,7 +56,7 @@ void aarch64_print_hex(Text *text, s64 value)
 
 void aarch64_print_address(Text *text, s64 address)
 {
-    text_printf(text, "%llx", (unsigned long long)address);
+    text_printf(text, "0x%llx", (unsigned long long)address);
 }
 
 void aarch64_print_cond(Text *text, s64 cond)
@@ -84,7 +84,7 @@ void aarch64_print_prefetch(Text *text, s64 operation)
     static const char kinds[3][4] = {"pld", "pli", "pst"};
 
     if ((operation >> 3) == 3 || (operation >> 1 & 3) == 3) {
-        aarch64_print_hex(text, operation);
+        text_printf(text, "#0x%02llx", (unsigned long long)operation);
         return;
     }
     text_printf(text, "%sl%d%s", kinds[operation >> 3], (int)(operation >> 1 & 3) + 1,
