@@ -1,0 +1,343 @@
+/* Code coherence: noticing that guest code bytes changed.
+ *
+ * Every guest page that code was translated from has a CodePage, which lists its blocks and has a
+ * state:
+ *   OPEN       nothing is noticed; the page holds no live blocks
+ *   WATCHED    the guest's stores fault: either the engine took write permission from the page, or
+ *              the guest has none
+ *   GIVEN_UP   (CODE_EXPLICIT guests only) data and code share the page, or a JIT fills it: it was
+ *              written so often that only the guest's own cache maintenance counts from now on
+ * and a version, which changes whenever blocks of the page may have become wrong. State and version
+ * are one word. A translator watches a page before it reads it and compares the version when it
+ * adds its block, so it needs no lock in between.
+ *
+ * A store to a watched page drops all blocks of the page and opens it. What is dropped by
+ * engine_invalidate() is what overlaps the range: a JIT that invalidates line by line keeps the
+ * rest. CodePages live as long as the engine; the table is read without a lock.
+ *
+ * The host's protection is changed under the engine's lock only, and asks page_writable() there, so
+ * a page ends up as the last state says. */
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "base/log.h"
+#include "exec/engine.h"
+
+enum { PAGE_OPEN, PAGE_WATCHED, PAGE_GIVEN_UP };
+
+/* Stores that it takes to give a page up. */
+enum { WRITES_TOLERATED = 4 };
+
+struct CodePage {
+    u64 address;
+    CodePage *next; /* in its hash chain */
+    Block *blocks;
+    u32 word; /* atomic: version * PAGE_VERSION_STEP + state */
+    u32 writes;
+    bool protected; /* the engine took write permission from it */
+};
+
+int coherence_init(Engine *engine)
+{
+    engine->pages = calloc((size_t)1 << PAGE_TABLE_BITS, sizeof *engine->pages);
+    return engine->pages ? 0 : -1;
+}
+
+void coherence_free(Engine *engine)
+{
+    free(engine->pages);
+}
+
+static CodePage **page_chain(const Engine *engine, u64 address)
+{
+    return &engine->pages[hash_u64(address, PAGE_TABLE_BITS)];
+}
+
+static CodePage *find_page(const Engine *engine, u64 address)
+{
+    CodePage *page = __atomic_load_n(page_chain(engine, address), __ATOMIC_ACQUIRE);
+
+    while (page && page->address != address) {
+        page = page->next;
+    }
+    return page;
+}
+
+static CodePage *make_page(Engine *engine, u64 address)
+{
+    CodePage **chain = page_chain(engine, address);
+    CodePage *page = ARENA_NEW(&engine->arena, CodePage);
+
+    page->address = address;
+    page->next = *chain;
+    engine->page_count++;
+    __atomic_store_n(chain, page, __ATOMIC_RELEASE);
+    return page;
+}
+
+static u32 page_word(const CodePage *page)
+{
+    return __atomic_load_n(&page->word, __ATOMIC_ACQUIRE);
+}
+
+static u32 page_state(const CodePage *page)
+{
+    return page_word(page) & PAGE_STATE_MASK;
+}
+
+/* A new version, in that state. */
+static void change_page(CodePage *page, u32 state)
+{
+    u32 version = (page->word & ~(u32)PAGE_STATE_MASK) + PAGE_VERSION_STEP;
+
+    __atomic_store_n(&page->word, version | state, __ATOMIC_RELEASE);
+}
+
+static bool guest_may_write(const Engine *engine, u64 page)
+{
+    const ExecOptions *options = &engine->options;
+
+    return !options->page_writable || options->page_writable(options->opaque, page);
+}
+
+static bool guest_may_execute(const Engine *engine, u64 page)
+{
+    const ExecOptions *options = &engine->options;
+
+    return !options->page_executable || options->page_executable(options->opaque, page);
+}
+
+static bool host_protect(const Engine *engine, u64 page, int protection)
+{
+    return mprotect(guest_pointer(engine, page), CODE_PAGE, protection) == 0;
+}
+
+static void note_protected(Engine *engine, CodePage *page, bool is_protected)
+{
+    if (page->protected != is_protected) {
+        page->protected = is_protected;
+        __atomic_add_fetch(&engine->protected_pages, is_protected ? 1 : -1u, __ATOMIC_SEQ_CST);
+    }
+}
+
+/* -- Translating */
+
+CodePage *coherence_watch(Engine *engine, u64 address, u32 *version)
+{
+    CodePage *page = find_page(engine, address);
+
+    if (page) {
+        *version = page_word(page);
+        if ((*version & PAGE_STATE_MASK) != PAGE_OPEN) {
+            return page;
+        }
+    }
+    pthread_mutex_lock(&engine->lock);
+    if (!guest_may_execute(engine, address)) {
+        pthread_mutex_unlock(&engine->lock);
+        return NULL;
+    }
+    page = find_page(engine, address);
+    page = page ? page : make_page(engine, address);
+    if (page_state(page) == PAGE_OPEN) {
+        if (guest_may_write(engine, address) && host_protect(engine, address, PROT_READ)) {
+            note_protected(engine, page, true);
+        }
+        change_page(page, PAGE_WATCHED);
+    }
+    *version = page_word(page);
+    pthread_mutex_unlock(&engine->lock);
+    return page;
+}
+
+bool coherence_unchanged(const CodePage *page, u32 version)
+{
+    return page_word(page) == version;
+}
+
+void coherence_add_block(Block *block)
+{
+    for (u32 i = 0; i < block->page_count; i++) {
+        block->page_next[i] = block->pages[i]->blocks;
+        block->pages[i]->blocks = block;
+    }
+}
+
+/* The block's next pointer in the list of that page. */
+static Block **next_in_page(Block *block, const CodePage *page)
+{
+    u32 i = 0;
+
+    while (block->pages[i] != page) {
+        i++;
+    }
+    return &block->page_next[i];
+}
+
+void coherence_remove_block(Block *block)
+{
+    for (u32 i = 0; i < block->page_count; i++) {
+        CodePage *page = block->pages[i];
+        Block **at = &page->blocks;
+        while (*at != block) {
+            at = next_in_page(*at, page);
+        }
+        *at = block->page_next[i];
+    }
+}
+
+bool coherence_executable(const Engine *engine, u64 page)
+{
+    return guest_may_execute(engine, page);
+}
+
+/* -- Writes */
+
+/* Drops the page's blocks and opens or gives up the page. The lock is held. */
+static void page_written(Engine *engine, CodePage *page)
+{
+    while (page->blocks) {
+        block_kill(engine, page->blocks);
+    }
+    page->writes++;
+    bool give_up = engine->guest->coherence == CODE_EXPLICIT && page->writes >= WRITES_TOLERATED;
+    change_page(page, give_up ? PAGE_GIVEN_UP : PAGE_OPEN);
+    note_protected(engine, page, false);
+    if (log_on(LOG_CACHE)) {
+        log_printf("cache: write to code page 0x%llx%s\n", (unsigned long long)page->address,
+                   give_up ? ", no longer protected" : "");
+    }
+}
+
+/* The lock is held. */
+static bool make_writable(Engine *engine, u64 address)
+{
+    if (!guest_may_write(engine, address)) {
+        return false;
+    }
+    CodePage *page = find_page(engine, address);
+    if (page && page_state(page) == PAGE_WATCHED) {
+        page_written(engine, page);
+    }
+    return host_protect(engine, address, PROT_READ | PROT_WRITE);
+}
+
+bool coherence_write_fault(Engine *engine, u64 address)
+{
+    u64 page = ALIGN_DOWN(address, (u64)CODE_PAGE);
+
+    if (!find_page(engine, page)) {
+        return false;
+    }
+    pthread_mutex_lock(&engine->lock);
+    bool done = make_writable(engine, page);
+    pthread_mutex_unlock(&engine->lock);
+    return done;
+}
+
+/* Calls `visit` for each known page that overlaps [start, start+size), which may be any range: the
+ * walk is over the shorter of the range and the table. The lock is held. */
+static void visit_pages(Engine *engine, u64 start, u64 size,
+                        void (*visit)(Engine *engine, CodePage *page, u64 start, u64 last))
+{
+    u64 last = start + MIN(size - 1, ~start);
+    u64 first_page = ALIGN_DOWN(start, (u64)CODE_PAGE);
+    u64 count = (ALIGN_DOWN(last, (u64)CODE_PAGE) - first_page) / CODE_PAGE + 1;
+
+    if (count <= engine->page_count) {
+        for (u64 i = 0; i < count; i++) {
+            CodePage *page = find_page(engine, first_page + i * CODE_PAGE);
+            if (page) {
+                visit(engine, page, start, last);
+            }
+        }
+        return;
+    }
+    for (u32 i = 0; i < 1u << PAGE_TABLE_BITS; i++) {
+        for (CodePage *page = engine->pages[i]; page; page = page->next) {
+            if (page->address >= first_page && page->address <= last) {
+                visit(engine, page, start, last);
+            }
+        }
+    }
+}
+
+static void prepare_page(Engine *engine, CodePage *page, u64 start, u64 last)
+{
+    (void)start;
+    (void)last;
+    if (page->protected) {
+        make_writable(engine, page->address);
+    }
+}
+
+void engine_prepare_write(Engine *engine, u64 start, u64 size)
+{
+    if (size == 0 || !__atomic_load_n(&engine->protected_pages, __ATOMIC_SEQ_CST)) {
+        return;
+    }
+    pthread_mutex_lock(&engine->lock);
+    visit_pages(engine, start, size, prepare_page);
+    pthread_mutex_unlock(&engine->lock);
+}
+
+/* -- Invalidation */
+
+static bool block_overlaps(const Block *block, u64 start, u64 last)
+{
+    for (u32 i = 0; i < BLOCK_EXTENTS; i++) {
+        const CodeExtent *extent = &block->extents[i];
+        if (extent->start < extent->end && extent->start <= last && start < extent->end) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void invalidate_page(Engine *engine, CodePage *page, u64 start, u64 last)
+{
+    Block *next;
+
+    for (Block *block = page->blocks; block; block = next) {
+        next = *next_in_page(block, page);
+        if (block_overlaps(block, start, last)) {
+            block_kill(engine, block);
+        }
+    }
+    /* A whole page: its mapping changed, so nothing that was learnt about it holds. */
+    bool whole = start <= page->address && last - page->address >= CODE_PAGE - 1;
+    if (whole && page->protected && guest_may_write(engine, page->address)) {
+        host_protect(engine, page->address, PROT_READ | PROT_WRITE);
+    }
+    if (whole) {
+        note_protected(engine, page, false);
+        page->writes = 0;
+    }
+    change_page(page, whole ? PAGE_OPEN : page_state(page));
+}
+
+void engine_invalidate(Engine *engine, u64 start, u64 size)
+{
+    if (size) {
+        pthread_mutex_lock(&engine->lock);
+        visit_pages(engine, start, size, invalidate_page);
+        pthread_mutex_unlock(&engine->lock);
+    }
+}
+
+bool engine_page_is_protected(Engine *engine, u64 address)
+{
+    CodePage *page = find_page(engine, address);
+
+    if (!page || page_state(page) != PAGE_WATCHED) {
+        return false;
+    }
+    pthread_mutex_lock(&engine->lock);
+    bool watched = page_state(page) == PAGE_WATCHED;
+    if (watched) {
+        /* The caller takes the permission that it just gave. */
+        note_protected(engine, page, true);
+    }
+    pthread_mutex_unlock(&engine->lock);
+    return watched;
+}

@@ -1,0 +1,217 @@
+/* What the files of exec/ share: the engine, its vCPUs, blocks, links and code pages.
+ *
+ * Who may touch what:
+ *  - everything reached from Engine is changed under engine->lock only;
+ *  - the block table and the page table may be read without it (atomic loads; see block.c,
+ *    coherence.c), by threads that are "inside" for blocks: their memory is reused only when all
+ *    threads are outside (safepoint.c);
+ *  - a Vcpu belongs to its thread, but for the fields marked otherwise.
+ * A thread may hold the lock only while outside; trylock is allowed inside. */
+#ifndef EXEC_ENGINE_H
+#define EXEC_ENGINE_H
+
+#include <pthread.h>
+#include <setjmp.h>
+
+#include "base/arena.h"
+#include "exec/exec.h"
+#include "guest/guest.h"
+#include "host/host.h"
+
+typedef struct Block Block;
+typedef struct Link Link;
+typedef struct CodePage CodePage;
+
+/* Guest memory is watched in pages of this size, which is the host's. */
+enum { CODE_PAGE = 4096 };
+
+/* What a block is for: part of its key, as the same pc may have one of each. */
+typedef enum BlockKind {
+    BLOCK_NORMAL,
+    BLOCK_EXACT_STEP, /* one instruction with exact floating point, after a trap */
+    BLOCK_ONCE,       /* one instruction, run once and never found again; watches no page */
+} BlockKind;
+
+/* A patchable direct jump. */
+struct Link {
+    Block *from;
+    Block *to;          /* NULL: the site goes to its stub */
+    Link *next, **prev; /* in to->incoming; prev points to what points here */
+    u64 target;         /* guest address */
+    u32 site, stub;     /* offsets into from->code */
+};
+
+/* The block itself and what the translator looked at ahead of it: code bytes it depends on. */
+enum { BLOCK_EXTENTS = 2, BLOCK_PAGES = 3 };
+
+typedef struct CodeExtent {
+    u64 start, end; /* guest addresses; empty when equal */
+} CodeExtent;
+
+struct Block {
+    u64 pc;
+    u32 mode;
+    u8 kind; /* BlockKind */
+    bool exact_fp;
+    bool dead;        /* atomic; out of the table, never linked to or from again */
+    u32 fp_traps;     /* atomic */
+    Block *hash_next; /* atomic */
+    const u8 *code;
+    u32 code_size;
+    u32 side_table_size;
+    const u8 *side_table;
+    Link *links;
+    Link *incoming;
+    u32 link_count;
+    u32 page_count;
+    CodePage *pages[BLOCK_PAGES];
+    Block *page_next[BLOCK_PAGES]; /* in pages[i]->blocks */
+    CodeExtent extents[BLOCK_EXTENTS];
+};
+
+/* A part of the cache that is filled, and later evicted, as a whole. Blocks lie in chunks in the
+ * order of their code, so that a host address is found by binary search; chunks are never moved or
+ * freed while the engine lives. */
+enum { CACHE_SEGMENTS = 8, CHUNK_BLOCKS = 256, SEGMENT_CHUNKS = 4096 };
+
+typedef struct Segment {
+    u8 *start, *next, *end; /* code; [next, end) is free */
+    Arena arena;            /* links and side tables of its blocks */
+    u32 block_count;        /* atomic */
+    Block *chunks[SEGMENT_CHUNKS];
+} Segment;
+
+typedef struct Cache {
+    u8 *base; /* one mapping, readable, writable and executable */
+    size_t size;
+    size_t segment_size;
+    u32 current; /* segment being filled */
+    Segment segments[CACHE_SEGMENTS];
+} Cache;
+
+enum { BLOCK_TABLE_BITS = 16, PAGE_TABLE_BITS = 12 };
+
+struct Engine {
+    ExecOptions options;
+    const Guest *guest;
+    const Host *host;
+    HostConfig config;
+    pthread_mutex_t lock;
+    u32 stopping; /* atomic: an evictor waits for all threads to be outside */
+    Cache cache;
+    Block **blocks;   /* hash table, 1 << BLOCK_TABLE_BITS heads; atomic */
+    CodePage **pages; /* hash table, 1 << PAGE_TABLE_BITS heads; atomic */
+    u32 page_count;
+    u32 protected_pages; /* atomic: pages that are write-protected though the guest may write them
+                          */
+    Arena arena;         /* code pages */
+    JumpEntry *no_jumps; /* an empty jump table, read-only */
+    Vcpu *vcpus;         /* list */
+};
+
+struct Vcpu {
+    Engine *engine;
+    CpuCommon *common;
+    void *state;           /* directly after *common */
+    JumpEntry *jump_table; /* entries' pc fields: atomic, others may clear them */
+    Vcpu *next, **prev;    /* engine->vcpus */
+    u32 inside;            /* atomic, a futex: holds pointers to blocks or runs generated code */
+    u32 kicked;            /* atomic: vcpu_kick() was called */
+    u32 stale;             /* atomic: code was evicted, so forget all addresses of code */
+    u32 mode;              /* guest->mode() the jump table is for */
+    Arena arena;           /* of the translation in progress */
+    /* The fetch of guest code in progress, if any: a fault in it jumps there. */
+    volatile sig_atomic_t fetching;
+    sigjmp_buf fetch_fault;
+    ExecFault fault;
+    Block *fault_block; /* that the last fault or trap was in; NULL if none */
+};
+
+/* -- cache.c */
+int cache_init(Engine *engine, size_t size);
+void cache_free(Engine *engine);
+/* Where the next block's code goes, and how much room is there. */
+u8 *cache_room(Engine *engine, size_t *room);
+/* Starts filling the next segment, evicting what it holds. The lock is held. */
+void cache_next_segment(Engine *engine);
+/* Whether the segment being filled is still empty. */
+bool cache_segment_is_empty(const Engine *engine);
+/* Records a zeroed block at cache_room() with `size` bytes of code; NULL if the segment can't hold
+ * more blocks. It is found by cache_block_at() after cache_publish(). */
+Block *cache_new_block(Engine *engine, u32 size);
+void cache_publish(Engine *engine);
+/* Memory that lives as long as the current segment's code. */
+void *cache_alloc(Engine *engine, size_t size);
+bool cache_contains(const Engine *engine, const u8 *address);
+/* The block, dead or alive, whose code contains the address; NULL if none. Async-signal-safe for
+ * threads that are inside. */
+Block *cache_block_at(const Engine *engine, const u8 *address);
+
+/* -- block.c */
+/* The live block of that key; the caller is inside or holds the lock. */
+Block *block_find(const Engine *engine, u64 pc, u32 mode, BlockKind kind);
+void block_insert(Engine *engine, Block *block);
+/* Takes the block out of the table, its pages and all links: nobody finds it any more. Threads that
+ * run it leave at its end. */
+void block_kill(Engine *engine, Block *block);
+
+/* -- link.c */
+/* Makes the jump at `site`, which wanted to go to `target`, go there. Does nothing when either is
+ * gone or the lock is taken: the next exit there tries again. The caller is inside. */
+void link_site(Vcpu *vcpu, const u8 *site, Block *target);
+/* Undoes all links to and from the block. */
+void link_remove_all(Engine *engine, Block *block);
+
+/* -- coherence.c */
+enum { PAGE_VERSION_STEP = 4, PAGE_STATE_MASK = 3 };
+int coherence_init(Engine *engine);
+void coherence_free(Engine *engine);
+/* Makes sure that changes of the page's code bytes from now on are noticed. Returns NULL if the
+ * guest can't execute from the page; else the page, with its version for coherence_unchanged(). */
+CodePage *coherence_watch(Engine *engine, u64 page, u32 *version);
+/* Whether nothing happened to the page since. The lock is held. */
+bool coherence_unchanged(const CodePage *page, u32 version);
+/* Adds the block to the lists of its pages; removes it. The lock is held. */
+void coherence_add_block(Block *block);
+void coherence_remove_block(Block *block);
+/* A store faulted at a guest address. Returns true if the page is writable for the guest and now
+ * for the host, too: the store may be repeated. The caller is outside. */
+bool coherence_write_fault(Engine *engine, u64 address);
+/* Whether the guest may execute from the page. */
+bool coherence_executable(const Engine *engine, u64 page);
+
+/* -- safepoint.c */
+void safepoint_enter(Vcpu *vcpu);
+void safepoint_leave(Vcpu *vcpu);
+/* Waits until every thread is outside, and keeps them there. The lock is held. */
+void safepoint_stop(Engine *engine);
+void safepoint_resume(Engine *engine);
+
+/* -- translate.c */
+/* Translates at pc in the vCPU's mode; the caller is inside, and outside for a while. NULL if the
+ * first instruction can't be fetched, with vcpu->fault filled. exact_fp: regardless of the mode. */
+Block *translate(Vcpu *vcpu, u64 pc, BlockKind kind, bool exact_fp);
+
+/* -- dispatch.c */
+void vcpu_forget_jumps(Vcpu *vcpu);
+/* Index of a guest address in jump tables. */
+static inline u32 jump_index(const Engine *engine, u64 pc)
+{
+    return (u32)(pc >> engine->guest->code_shift) & ((1u << JUMP_TABLE_BITS) - 1);
+}
+
+/* No guest instruction has this address in a jump table. */
+#define JUMP_NEVER (~(u64)0)
+
+/* Fibonacci hashing of a key to `bits` bits. */
+static inline u32 hash_u64(u64 key, u32 bits)
+{
+    return (u32)(key * 0x9e3779b97f4a7c15u >> (64 - bits));
+}
+
+static inline void *guest_pointer(const Engine *engine, u64 address)
+{
+    return (void *)(uintptr_t)(address + engine->config.guest_base);
+}
+
+#endif

@@ -1,0 +1,122 @@
+/* Signals of the host that generated code raises: guest faults, writes to code, arithmetic traps.
+ *
+ * The handler takes no lock and returns into no generated code that it interrupted: it recovers the
+ * guest's precise state, notes what happened, and makes the thread leave as if by an exit. What is
+ * to be done is then decided in dispatch.c, outside the signal. The exceptions: a fault while the
+ * translator reads guest code jumps back to the translator, and a write to a protected page by C
+ * code outside the engine (the Linux layer filling a guest buffer) is resolved on the spot.
+ *
+ * Everything here runs in a signal handler. */
+#include <pthread.h>
+#include <signal.h>
+#include <ucontext.h>
+
+#include "exec/engine.h"
+
+#if defined(__x86_64__)
+static const u8 *context_pc(const ucontext_t *context)
+{
+    return (const u8 *)context->uc_mcontext.gregs[REG_RIP];
+}
+
+/* Bit 1 of the page fault error code (Intel SDM volume 3, 4.7). */
+static bool context_wrote(const ucontext_t *context)
+{
+    return context->uc_mcontext.gregs[REG_ERR] & 2;
+}
+#else
+#error "say here where this host's signal context holds the pc and the kind of access"
+#endif
+
+static bool is_memory_signal(int signal)
+{
+    return signal == SIGSEGV || signal == SIGBUS;
+}
+
+/* A non-canonical address comes without address and with a code of the kernel's own. */
+static void note_fault(Vcpu *vcpu, int signal, const siginfo_t *info, const ucontext_t *context)
+{
+    u64 address = (u64)(uintptr_t)info->si_addr - vcpu->engine->config.guest_base;
+
+    vcpu->fault = (ExecFault){
+        .address = address,
+        .access = context_wrote(context) ? ACCESS_WRITE : ACCESS_READ,
+        .signal = signal,
+        .code = info->si_code == SI_KERNEL ? SEGV_MAPERR : info->si_code,
+    };
+}
+
+/* Leaves generated code at the guest instruction that `fault` belongs to. */
+static bool leave_block(Vcpu *vcpu, Block *block, ucontext_t *context, CpuExitKind kind)
+{
+    const Engine *engine = vcpu->engine;
+    HostFault fault = {
+        .ucontext = context,
+        .code = block->code,
+        .side_table = block->side_table,
+        .side_table_size = block->side_table_size,
+    };
+
+    if (!engine->host->recover(vcpu->state, &fault)) {
+        return false;
+    }
+    engine->host->abandon(vcpu->state, engine->cache.base, context);
+    vcpu->common->pc = fault.pc;
+    vcpu->common->exit_kind = kind;
+    vcpu->fault_block = block;
+    return true;
+}
+
+/* The instruction at `pc`, in the cache, faulted. */
+static bool generated_code_fault(Vcpu *vcpu, int signal, const siginfo_t *info, ucontext_t *context,
+                                 const u8 *pc)
+{
+    const Engine *engine = vcpu->engine;
+    const Host *host = engine->host;
+    u64 address = (u64)(uintptr_t)info->si_addr;
+
+    if (host->stub_fault && host->stub_fault(vcpu->state, engine->cache.base, context, address)) {
+        return true;
+    }
+    Block *block = cache_block_at(engine, pc);
+    if (!block) {
+        return false;
+    }
+    if (signal == SIGFPE) {
+        return leave_block(vcpu, block, context, CPU_EXIT_FP);
+    }
+    if (!is_memory_signal(signal)) {
+        return false;
+    }
+    note_fault(vcpu, signal, info, context);
+    return leave_block(vcpu, block, context, CPU_EXIT_FAULT);
+}
+
+/* Goes back to the translator, which knows what to do without that byte. */
+static _Noreturn void abort_fetch(Vcpu *vcpu, const ucontext_t *context)
+{
+    vcpu->fetching = 0;
+    pthread_sigmask(SIG_SETMASK, &context->uc_sigmask, NULL);
+    siglongjmp(vcpu->fetch_fault, 1);
+}
+
+bool vcpu_host_signal(Vcpu *vcpu, int signal, const siginfo_t *info, void *context)
+{
+    if (!vcpu || info->si_code == SI_USER || info->si_code == SI_TKILL) {
+        return false;
+    }
+    const u8 *pc = context_pc(context);
+    if (cache_contains(vcpu->engine, pc)) {
+        return generated_code_fault(vcpu, signal, info, context, pc);
+    }
+    if (!is_memory_signal(signal)) {
+        return false;
+    }
+    if (vcpu->fetching) {
+        note_fault(vcpu, signal, info, context);
+        abort_fetch(vcpu, context);
+    }
+    return context_wrote(context) && !vcpu->inside &&
+           coherence_write_fault(vcpu->engine,
+                                 (u64)(uintptr_t)info->si_addr - vcpu->engine->config.guest_base);
+}

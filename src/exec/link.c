@@ -1,0 +1,70 @@
+/* Direct jumps between blocks: patched to their targets, and back when a target goes.
+ *
+ * A link is known by its site, the address of the jump. It may go to any live block of its target
+ * address and its own block's mode, so what a thread remembers of an exit (site and target) is
+ * checked against the tables under the lock, however old it is. */
+#include "exec/engine.h"
+
+static Link *find_link(const Engine *engine, const u8 *site)
+{
+    Block *block = cache_block_at(engine, site);
+
+    if (!block || block->dead) {
+        return NULL;
+    }
+    for (u32 i = 0; i < block->link_count; i++) {
+        if (block->code + block->links[i].site == site) {
+            return &block->links[i];
+        }
+    }
+    return NULL;
+}
+
+static void link_to(const Engine *engine, Link *link, Block *target)
+{
+    link->to = target;
+    link->prev = &target->incoming;
+    link->next = target->incoming;
+    if (link->next) {
+        link->next->prev = &link->next;
+    }
+    target->incoming = link;
+    engine->host->link((u8 *)link->from->code + link->site, target->code);
+}
+
+static void unlink_from_target(const Engine *engine, Link *link)
+{
+    *link->prev = link->next;
+    if (link->next) {
+        link->next->prev = link->prev;
+    }
+    link->to = NULL;
+    engine->host->link((u8 *)link->from->code + link->site, link->from->code + link->stub);
+}
+
+void link_site(Vcpu *vcpu, const u8 *site, Block *target)
+{
+    Engine *engine = vcpu->engine;
+
+    if (pthread_mutex_trylock(&engine->lock)) {
+        return;
+    }
+    Link *link = find_link(engine, site);
+    if (link && !link->to && link->target == target->pc && link->from->mode == target->mode &&
+        !target->dead && target->kind == BLOCK_NORMAL) {
+        link_to(engine, link, target);
+    }
+    pthread_mutex_unlock(&engine->lock);
+}
+
+void link_remove_all(Engine *engine, Block *block)
+{
+    while (block->incoming) {
+        unlink_from_target(engine, block->incoming);
+    }
+    for (u32 i = 0; i < block->link_count; i++) {
+        if (block->links[i].to) {
+            unlink_from_target(engine, &block->links[i]);
+        }
+    }
+}

@@ -1,0 +1,405 @@
+/* From guest code to a block in the cache: fetch, translate, optimise, compile, publish.
+ *
+ * Fetching, translating and optimising run outside the lock, on the vCPU's own arena. What makes
+ * that safe: each guest page is watched before it is read (coherence.c), and when the block is
+ * added, under the lock, the pages' versions must not have changed; otherwise the work is done
+ * again.
+ *
+ * A region that does not fit (the host says -ENOSPC although there is room) is translated again
+ * with fewer instructions; one instruction always fits. */
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/log.h"
+#include "exec/engine.h"
+#include "ir/pass.h"
+#include "ir/text.h"
+
+enum {
+    MAX_INSNS = 128, /* guest instructions in a block */
+    BAD_PAGES = 4,
+    FETCH_SLACK = 16,     /* bytes that may lie between two fetches of one extent */
+    AMPLE_ROOM = 64 << 10 /* bytes of cache that any region of sensible size fits into */
+};
+
+/* A translation in progress. */
+typedef struct Job {
+    GuestTranslation t;
+    Vcpu *vcpu;
+    BlockKind kind;
+    bool exact_fp;
+    bool missing;  /* the first instruction could not be fetched */
+    u32 bad_count; /* pages whose bytes could not be read; more than that: no page can */
+    u64 bad_pages[BAD_PAGES];
+    u32 page_count;
+    CodePage *pages[BLOCK_PAGES];
+    u64 page_address[BLOCK_PAGES];
+    u32 page_version[BLOCK_PAGES];
+    CodeExtent extents[BLOCK_EXTENTS];
+} Job;
+
+/* -- Fetching */
+
+static bool is_bad(const Job *job, u64 address)
+{
+    for (u32 i = 0; i < job->bad_count; i++) {
+        if (job->bad_pages[i] == address) {
+            return true;
+        }
+    }
+    return job->bad_count == BAD_PAGES;
+}
+
+/* Watches the page; false if the guest can't execute from it, or this block has enough pages. */
+static bool open_page(Job *job, u64 address)
+{
+    Engine *engine = job->vcpu->engine;
+    u32 i;
+
+    for (i = 0; i < job->page_count; i++) {
+        if (job->page_address[i] == address) {
+            return true;
+        }
+    }
+    if (i == BLOCK_PAGES || is_bad(job, address)) {
+        return false;
+    }
+    if (job->kind == BLOCK_ONCE) {
+        return coherence_executable(engine, address);
+    }
+    job->pages[i] = coherence_watch(engine, address, &job->page_version[i]);
+    if (!job->pages[i]) {
+        return false;
+    }
+    job->page_address[i] = address;
+    job->page_count++;
+    return true;
+}
+
+/* Remembers that the block depends on these bytes: either they continue the block, or they are in
+ * the one page that is looked at ahead. */
+static bool depend_on(Job *job, u64 pc, u32 size)
+{
+    CodeExtent *main = &job->extents[0], *ahead = &job->extents[1];
+
+    if (pc >= main->start && pc <= main->end + FETCH_SLACK) {
+        main->end = MAX(main->end, pc + size);
+        return true;
+    }
+    if (ahead->start == ahead->end) {
+        *ahead = (CodeExtent){pc, pc + size};
+        return true;
+    }
+    if (ALIGN_DOWN(pc, (u64)CODE_PAGE) != ALIGN_DOWN(ahead->start, (u64)CODE_PAGE)) {
+        return false;
+    }
+    ahead->start = MIN(ahead->start, pc);
+    ahead->end = MAX(ahead->end, pc + size);
+    return true;
+}
+
+/* The mapping may go at any moment: a fault jumps to emit_ir(). */
+static void read_guest(Vcpu *vcpu, void *to, u64 from, u32 size)
+{
+    vcpu->fetching = 1;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    memcpy(to, guest_pointer(vcpu->engine, from), size);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    vcpu->fetching = 0;
+}
+
+static bool fetch(GuestTranslation *t, u64 pc, void *bytes, u32 size)
+{
+    Job *job = t->opaque;
+    u8 *to = bytes;
+    u64 end = pc + size;
+
+    if (end < pc || !depend_on(job, pc, size)) {
+        return false;
+    }
+    for (u64 at = pc; at < end;) {
+        u64 page = ALIGN_DOWN(at, (u64)CODE_PAGE);
+        u32 chunk = (u32)(MIN(end, page + CODE_PAGE) - at);
+        if (!open_page(job, page)) {
+            job->missing |= pc == t->pc;
+            return false;
+        }
+        read_guest(job->vcpu, to, at, chunk);
+        to += chunk;
+        at += chunk;
+    }
+    return true;
+}
+
+/* -- Logging */
+
+/* Logs a text of any length line by line. */
+static void log_lines(const char *text)
+{
+    while (*text) {
+        size_t length = strcspn(text, "\n");
+        log_printf("%.*s\n", (int)length, text);
+        text += length + (text[length] == '\n');
+    }
+}
+
+static void log_region(const char *title, const IrRegion *region)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+
+    if (!out) {
+        return;
+    }
+    ir_print(region, out);
+    fclose(out);
+    log_printf("%s 0x%llx\n", title, (unsigned long long)region->guest_pc);
+    log_lines(text);
+    free(text);
+}
+
+static void log_guest_code(Job *job)
+{
+    const Guest *guest = job->vcpu->engine->guest;
+    u8 bytes[16];
+
+    log_printf("in: 0x%llx mode 0x%x\n", (unsigned long long)job->t.pc, job->t.mode);
+    for (u64 pc = job->t.pc; pc < job->t.end;) {
+        u32 size = (u32)MIN((u64)sizeof bytes, job->t.end - pc);
+        char text[160] = "";
+        if (!fetch(&job->t, pc, bytes, size)) {
+            return;
+        }
+        int used = guest->disassemble ? guest->disassemble(bytes, size, pc, text, sizeof text) : 0;
+        if (used <= 0) {
+            return;
+        }
+        log_printf("  0x%llx: %s\n", (unsigned long long)pc, text);
+        pc += (u64)used;
+    }
+}
+
+/* -- Translating */
+
+static void prepare(Job *job, u64 pc, u32 max_insns)
+{
+    Vcpu *vcpu = job->vcpu;
+    const Guest *guest = vcpu->engine->guest;
+
+    arena_reset(&vcpu->arena);
+    IrRegion *region = ir_region_new(&vcpu->arena);
+    region->guest_pc = pc;
+    region->exact_fp = job->exact_fp;
+    region->helpers = guest->helpers;
+    region->helper_count = guest->helper_count;
+    region->slots = guest->slots;
+    region->slot_count = guest->slot_count;
+    job->missing = false;
+    job->page_count = 0;
+    job->extents[0] = (CodeExtent){pc, pc};
+    job->extents[1] = (CodeExtent){0, 0};
+    job->t = (GuestTranslation){
+        .b = {.region = region, .block = ir_block_new(region)},
+        .pc = pc,
+        .mode = vcpu->mode,
+        .max_insns = max_insns,
+        .fetch = fetch,
+        .opaque = job,
+    };
+}
+
+/* Runs the guest's translator. False if guest code could not be read: its page is noted as bad. */
+static bool emit_ir(Job *job)
+{
+    Vcpu *vcpu = job->vcpu;
+
+    if (sigsetjmp(vcpu->fetch_fault, 0)) {
+        job->bad_pages[job->bad_count++] = ALIGN_DOWN(vcpu->fault.address, (u64)CODE_PAGE);
+        return false;
+    }
+    vcpu->engine->guest->translate(&job->t);
+    if (log_on(LOG_IN)) {
+        log_guest_code(job);
+    }
+    return true;
+}
+
+/* Leaves optimised IR in the job; false if there is no code at pc, with the fault filled. */
+static bool make_ir(Job *job, u64 pc, u32 max_insns)
+{
+    Vcpu *vcpu = job->vcpu;
+
+    job->bad_count = 0;
+    do {
+        prepare(job, pc, max_insns);
+    } while (!emit_ir(job));
+    if (job->missing) {
+        if (job->bad_count == 0) {
+            /* Mapped without execute permission, or not at all; mincore() fails for the latter. */
+            u64 page = ALIGN_DOWN(pc, (u64)CODE_PAGE);
+            u8 unused;
+            bool mapped = !mincore(guest_pointer(vcpu->engine, page), CODE_PAGE, &unused);
+            vcpu->fault.signal = SIGSEGV;
+            vcpu->fault.code = mapped ? SEGV_ACCERR : SEGV_MAPERR;
+        }
+        vcpu->fault.access = ACCESS_FETCH;
+        vcpu->fault.address = pc;
+        return false;
+    }
+    if (log_on(LOG_IR)) {
+        log_region("ir:", job->t.b.region);
+    }
+    ir_optimize(job->t.b.region, false);
+    if (log_on(LOG_OPT)) {
+        log_region("opt:", job->t.b.region);
+    }
+    return true;
+}
+
+/* -- Publishing, under the lock */
+
+static bool pages_unchanged(const Job *job)
+{
+    for (u32 i = 0; i < job->page_count; i++) {
+        if (!coherence_unchanged(job->pages[i], job->page_version[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Compiles to the cache, going to the next segment when this one is nearly full. Returns 0, or
+ * -ENOSPC if the region does not fit. */
+static int compile(Job *job, HostBlock *out)
+{
+    Engine *engine = job->vcpu->engine;
+
+    for (;;) {
+        size_t room;
+        u8 *code = cache_room(engine, &room);
+        int error = engine->host->compile(job->t.b.region, &engine->config, engine->cache.base,
+                                          code, room, &job->vcpu->arena, out);
+        if (!error || room >= AMPLE_ROOM || cache_segment_is_empty(engine)) {
+            return error;
+        }
+        cache_next_segment(engine);
+    }
+}
+
+static Link *copy_links(Engine *engine, Block *block, const HostBlock *code)
+{
+    Link *links = cache_alloc(engine, code->link_count * sizeof(Link));
+
+    for (u32 i = 0; i < code->link_count; i++) {
+        links[i] = (Link){
+            .from = block,
+            .target = code->links[i].target,
+            .site = code->links[i].site,
+            .stub = code->links[i].stub,
+        };
+    }
+    return links;
+}
+
+/* Makes the block of compiled code; NULL when the segment can't record more blocks. */
+static Block *record(Job *job, const HostBlock *code)
+{
+    Engine *engine = job->vcpu->engine;
+    Block *block = cache_new_block(engine, code->size);
+
+    if (!block) {
+        return NULL;
+    }
+    u8 *side_table = cache_alloc(engine, code->side_table_size);
+    if (code->side_table_size) {
+        memcpy(side_table, code->side_table, code->side_table_size);
+    }
+    block->pc = job->t.pc;
+    block->mode = job->t.mode;
+    block->kind = (u8)job->kind;
+    block->exact_fp = job->exact_fp;
+    block->dead = job->kind == BLOCK_ONCE;
+    block->side_table = side_table;
+    block->side_table_size = code->side_table_size;
+    block->links = copy_links(engine, block, code);
+    block->link_count = code->link_count;
+    block->page_count = job->page_count;
+    memcpy(block->pages, job->pages, sizeof block->pages);
+    memcpy(block->extents, job->extents, sizeof block->extents);
+    cache_publish(engine);
+    if (!block->dead) {
+        coherence_add_block(block);
+        block_insert(engine, block);
+    }
+    if (log_on(LOG_OUT) && engine->host->disassemble) {
+        log_printf("out: 0x%llx, %u bytes at %p\n", (unsigned long long)block->pc, code->size,
+                   (const void *)block->code);
+        engine->host->disassemble(block->code, code->size);
+    }
+    return block;
+}
+
+/* Returns 0 with the block, -EAGAIN if guest code changed meanwhile, -ENOSPC if the region is too
+ * large. */
+static int publish(Job *job, Block **block)
+{
+    Engine *engine = job->vcpu->engine;
+    HostBlock code;
+
+    if (!pages_unchanged(job)) {
+        return -EAGAIN;
+    }
+    *block = job->kind == BLOCK_ONCE ? NULL : block_find(engine, job->t.pc, job->t.mode, job->kind);
+    if (*block && ((*block)->exact_fp || !job->exact_fp)) {
+        return 0; /* another thread was faster */
+    }
+    if (*block) {
+        block_kill(engine, *block);
+    }
+    do {
+        int error = compile(job, &code);
+        if (error) {
+            return error;
+        }
+        *block = record(job, &code);
+        if (!*block) {
+            cache_next_segment(engine);
+        }
+    } while (!*block);
+    return 0;
+}
+
+Block *translate(Vcpu *vcpu, u64 pc, BlockKind kind, bool exact_fp)
+{
+    Engine *engine = vcpu->engine;
+    Job job = {
+        .vcpu = vcpu,
+        .kind = kind,
+        .exact_fp = exact_fp || (vcpu->mode & GUEST_MODE_EXACT_FP),
+    };
+    u32 max_insns = kind == BLOCK_NORMAL && !engine->options.single_step ? MAX_INSNS : 1;
+    Block *block = NULL;
+
+    safepoint_leave(vcpu);
+    while (make_ir(&job, pc, max_insns)) {
+        pthread_mutex_lock(&engine->lock);
+        int error = publish(&job, &block);
+        if (!error) {
+            safepoint_enter(vcpu);
+            pthread_mutex_unlock(&engine->lock);
+            return block;
+        }
+        pthread_mutex_unlock(&engine->lock);
+        if (error == -ENOSPC) {
+            assert(max_insns > 1 && "one guest instruction must fit into an empty segment");
+            max_insns = MAX(MIN(max_insns, job.t.insn_count) / 2, 1u);
+        }
+    }
+    safepoint_enter(vcpu);
+    return NULL;
+}
