@@ -1,0 +1,8 @@
+/* What starting a static program costs. */
+#include <stdio.h>
+
+int main(void)
+{
+    puts("hello");
+    return 0;
+}
