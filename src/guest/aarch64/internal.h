@@ -1,6 +1,6 @@
 /* What the files of the AArch64 guest share beside translate.h: the members of `guest_aarch64` and
  * the features offered to programs.
- * Must not be included outside this folder. */
+ * Must not be included outside this folder and its tests. */
 #ifndef GUEST_AARCH64_INTERNAL_H
 #define GUEST_AARCH64_INTERNAL_H
 
@@ -9,6 +9,9 @@
 #include "guest/guest.h"
 
 enum { AARCH64_INSN_SIZE = 4 };
+
+/* Bits of the translation mode, beside GUEST_MODE_EXACT_FP. */
+enum { AARCH64_MODE_AHP = 1 }; /* FPCR.AHP: halves are of the alternative format */
 
 /* The CPU's optional features: each needs handlers for all its rows. The ID registers and HWCAP
  * words follow from this (sysreg.c). */
