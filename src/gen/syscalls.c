@@ -106,7 +106,8 @@ static char *need_word(char **text, const char *what)
     return word;
 }
 
-/* --- reading ----------------------------------------------------------------------------------- */
+/* --- reading -----------------------------------------------------------------------------------
+ */
 
 static void read_definition(Input *in, char *keyword, char *rest)
 {
@@ -391,7 +392,8 @@ static void emit_bits(const Input *in, const Definition *d, FILE *out)
     free(copy);
 }
 
-/* --- calls ------------------------------------------------------------------------------------- */
+/* --- calls -------------------------------------------------------------------------------------
+ */
 
 typedef struct Argument {
     char name[NAME];

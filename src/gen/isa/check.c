@@ -1,8 +1,9 @@
 /* Proves what can be proved about a table before anything is generated from it: every name is
  * known, no two rows claim the same word, every row can be reached.
  *
- * Overlap is exact, not only a comparison of fixed bits: words that the `illegal if` conditions
- * exclude do not count, and all values of the fields in those conditions are tried. */
+ * Overlap is more than a comparison of fixed bits: words that the `illegal if` conditions exclude
+ * do not count. All values of the fields in those conditions are tried, or a sample of them where
+ * they are many, so that an overlap in a few words of a wide field can escape. */
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -306,6 +307,12 @@ static u32 spread(u32 number, u32 mask)
     return word;
 }
 
+/* The n-th of a sample of all numbers: every second is small, for limits mostly are. */
+static u32 sample(u32 n)
+{
+    return n & 1 ? n * 0x9e3779b1u : n >> 1;
+}
+
 /* Looks for a word that `row` and `with` (if any) take and none of `without` does. */
 static bool find_word(const Row *row, const Row *with, const Row *const *without, int count,
                       u32 *word)
@@ -321,7 +328,7 @@ static bool find_word(const Row *row, const Row *with, const Row *const *without
     int bits = __builtin_popcount(open);
     u32 tries = bits > MAX_EXHAUSTIVE_BITS ? SAMPLES : 1u << bits;
     for (u32 i = 0; i < tries; i++) {
-        *word = value | spread(bits > MAX_EXHAUSTIVE_BITS ? i * 0x9e3779b1u : i, open);
+        *word = value | spread(bits > MAX_EXHAUSTIVE_BITS ? sample(i) : i, open);
         bool found = matches(row, *word) && (!with || matches(with, *word));
         for (int j = 0; j < count && found; j++) {
             found = !matches(without[j], *word);

@@ -113,12 +113,12 @@ static Clause *add_clause(Line *line, Clauses *list)
 /* A run of fixed bits. Those in parentheses are advice: not compared when decoding. */
 static int fixed_bits(Line *line, Row *row, const char *bits, int low, bool advised)
 {
+    if (bits[strspn(bits, "01")]) {
+        isa_fail(line->at, "'%s' is neither fixed bits nor a field", bits);
+    }
     for (; *bits; bits++) {
         u32 bit = low > 0 ? 1u << --low : 0;
         u32 value = *bits == '1' ? bit : 0;
-        if (*bits != '0' && *bits != '1') {
-            isa_fail(line->at, "'%s' is neither fixed bits nor a field", bits);
-        }
         *(advised ? &row->advised : &row->mask) |= bit;
         *(advised ? &row->advised_to : &row->value) |= value;
     }
@@ -388,17 +388,17 @@ static const Keyword keywords[] = {
     {"insn", true, parse_insn},
 };
 
-static void strip_comment(char *text)
+/* Cuts off a comment and the line's end. */
+static void strip(char *text)
 {
     bool quoted = false;
+    char *end = text;
 
-    for (; *text; text++) {
-        quoted ^= *text == '"';
-        if (*text == '#' && !quoted) {
-            *text = '\0';
-            return;
-        }
+    for (char *c = text; *c && (*c != '#' || quoted); c++) {
+        quoted ^= *c == '"';
+        end = isspace((unsigned char)*c) ? end : c + 1;
     }
+    *end = '\0';
 }
 
 static void parse_line(Line *line, bool indented)
@@ -435,7 +435,7 @@ void isa_parse(Isa *isa, const char *path)
     isa->class_name = "other";
     while (getline(&text, &size, in) >= 0) {
         line.at.line++;
-        strip_comment(text);
+        strip(text);
         line.next = text;
         skip_space(&line);
         if (*line.next) {
