@@ -18,7 +18,7 @@ static FpValue normalise(FpValue a)
 }
 
 /* Sum of two finite values. Exact, or jammed far below the larger one's significand. */
-static FpValue add_finite(const FpEnv *env, FpValue a, FpValue b)
+FP_INLINE FpValue add_finite(const FpEnv *env, FpValue a, FpValue b)
 {
     if (a.exponent < b.exponent || (a.exponent == b.exponent && a.significand < b.significand)) {
         FpValue larger = b;
@@ -39,7 +39,7 @@ static FpValue add_finite(const FpEnv *env, FpValue a, FpValue b)
 }
 
 /* Sum of two values that are not NaNs. */
-static FpValue add_numbers(FpEnv *env, FpValue a, FpValue b)
+FP_INLINE FpValue add_numbers(FpEnv *env, FpValue a, FpValue b)
 {
     if (likely(a.kind == FP_KIND_FINITE && b.kind == FP_KIND_FINITE)) {
         return add_finite(env, a, b);
@@ -72,7 +72,7 @@ FpValue fp_sub(FpEnv *env, FpValue a, FpValue b)
 }
 
 /* Exact product of two numbers, which must not be infinity times zero. */
-static FpValue multiply_numbers(FpValue a, FpValue b)
+FP_INLINE FpValue multiply_numbers(FpValue a, FpValue b)
 {
     bool sign = a.sign ^ b.sign;
 
@@ -215,7 +215,7 @@ FpValue fp_sqrt(FpEnv *env, FpValue a)
         radicand <<= 2;
         u128 trial = root << 2 | 1;
         bool fits = remainder >= trial;
-        remainder -= fits ? trial : 0;
+        remainder -= trial & -(u128)fits; /* a branch would be mispredicted half the time */
         root = root << 1 | fits;
     }
     a.significand = root << (128 - ROOT_BITS) | (remainder != 0);
