@@ -82,7 +82,7 @@ CASES = [
     ('nothing at all', '', 'the tables name no guest or hold no format'),
 ]
 
-generator = sys.argv[1]
+generator = Path(sys.argv[1]).resolve()
 
 
 def run(table):
