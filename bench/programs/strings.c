@@ -44,7 +44,7 @@ int main(int argc, char **argv)
     memset(a, 'x', sizeof(a));
     memset(b, 'x', sizeof(b));
     for (size_t s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++) {
-        size_t n = sizes[s], rounds = (size_t)size * 1000 / (n + 50) + 1;
+        size_t n = sizes[s], rounds = (size_t)size * 1000 / (n + 300) + 1;
         for (size_t i = 0; i < rounds; i++) {
             size_t shift = i % 16;
             char ends = FUNCTION == memchr_ || FUNCTION == strchr_ ? 'z' : 0;
