@@ -67,15 +67,25 @@ void log_help(void)
     }
 }
 
-int log_open(const char *path)
+static int open_file(const char *path, int flags)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0666);
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | flags, 0666);
 
     if (fd < 0) {
         return -errno;
     }
     log_fd = fd;
     return 0;
+}
+
+int log_open(const char *path)
+{
+    return open_file(path, O_TRUNC);
+}
+
+int log_append(const char *path)
+{
+    return open_file(path, 0);
 }
 
 void log_printf(const char *format, ...)

@@ -39,6 +39,9 @@ void log_help(void);
 /* Sends the log to the file (created, truncated); stderr otherwise. Returns 0 or -errno. */
 int log_open(const char *path);
 
+/* The same, adding to what the file holds. */
+int log_append(const char *path);
+
 /* printf to the log, in one write so that threads' lines do not mix. */
 void log_printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -1,0 +1,83 @@
+/* What the Linux layer must know about one guest ABI: registers, call convention, frame layouts.
+ *
+ * One const GuestAbi per ABI, in that ABI's folder; the list is in abi.c. Everything outside those
+ * folders goes through this struct, so it must never include a guest's register file itself. */
+#ifndef USER_ABI_H
+#define USER_ABI_H
+
+#include <signal.h>
+
+#include "base/types.h"
+
+typedef struct Thread Thread;
+typedef struct Syscall Syscall;
+typedef struct GuestFrame GuestFrame;
+
+enum { SYSCALL_ARGUMENTS = 6 };
+
+/* What a signal frame needs besides the registers. */
+struct GuestFrame {
+    u64 handler;
+    u64 restorer; /* 0: the ABI's own trampoline */
+    u64 stack;    /* stack pointer to push below */
+    u64 old_mask; /* restored by sigreturn */
+    const siginfo_t *info;
+    stack_t alternate; /* the guest's sigaltstack setting */
+    u64 fault_address; /* 0 when the signal is not a fault */
+    u32 fault_status;  /* ABI's syndrome word of a fault, from GuestAbi.fault_status */
+};
+
+typedef struct GuestAbi {
+    const char *name;     /* as in engine options and on the command line */
+    const char *platform; /* AT_PLATFORM and uname */
+    const char *machine;
+    u16 elf_machine;
+    bool big_endian;
+    u8 word_size;            /* bytes of a long and of a pointer */
+    u64 address_limit;       /* one past the highest user address */
+    u64 pie_base;            /* where position-independent programs go when it is free */
+    size_t state_size;       /* bytes of the register struct */
+    size_t trampoline_page;  /* bytes of the vDSO's mapping */
+    const Syscall *syscalls; /* indexed by number; rows without a name do not exist */
+    size_t syscall_count;
+    const struct BitSet *open_bits;          /* for fcntl and /proc files */
+    const struct StructLayout *semid_layout; /* for semctl */
+
+    /* Registers at program start: `entry` and stack pointer; everything else as the kernel leaves
+     * it. */
+    void (*start)(void *state, u64 entry, u64 stack);
+    /* Copies registers into a new thread's, which sees result 0; stack and tls unless NULL. */
+    void (*copy)(void *to, const void *from, const u64 *stack, const u64 *tls);
+    /* Puts back registers that were copied with memcpy (state_size bytes) before. */
+    void (*restore)(void *state, const void *saved);
+    u64 (*get_pc)(const void *state);
+    u64 (*get_stack)(const void *state);
+    /* System call number and arguments. */
+    u64 (*get_call)(const void *state, u64 arguments[SYSCALL_ARGUMENTS]);
+    void (*set_result)(void *state, s64 result);
+    /* Moves pc back onto the system call instruction; arguments are as they were. */
+    void (*restart_call)(void *state);
+    /* Pushes a signal frame and points the registers at the handler. False: stack not writable. */
+    bool (*push_frame)(Thread *thread, int signal, const GuestFrame *frame);
+    /* Pops the frame at the stack pointer: mask and alternate stack into the out parameters. */
+    bool (*pop_frame)(Thread *thread, u64 *mask, stack_t *alternate);
+    u32 (*fault_status)(int access, int host_code); /* syndrome of a data or fetch fault */
+    u64 (*hwcap)(void);
+    u64 (*hwcap2)(void);
+    /* The vDSO image: ELF with at least the signal return trampoline. Fills `page` (trampoline_page
+     * bytes, zeroed) for the address `base`, returns the trampoline's offset. */
+    size_t (*make_vdso)(u8 *page, u64 base);
+    /* Text of /proc/cpuinfo for `cpus` processors; owned by the caller (free). */
+    char *(*cpuinfo)(int cpus);
+} GuestAbi;
+
+/* By ELF e_machine, byte order and word size; NULL when no guest fits. */
+const GuestAbi *abi_find(u16 elf_machine, bool big_endian, unsigned word_size);
+
+/* All of them, for listings; NULL past the last. */
+const GuestAbi *abi_at(size_t index);
+
+/* Name of an ELF e_machine for messages ("x86-64"), or NULL. */
+const char *elf_machine_name(u16 elf_machine);
+
+#endif

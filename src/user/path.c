@@ -1,0 +1,148 @@
+/* File name lookup under a root: see path.h. */
+#include "user/path.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Where the kernel's own file systems and scratch files are: one machine has one of each. */
+static const char *const host_only[] = {"/proc", "/sys", "/dev", "/tmp"};
+
+int path_root_open(PathRoot *root, const char *directory)
+{
+    *root = (PathRoot){.fd = -1};
+    if (!directory) {
+        return 0;
+    }
+    char *real = realpath(directory, NULL);
+    if (!real) {
+        return -errno;
+    }
+    if (!strcmp(real, "/")) {
+        free(real);
+        return 0;
+    }
+    int fd = open(real, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        int error = errno;
+        free(real);
+        return -error;
+    }
+    /* Out of the way of programs that count on the lowest numbers. */
+    int high = fcntl(fd, F_DUPFD_CLOEXEC, 900);
+    if (high >= 0) {
+        close(fd);
+        fd = high;
+    }
+    *root = (PathRoot){fd, real};
+    return 0;
+}
+
+void path_root_close(PathRoot *root)
+{
+    if (root->fd >= 0) {
+        close(root->fd);
+    }
+    free(root->directory);
+    *root = (PathRoot){.fd = -1};
+}
+
+static bool is_below(const char *name, const char *directory)
+{
+    size_t length = strlen(directory);
+
+    return !strncmp(name, directory, length) && (!name[length] || name[length] == '/');
+}
+
+static bool is_host_only(const char *name)
+{
+    for (size_t i = 0; i < COUNT(host_only); i++) {
+        if (is_below(name, host_only[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Real path of the file under the root, into `buffer`; false when there is none. */
+static bool look_up(const PathRoot *root, const char *name, bool follow, char buffer[PATH_MAX])
+{
+    struct open_how how = {
+        .flags = O_PATH | O_CLOEXEC | (follow ? 0 : O_NOFOLLOW),
+        .resolve = RESOLVE_IN_ROOT,
+    };
+    char link[32];
+
+    int fd = (int)syscall(SYS_openat2, root->fd, name, &how, sizeof how);
+    if (fd < 0) {
+        return false;
+    }
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t length = readlink(link, buffer, PATH_MAX - 1);
+    close(fd);
+    if (length <= 0) {
+        return false;
+    }
+    buffer[length] = 0;
+    return true;
+}
+
+/* For a name that does not exist yet: under the root if only the root has its directory. */
+static bool look_up_parent(const PathRoot *root, const char *name, char buffer[PATH_MAX])
+{
+    char parent[PATH_MAX];
+    size_t length = strlen(name);
+
+    while (length > 1 && name[length - 1] == '/') {
+        length--;
+    }
+    size_t base = length;
+    while (base > 0 && name[base - 1] != '/') {
+        base--;
+    }
+    if (base == 0 || base >= sizeof parent) {
+        return false;
+    }
+    memcpy(parent, name, base);
+    parent[base] = 0;
+    if (access(parent, F_OK) == 0 || !look_up(root, parent, true, buffer)) {
+        return false;
+    }
+    size_t used = strlen(buffer);
+    if (used + 1 + (length - base) >= PATH_MAX) {
+        return false;
+    }
+    buffer[used] = '/';
+    memcpy(buffer + used + 1, name + base, length - base);
+    buffer[used + 1 + length - base] = 0;
+    return true;
+}
+
+const char *path_to_host(const PathRoot *root, const char *name, PathMode mode,
+                         char buffer[PATH_MAX])
+{
+    if (!root->directory || name[0] != '/' || is_host_only(name) ||
+        is_below(name, root->directory)) {
+        return name;
+    }
+    bool follow = mode == PATH_FOLLOW || mode == PATH_FOLLOW_CREATE;
+    if (look_up(root, name, follow, buffer)) {
+        return buffer;
+    }
+    bool create = mode == PATH_CREATE || mode == PATH_FOLLOW_CREATE;
+    return create && look_up_parent(root, name, buffer) ? buffer : name;
+}
+
+const char *path_to_guest(const PathRoot *root, const char *name)
+{
+    if (!root->directory || !is_below(name, root->directory)) {
+        return name;
+    }
+    const char *rest = name + strlen(root->directory);
+    return *rest ? rest : "/";
+}

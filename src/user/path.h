@@ -1,0 +1,38 @@
+/* File names of the guest: looked up under the root first, then on the host.
+ *
+ * With a root, an absolute name that exists under it means that file; symbolic links are followed
+ * as if the root were "/". Anything else is the host's. Names below /proc, /sys, /dev and /tmp are
+ * always the host's. Relative names are the kernel's business. */
+#ifndef USER_PATH_H
+#define USER_PATH_H
+
+#include <limits.h>
+
+#include "base/types.h"
+
+typedef struct PathRoot {
+    int fd;          /* of the root directory, kept high and hidden from the guest; -1: no root */
+    char *directory; /* real path without a trailing slash; owned; NULL: no root */
+} PathRoot;
+
+typedef enum PathMode {
+    PATH_FOLLOW,        /* the file that a last symbolic link leads to */
+    PATH_NOFOLLOW,      /* the link itself */
+    PATH_CREATE,        /* about to be made: where its directory is */
+    PATH_FOLLOW_CREATE, /* open(O_CREAT): the file if it exists, else as PATH_CREATE */
+} PathMode;
+
+/* Opens the root; returns 0 or -errno. `directory` NULL or "/" means none. */
+int path_root_open(PathRoot *root, const char *directory);
+void path_root_close(PathRoot *root);
+
+/* The host's name for the guest's: `name` itself or `buffer`, filled. Never fails: a name that does
+ * not exist comes back as the host's. */
+const char *path_to_host(const PathRoot *root, const char *name, PathMode mode,
+                         char buffer[PATH_MAX]);
+
+/* The guest's view of a real host path: without the root's directory. Returns a part of `name`, or
+ * "/" for the root itself. */
+const char *path_to_guest(const PathRoot *root, const char *name);
+
+#endif
