@@ -8,7 +8,9 @@
  * Invariants (ir_verify() checks them):
  *  - a value is defined once, and its definition dominates its uses (PHI: at the predecessor's
  * end);
- *  - every block ends with exactly one terminator (property END) and has none elsewhere;
+ *  - every block ends with exactly one terminator (property END) and has none elsewhere; an empty
+ * block is a deleted one, and nothing leads to it;
+ *  - PHIs come first in their block; the two successors of a BRANCH differ;
  *  - block 0 is the entry and has no predecessors unless a loop returns to it;
  *  - types follow the rules in ops.def;
  *  - between an INSN and the next, operations that may fault come before the first PUT.
@@ -228,6 +230,8 @@ typedef struct IrSlot {
     u8 type;    /* its full type */
 } IrSlot;
 
+enum { IR_STATE_LIMIT = 1 << 16 }; /* slots end below this offset */
+
 typedef struct IrRegion {
     Arena *arena;  /* owner of everything below; not freed by the region */
     IrInsn *insns; /* [1, insn_count) are in use; insns[0] is never an instruction */
@@ -277,17 +281,51 @@ IrVal ir_append(IrRegion *region, u32 block, const IrInsn *insn);
 IrVal ir_insert_before(IrRegion *region, u32 block, IrVal before, const IrInsn *insn);
 /* Unlinks the instruction; its index is not reused. */
 void ir_remove(IrRegion *region, u32 block, IrVal value);
+/* Moves the instruction to just before another one of the block. */
+void ir_move_before(IrRegion *region, u32 block, IrVal value, IrVal before);
+/* Makes sure that the next `count` insertions do not move region->insns. */
+void ir_reserve(IrRegion *region, u32 count);
+/* Takes `count` consecutive elements of phi_args, zeroed; returns the index of the first. */
+u32 ir_phi_args_new(IrRegion *region, u32 count);
+/* IR_HELPER_* of the helper that a CALL calls; the worst when the region doesn't know it. */
+u32 ir_helper_flags(const IrRegion *region, const IrInsn *call);
+/* Successors inside the region: 0, 1 or 2. */
+u32 ir_successor_count(const IrRegion *region, u32 block);
+/* Whether the operation may need the precise state of its guest instruction: guest memory, helpers
+ * with IR_HELPER_FAULTS, and floating point unless the region is exact_fp. */
+bool ir_may_fault(const IrRegion *region, const IrInsn *insn);
 /* Recounts predecessors. */
 void ir_link_blocks(IrRegion *region);
 /* Negations and exchanges of conditions. */
 IrCmp ir_cmp_negate(IrCmp cmp);
 IrCmp ir_cmp_swap(IrCmp cmp);
 
+/* Whether the instruction makes a value. */
+static inline bool ir_has_value(const IrInsn *insn)
+{
+    return insn->type != IR_VOID && ir_ops[insn->op].rule[0] != '-';
+}
+
+/* The value behind copies of it. */
+static inline IrVal ir_resolve(const IrRegion *region, IrVal value)
+{
+    while (region->insns[value].op == IR_COPY) {
+        value = region->insns[value].arg[0];
+    }
+    return value;
+}
+
+/* Low `bits` (1..64) ones. */
+static inline u64 ir_mask(u32 bits)
+{
+    return ~(u64)0 >> (64 - bits);
+}
+
 /* Iterates over the values of a block in order; the body may remove the current one. */
 #define IR_FOR_EACH(region, block, value)                                                          \
     for (IrVal value = (region)->blocks[block].first, next_##value;                                \
          value && (next_##value = (region)->insns[value].next, 1); value = next_##value)
 
-/* -- print.c, parse.c, verify.c: see their headers in ir/text.h */
+/* -- print.c, parse.c, verify.c: see ir/text.h; graph.c: see ir/graph.h */
 
 #endif

@@ -3,7 +3,7 @@
 
 #include "ir/build.h"
 
-enum { FIRST_INSNS = 256, FIRST_BLOCKS = 8 };
+enum { FIRST_INSNS = 256, FIRST_BLOCKS = 8, FIRST_PHI_ARGS = 16 };
 
 #define PURE IR_PROP_PURE
 #define COMM IR_PROP_COMM
@@ -87,6 +87,27 @@ static IrVal new_insn(IrRegion *region, const IrInsn *insn)
     return region->insn_count++;
 }
 
+void ir_reserve(IrRegion *region, u32 count)
+{
+    while (unlikely(region->insn_count + count > region->insn_capacity)) {
+        region->insns = grow(region->arena, region->insns, sizeof(IrInsn), region->insn_count,
+                             &region->insn_capacity, FIRST_INSNS);
+    }
+}
+
+u32 ir_phi_args_new(IrRegion *region, u32 count)
+{
+    u32 first = region->phi_arg_count;
+
+    while (first + count > region->phi_arg_capacity) {
+        region->phi_args = grow(region->arena, region->phi_args, sizeof(IrVal), first,
+                                &region->phi_arg_capacity, FIRST_PHI_ARGS);
+    }
+    memset(region->phi_args + first, 0, count * sizeof(IrVal));
+    region->phi_arg_count += count;
+    return first;
+}
+
 IrVal ir_append(IrRegion *region, u32 block, const IrInsn *insn)
 {
     IrVal value = new_insn(region, insn);
@@ -135,6 +156,53 @@ void ir_remove(IrRegion *region, u32 block, IrVal value)
     }
 }
 
+void ir_move_before(IrRegion *region, u32 block, IrVal value, IrVal before)
+{
+    IrInsn *insn = &region->insns[value];
+
+    ir_remove(region, block, value);
+    insn->prev = region->insns[before].prev;
+    insn->next = before;
+    region->insns[before].prev = value;
+    if (insn->prev) {
+        region->insns[insn->prev].next = value;
+    } else {
+        region->blocks[block].first = value;
+    }
+}
+
+u32 ir_successor_count(const IrRegion *region, u32 block)
+{
+    IrVal last = region->blocks[block].last;
+
+    switch (last ? (IrOp)region->insns[last].op : IR_CONST) {
+    case IR_BRANCH:
+        return 2;
+    case IR_JUMP:
+        return 1;
+    default:
+        return 0;
+    }
+}
+
+u32 ir_helper_flags(const IrRegion *region, const IrInsn *call)
+{
+    if (region->helpers && call->imm < region->helper_count) {
+        return region->helpers[call->imm].flags;
+    }
+    return IR_HELPER_READS_STATE | IR_HELPER_WRITES_STATE | IR_HELPER_FP | IR_HELPER_FAULTS;
+}
+
+bool ir_may_fault(const IrRegion *region, const IrInsn *insn)
+{
+    u8 properties = ir_ops[insn->op].properties;
+
+    if (insn->op == IR_CALL) {
+        return ir_helper_flags(region, insn) & IR_HELPER_FAULTS;
+    }
+    return (properties & IR_PROP_MEM) || ((properties & IR_PROP_FP) && !region->exact_fp);
+}
+
 void ir_link_blocks(IrRegion *region)
 {
     for (u32 i = 0; i < region->block_count; i++) {
@@ -142,8 +210,7 @@ void ir_link_blocks(IrRegion *region)
     }
     for (u32 i = 0; i < region->block_count; i++) {
         const IrBlock *block = &region->blocks[i];
-        IrOp op = block->last ? (IrOp)region->insns[block->last].op : IR_CONST;
-        u32 count = op == IR_BRANCH ? 2 : op == IR_JUMP ? 1 : 0;
+        u32 count = ir_successor_count(region, i);
         for (u32 s = 0; s < count; s++) {
             region->blocks[block->successor[s]].predecessors++;
         }

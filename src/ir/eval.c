@@ -1,0 +1,390 @@
+/* Evaluation of an operation: see eval.h for the contract, eval_private.h for the organisation.
+ * Here: the dispatch, and integers and flags. */
+#include <assert.h>
+
+#include "ir/eval_private.h"
+
+#define LANE(name)                                                                                 \
+    static u64 name(const Lane *l __attribute__((unused)), u64 x __attribute__((unused)),          \
+                    u64 y __attribute__((unused)), u64 z __attribute__((unused)))
+
+static s64 as_signed(const Lane *l, u64 value)
+{
+    return eval_sign_extend(value, l->bits);
+}
+
+LANE(add)
+{
+    return x + y;
+}
+
+LANE(sub)
+{
+    return x - y;
+}
+
+LANE(mul)
+{
+    return x * y;
+}
+
+LANE(mulhu)
+{
+    return (u64)((u128)x * y >> l->bits);
+}
+
+LANE(mulhs)
+{
+    return (u64)((s128)as_signed(l, x) * as_signed(l, y) >> l->bits);
+}
+
+LANE(divu)
+{
+    return y ? x / y : 0;
+}
+
+LANE(divs)
+{
+    s64 divisor = as_signed(l, y);
+
+    return divisor == 0 ? 0 : divisor == -1 ? -x : (u64)(as_signed(l, x) / divisor);
+}
+
+LANE(neg)
+{
+    return -x;
+}
+
+LANE(not )
+{
+    return ~x;
+}
+
+LANE(and)
+{
+    return x & y;
+}
+
+LANE(or)
+{
+    return x | y;
+}
+
+LANE(xor)
+{
+    return x ^ y;
+}
+
+LANE(andn)
+{
+    return x & ~y;
+}
+
+LANE(shl)
+{
+    return x << y % l->bits;
+}
+
+LANE(shr)
+{
+    return x >> y % l->bits;
+}
+
+LANE(sar)
+{
+    return (u64)(as_signed(l, x) >> y % l->bits);
+}
+
+LANE(ror)
+{
+    u32 count = y % l->bits;
+
+    return count ? x >> count | x << (l->bits - count) : x;
+}
+
+LANE(extr)
+{
+    return (u64)(((u128)x << l->bits | y) >> l->insn->imm);
+}
+
+LANE(extu)
+{
+    return x >> l->insn->sub & ir_mask((u32)l->insn->imm);
+}
+
+LANE(exts)
+{
+    return (u64)eval_sign_extend(x >> l->insn->sub, (u32)l->insn->imm);
+}
+
+LANE(dep)
+{
+    u64 mask = ir_mask((u32)l->insn->imm) << l->insn->sub;
+
+    return (x & ~mask) | (y << l->insn->sub & mask);
+}
+
+LANE(clz)
+{
+    return x ? (u64)__builtin_clzll(x) - (64 - l->bits) : l->bits;
+}
+
+LANE(ctz)
+{
+    return x ? (u64)__builtin_ctzll(x) : l->bits;
+}
+
+LANE(popcnt)
+{
+    return (u64)__builtin_popcountll(x);
+}
+
+LANE(bswap)
+{
+    return __builtin_bswap64(x) >> (64 - l->bits);
+}
+
+LANE(bitrev)
+{
+    u64 reversed = 0;
+
+    for (u32 i = 0; i < l->bits; i++) {
+        reversed |= (x >> i & 1) << (l->bits - 1 - i);
+    }
+    return reversed;
+}
+
+LANE(sext)
+{
+    return (u64)as_signed(l, x);
+}
+
+bool eval_compare(IrCmp cmp, u64 x, u64 y, u32 bits)
+{
+    s64 sx = eval_sign_extend(x, bits), sy = eval_sign_extend(y, bits);
+
+    switch (cmp) {
+    case IR_EQ:
+        return x == y;
+    case IR_NE:
+        return x != y;
+    case IR_SLT:
+        return sx < sy;
+    case IR_SGE:
+        return sx >= sy;
+    case IR_SGT:
+        return sx > sy;
+    case IR_SLE:
+        return sx <= sy;
+    case IR_ULT:
+        return x < y;
+    case IR_UGE:
+        return x >= y;
+    case IR_UGT:
+        return x > y;
+    case IR_ULE:
+        return x <= y;
+    case IR_TST:
+        return (x & y) != 0;
+    case IR_TSTZ:
+        return (x & y) == 0;
+    }
+    return false;
+}
+
+LANE(cmp)
+{
+    return eval_compare((IrCmp)l->insn->sub, x, y, l->bits);
+}
+
+/* -- Packed flags */
+
+/* N, Z and P of a result. */
+static u32 flags_of(u64 result, u32 bits)
+{
+    return (result >> (bits - 1) & 1 ? IR_FLAG_N : 0) |
+           ((result & ir_mask(bits)) == 0 ? IR_FLAG_Z : 0) |
+           (__builtin_parity(result & 0xff) ? 0 : IR_FLAG_P);
+}
+
+/* Of x + y + carry. */
+static u32 flags_of_sum(u64 x, u64 y, u64 carry, u32 bits)
+{
+    u128 sum = (u128)x + y + carry;
+    u64 result = (u64)sum;
+
+    return flags_of(result, bits) | (sum >> bits & 1 ? IR_FLAG_C : 0) |
+           ((x ^ result) & (y ^ result) & (u64)1 << (bits - 1) ? IR_FLAG_V : 0) |
+           ((x ^ y ^ result) & 0x10 ? IR_FLAG_A : 0);
+}
+
+LANE(flags_add)
+{
+    return flags_of_sum(x, y, 0, l->bits);
+}
+
+LANE(flags_adc)
+{
+    return flags_of_sum(x, y, z & 1, l->bits);
+}
+
+LANE(flags_sub)
+{
+    u64 result = x - y;
+
+    return flags_of(result, l->bits) | (x < y ? IR_FLAG_C : 0) |
+           ((x ^ y) & (x ^ result) & (u64)1 << (l->bits - 1) ? IR_FLAG_V : 0) |
+           ((x ^ y ^ result) & 0x10 ? IR_FLAG_A : 0);
+}
+
+LANE(flags_subn)
+{
+    return flags_sub(l, x, y, z) ^ IR_FLAG_C;
+}
+
+LANE(flags_logic)
+{
+    return flags_of(x, l->bits);
+}
+
+LANE(flags_make)
+{
+    return (x & 8 ? IR_FLAG_N : 0) | (x & 4 ? IR_FLAG_Z : 0) | (x & 2 ? IR_FLAG_C : 0) |
+           (x & 1 ? IR_FLAG_V : 0);
+}
+
+LANE(flags_nzcv)
+{
+    return (x & IR_FLAG_N ? 8 : 0) | (x & IR_FLAG_Z ? 4 : 0) | (x & IR_FLAG_C ? 2 : 0) |
+           (x & IR_FLAG_V ? 1 : 0);
+}
+
+LANE(cond)
+{
+    bool n = x & IR_FLAG_N, z_ = x & IR_FLAG_Z, c = x & IR_FLAG_C, v = x & IR_FLAG_V;
+    bool holds[] = {z_, c, n, v, c && !z_, n == v, !z_ && n == v, !c && !z_, (x & IR_FLAG_P) != 0};
+
+    return holds[l->insn->sub / 2] ^ (l->insn->sub & 1);
+}
+
+LaneFn *const eval_int_lanes[IR_OP_COUNT] = {
+    [IR_SEXT] = sext,
+    [IR_ADD] = add,
+    [IR_SUB] = sub,
+    [IR_MUL] = mul,
+    [IR_MULHU] = mulhu,
+    [IR_MULHS] = mulhs,
+    [IR_DIVU] = divu,
+    [IR_DIVS] = divs,
+    [IR_NEG] = neg,
+    [IR_NOT] = not,
+    [IR_AND] = and,
+    [IR_OR] = or
+    ,
+    [IR_XOR] = xor,
+    [IR_ANDN] = andn,
+    [IR_SHL] = shl,
+    [IR_SHR] = shr,
+    [IR_SAR] = sar,
+    [IR_ROR] = ror,
+    [IR_EXTR] = extr,
+    [IR_EXTU] = extu,
+    [IR_EXTS] = exts,
+    [IR_DEP] = dep,
+    [IR_CLZ] = clz,
+    [IR_CTZ] = ctz,
+    [IR_POPCNT] = popcnt,
+    [IR_BSWAP] = bswap,
+    [IR_BITREV] = bitrev,
+    [IR_CMP] = cmp,
+    [IR_FLAGS_ADD] = flags_add,
+    [IR_FLAGS_SUB] = flags_sub,
+    [IR_FLAGS_SUBN] = flags_subn,
+    [IR_FLAGS_ADC] = flags_adc,
+    [IR_FLAGS_LOGIC] = flags_logic,
+    [IR_FLAGS_MAKE] = flags_make,
+    [IR_FLAGS_NZCV] = flags_nzcv,
+    [IR_COND] = cond,
+};
+
+/* -- Dispatch */
+
+/* Operations that only move bits: the result's size and the zeroes above do the rest. */
+static bool move(const Eval *e)
+{
+    const IrInsn *insn = e->insn;
+    u32 size = ir_type_size(insn->type), from = ir_type_size(e->types[0]);
+    const IrWord *source = &e->args[0];
+
+    switch ((IrOp)insn->op) {
+    case IR_CONST:
+        for (u32 i = 0; i < 4; i++) { /* v256 repeats the two halves */
+            e->result->v[i] = i * 8 < size ? (i & 1 ? insn->imm2 : insn->imm) : 0;
+        }
+        return true;
+    case IR_SELECT:
+        source = (u32)e->args[0].i ? &e->args[1] : &e->args[2];
+        from = size;
+        break;
+    case IR_COPY:
+    case IR_TRUNC:
+    case IR_ZEXT:
+    case IR_BITCAST:
+        break;
+    default:
+        return false;
+    }
+    memcpy(e->result, source, MIN(size, from));
+    return true;
+}
+
+static void lanes(const Eval *e, LaneFn *fn)
+{
+    u32 size = e->lane_size ? e->lane_size : 8; /* bitwise operations need no lane type */
+    Lane lane = {e->insn, e->fp, size * 8, size * 8};
+
+    for (u32 i = 0; i < ir_type_size(e->insn->type) / size; i++) {
+        eval_set_lane(e->result, size, i,
+                      fn(&lane, eval_lane(&e->args[0], size, i), eval_lane(&e->args[1], size, i),
+                         eval_lane(&e->args[2], size, i)));
+    }
+}
+
+static void scalar(const Eval *e, LaneFn *fn)
+{
+    u32 from = ir_type_size(e->types[0]) * 8, to = ir_type_size(e->insn->type) * 8;
+    Lane lane = {e->insn, e->fp, from, to};
+
+    e->result->i = fn(&lane, e->args[0].i, e->args[1].i, e->args[2].i) & ir_mask(to);
+}
+
+void ir_eval(const IrInsn *insn, const u8 arg_types[3], const IrWord args[3], IrWord *result,
+             FpEnv *fp)
+{
+    IrOp op = insn->op;
+    LaneFn *lane = eval_int_lanes[op]     ? eval_int_lanes[op]
+                   : eval_float_lanes[op] ? eval_float_lanes[op]
+                                          : eval_vector_lanes[op];
+    WordFn *word = eval_vector_words[op] ? eval_vector_words[op] : eval_crypto_words[op];
+    u32 lane_size = ir_type_size(insn->lane);
+    Eval e = {insn,
+              arg_types,
+              args,
+              result,
+              fp,
+              lane_size,
+              lane_size ? ir_type_size(insn->type) / lane_size : 0};
+
+    memset(result, 0, sizeof(*result));
+    if (lane && ir_type_is_vector(insn->type)) {
+        lanes(&e, lane);
+    } else if (lane) {
+        scalar(&e, lane);
+    } else if (word) {
+        word(&e);
+    } else {
+        bool moved = move(&e);
+        assert(moved && "operation without a meaning");
+        (void)moved;
+    }
+}

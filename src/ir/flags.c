@@ -1,0 +1,242 @@
+/* Conditions against the operation that made the flags: COND of FLAGS_* becomes a comparison, so
+ * that the packed flags need not exist. Left alone is what no comparison says (overflow, parity).
+ *
+ * Fold comes after: the comparisons made here are not simplified further. */
+#include "ir/pass.h"
+
+enum { NONE = 0xff, ALWAYS = 0xfe };
+
+/* Conditions come in pairs, a test and its negation; the tables hold the test's row only. */
+enum { PAIRS = IR_COND_NP / 2 + 1 };
+
+/* Comparison of the operands of a subtraction. HI and A differ by which of them is borrow. */
+static const u8 after_subn[PAIRS] = {
+    [IR_COND_Z / 2] = IR_EQ,   [IR_COND_C / 2] = IR_UGE,  [IR_COND_N / 2] = NONE,
+    [IR_COND_V / 2] = NONE,    [IR_COND_HI / 2] = IR_UGT, [IR_COND_GE / 2] = IR_SGE,
+    [IR_COND_GT / 2] = IR_SGT, [IR_COND_A / 2] = IR_ULT,  [IR_COND_P / 2] = NONE,
+};
+static const u8 after_sub[PAIRS] = {
+    [IR_COND_Z / 2] = IR_EQ,   [IR_COND_C / 2] = IR_ULT,  [IR_COND_N / 2] = NONE,
+    [IR_COND_V / 2] = NONE,    [IR_COND_HI / 2] = IR_ULT, [IR_COND_GE / 2] = IR_SGE,
+    [IR_COND_GT / 2] = IR_SGT, [IR_COND_A / 2] = IR_UGT,  [IR_COND_P / 2] = NONE,
+};
+/* Comparison of a result with 0, where carry and overflow are 0. ALWAYS: the negation holds. */
+static const u8 after_logic[PAIRS] = {
+    [IR_COND_Z / 2] = IR_EQ,   [IR_COND_C / 2] = ALWAYS,  [IR_COND_N / 2] = IR_SLT,
+    [IR_COND_V / 2] = ALWAYS,  [IR_COND_HI / 2] = ALWAYS, [IR_COND_GE / 2] = IR_SGE,
+    [IR_COND_GT / 2] = IR_SGT, [IR_COND_A / 2] = IR_NE,   [IR_COND_P / 2] = NONE,
+};
+/* Comparison of x with -c after x + c, where c is neither 0 nor the least number. */
+static const u8 after_add_const[PAIRS] = {
+    [IR_COND_Z / 2] = IR_EQ,   [IR_COND_C / 2] = IR_UGE,  [IR_COND_N / 2] = NONE,
+    [IR_COND_V / 2] = NONE,    [IR_COND_HI / 2] = IR_UGT, [IR_COND_GE / 2] = IR_SGE,
+    [IR_COND_GT / 2] = IR_SGT, [IR_COND_A / 2] = IR_ULT,  [IR_COND_P / 2] = NONE,
+};
+/* Arm's flags of a floating-point comparison. C without Z: greater or unordered. */
+static const u8 after_fcmp[PAIRS] = {
+    [IR_COND_Z / 2] = IR_FEQ,  [IR_COND_C / 2] = IR_FNLT,  [IR_COND_N / 2] = IR_FLT,
+    [IR_COND_V / 2] = IR_FUNO, [IR_COND_HI / 2] = IR_FNLE, [IR_COND_GE / 2] = IR_FGE,
+    [IR_COND_GT / 2] = IR_FGT, [IR_COND_A / 2] = IR_FLT,   [IR_COND_P / 2] = NONE,
+};
+
+typedef struct Resolver {
+    IrRegion *region;
+    u32 block;
+    IrVal value; /* the COND */
+} Resolver;
+
+static IrVal before(Resolver *r, const IrInsn *insn)
+{
+    return ir_insert_before(r->region, r->block, r->value, insn);
+}
+
+static IrVal constant(Resolver *r, IrType type, u64 value)
+{
+    return before(r, &(IrInsn){.op = IR_CONST,
+                               .type = (u8)type,
+                               .imm = value & ir_mask(ir_type_size(type) * 8)});
+}
+
+/* Makes the COND a comparison; `negate` as the COND was the second of its pair. */
+static void become_cmp(Resolver *r, IrCmp cmp, bool negate, IrVal x, IrVal y)
+{
+    IrInsn *insn = &r->region->insns[r->value];
+
+    insn->op = IR_CMP;
+    insn->sub = (u8)(negate ? ir_cmp_negate(cmp) : cmp);
+    insn->arg[0] = x;
+    insn->arg[1] = y;
+}
+
+/* N after x op y: the sign of the result. */
+static void become_sign(Resolver *r, IrOp op, bool negate, IrVal x, IrVal y)
+{
+    IrType type = r->region->insns[x].type;
+    IrVal result = before(r, &(IrInsn){.op = (u8)op, .type = (u8)type, .arg = {x, y}});
+
+    become_cmp(r, IR_SLT, negate, result, constant(r, type, 0));
+}
+
+static void resolve_sub(Resolver *r, const u8 *table, u32 cond, IrVal x, IrVal y)
+{
+    u8 cmp = table[cond / 2];
+
+    if (cond / 2 == IR_COND_N / 2) {
+        become_sign(r, IR_SUB, cond & 1, x, y);
+    } else if (cmp != NONE) {
+        become_cmp(r, (IrCmp)cmp, cond & 1, x, y);
+    }
+}
+
+static void resolve_add(Resolver *r, u32 cond, IrVal x, IrVal y)
+{
+    const IrInsn *second = &r->region->insns[y];
+    IrType type = second->type;
+    u64 least = (u64)1 << (ir_type_size(type) * 8 - 1);
+    u8 cmp = after_add_const[cond / 2];
+
+    if (cond / 2 == IR_COND_N / 2) {
+        become_sign(r, IR_ADD, cond & 1, x, y);
+    } else if (second->op == IR_CONST && second->imm && second->imm != least && cmp != NONE) {
+        become_cmp(r, (IrCmp)cmp, cond & 1, x, constant(r, type, -second->imm));
+    } else if (cond / 2 == IR_COND_Z / 2 || cond / 2 == IR_COND_C / 2) {
+        bool is_carry = cond / 2 == IR_COND_C / 2; /* the sum is less than what was added to */
+        IrVal sum = before(r, &(IrInsn){.op = IR_ADD, .type = (u8)type, .arg = {x, y}});
+        become_cmp(r, is_carry ? IR_ULT : IR_EQ, cond & 1, sum,
+                   is_carry ? x : constant(r, type, 0));
+    }
+}
+
+static void resolve_logic(Resolver *r, u32 cond, IrVal x)
+{
+    u8 cmp = after_logic[cond / 2];
+
+    if (cmp == ALWAYS) {
+        r->region->insns[r->value] = (IrInsn){.op = IR_CONST,
+                                              .type = IR_I32,
+                                              .imm = cond & 1,
+                                              .prev = r->region->insns[r->value].prev,
+                                              .next = r->region->insns[r->value].next};
+    } else if (cmp != NONE) {
+        become_cmp(r, (IrCmp)cmp, cond & 1, x, constant(r, r->region->insns[x].type, 0));
+    }
+}
+
+static void resolve_fcmp(Resolver *r, u32 cond, const IrInsn *flags)
+{
+    u8 fcmp = after_fcmp[cond / 2];
+    IrInsn *insn = &r->region->insns[r->value];
+
+    if (fcmp == NONE) {
+        return;
+    }
+    insn->op = IR_FCMP;
+    insn->sub = (fcmp ^ (cond & 1)) | (flags->sub ? IR_FCMP_SIGNALLING : 0);
+    insn->arg[0] = flags->arg[0];
+    insn->arg[1] = flags->arg[1];
+}
+
+static void resolve(Resolver *r)
+{
+    const IrInsn *insn = &r->region->insns[r->value];
+    const IrInsn *flags = &r->region->insns[insn->arg[0]];
+    u32 cond = insn->sub;
+    IrVal x = ir_resolve(r->region, flags->arg[0]), y = ir_resolve(r->region, flags->arg[1]);
+
+    switch ((IrOp)flags->op) {
+    case IR_FLAGS_SUB:
+        resolve_sub(r, after_sub, cond, x, y);
+        break;
+    case IR_FLAGS_SUBN:
+        resolve_sub(r, after_subn, cond, x, y);
+        break;
+    case IR_FLAGS_ADD:
+        resolve_add(r, cond, x, y);
+        break;
+    case IR_FLAGS_LOGIC:
+        resolve_logic(r, cond, x);
+        break;
+    case IR_FLAGS_FCMP:
+        resolve_fcmp(r, cond, flags);
+        break;
+    default:
+        break;
+    }
+}
+
+/* -- A FLAGS_FCMP that nothing uses any more, and whose exceptions an FCMP of the same block
+ * raises, goes here: to the pass `dead` it would be an effect. */
+
+static bool same_value(const IrRegion *region, IrVal a, IrVal b)
+{
+    return ir_resolve(region, a) == ir_resolve(region, b);
+}
+
+static bool is_covered(const IrRegion *region, const IrInsn *flags)
+{
+    for (IrVal v = flags->next; v; v = region->insns[v].next) {
+        const IrInsn *insn = &region->insns[v];
+        if (insn->op == IR_FCMP && same_value(region, insn->arg[0], flags->arg[0]) &&
+            same_value(region, insn->arg[1], flags->arg[1]) &&
+            !(insn->sub & IR_FCMP_SIGNALLING) == !flags->sub) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Counts every value's uses in scratch. */
+static void count_uses(IrRegion *region)
+{
+    for (IrVal value = 0; value < region->insn_count; value++) {
+        region->insns[value].scratch = 0;
+    }
+    for (u32 block = 0; block < region->block_count; block++) {
+        IR_FOR_EACH(region, block, value)
+        {
+            const IrInsn *insn = &region->insns[value];
+            for (u32 i = 0; i < ir_ops[insn->op].arg_count; i++) {
+                region->insns[insn->arg[i]].scratch++;
+            }
+        }
+    }
+    for (u32 i = 0; i < region->phi_arg_count; i++) {
+        region->insns[region->phi_args[i]].scratch++;
+    }
+}
+
+static void drop_covered(IrRegion *region)
+{
+    count_uses(region);
+    for (u32 block = 0; block < region->block_count; block++) {
+        IR_FOR_EACH(region, block, value)
+        {
+            const IrInsn *insn = &region->insns[value];
+            if (insn->op == IR_FLAGS_FCMP && !insn->scratch && is_covered(region, insn)) {
+                ir_remove(region, block, value);
+            }
+        }
+    }
+}
+
+void ir_pass_flags(IrRegion *region)
+{
+    bool has_fcmp = false;
+
+    for (u32 block = 0; block < region->block_count; block++) {
+        IR_FOR_EACH(region, block, value)
+        {
+            IrInsn *insn = &region->insns[value];
+            has_fcmp |= insn->op == IR_FLAGS_FCMP;
+            if (insn->op == IR_COND) {
+                ir_reserve(region, 2); /* the most that resolve() inserts */
+                insn = &region->insns[value];
+                insn->arg[0] = ir_resolve(region, insn->arg[0]);
+                resolve(&(Resolver){region, block, value});
+            }
+        }
+    }
+    if (has_fcmp) {
+        drop_covered(region);
+    }
+}
