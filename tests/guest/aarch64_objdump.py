@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-FEATURES = 'armv8-a+aes+sha2+crc+lse+lor+rdma+rcpc+dotprod'
+FEATURES = 'armv8-a+aes+sha2+crc+lse+lor+rdma+rcpc+dotprod+fp16'
 # binutils takes these as part of FEATURES, or gives names to space that no CPU decodes.
 NOT_OURS = re.compile(r'sha512|(msr|mrs) .*\bs[01]_')
 # Decoded here although a should-be-one field or the choice of registers makes them unpredictable.
