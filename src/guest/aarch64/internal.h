@@ -16,8 +16,9 @@ enum { AARCH64_MODE_AHP = 1 }; /* FPCR.AHP: halves are of the alternative format
 /* The CPU's optional features: each needs handlers for all its rows. The ID registers and HWCAP
  * words follow from this (sysreg.c). */
 enum {
-    AARCH64_FEATURES =
-        AARCH64_FEATURE_CRC32 | AARCH64_FEATURE_LSE | AARCH64_FEATURE_LOR | AARCH64_FEATURE_LRCPC,
+    AARCH64_FEATURES = AARCH64_FEATURE_CRC32 | AARCH64_FEATURE_LSE | AARCH64_FEATURE_LOR |
+                       AARCH64_FEATURE_LRCPC | AARCH64_FEATURE_AES | AARCH64_FEATURE_PMULL |
+                       AARCH64_FEATURE_SHA1 | AARCH64_FEATURE_SHA256,
 };
 
 /* translate.c */

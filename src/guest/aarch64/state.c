@@ -59,5 +59,7 @@ u32 aarch64_mode(const void *state)
 {
     const Aarch64State *s = state;
 
-    return s->fpcr & (FPCR_AHP | FPCR_DN | FPCR_FZ) ? GUEST_MODE_EXACT_FP : 0;
+    u32 exact = s->fpcr & (FPCR_AHP | FPCR_DN | FPCR_FZ) ? GUEST_MODE_EXACT_FP : 0;
+
+    return exact | (s->fpcr & FPCR_AHP ? AARCH64_MODE_AHP : 0);
 }
