@@ -19,7 +19,7 @@ void text_printf(Text *text, const char *format, ...)
 
 static bool row_wanted(const InsnRow *row, const InsnRandom *how)
 {
-    if (row->attributes & INSN_NOT_RANDOM) {
+    if (row->attributes & INSN_NOT_RANDOM || row->needs & ~how->features) {
         return false;
     }
     return !how->class_name || strcmp(how->class_name, row->class_name) == 0 ||
@@ -89,7 +89,7 @@ static unsigned choose_row(const InsnTable *table, const InsnRandom *how)
 
 u32 insn_random(const InsnTable *table, const InsnRandom *how)
 {
-    enum { ROWS = 1000, TRIES = 200 }; /* a row may need a feature that is absent */
+    enum { ROWS = 1000, TRIES = 200 }; /* a row may not be able to do as asked */
 
     for (int i = 0; i < ROWS; i++) {
         unsigned row = choose_row(table, how);

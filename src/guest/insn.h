@@ -25,6 +25,7 @@ typedef struct InsnRow {
     const char *class_name;
     u32 mask, value; /* the fixed bits */
     u32 advised;     /* value of the bits that should, but need not, have one */
+    u32 needs;       /* features without which no instruction of the row exists */
     u32 attributes;  /* InsnAttribute that hold for the whole row; others depend on the fields */
 } InsnRow;
 

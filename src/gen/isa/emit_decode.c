@@ -77,20 +77,33 @@ static void emit_get(FILE *out, const Isa *isa, const Row *row)
     fprintf(out, "    out->row = %s;\n    out->word = word;\n    return true;\n}\n", row->macro);
 }
 
+/* The bits that hold for the whole row, as an expression in C. */
+static void emit_row_bits(FILE *out, const Isa *isa, const Row *row)
+{
+    fputs("0", out);
+    for (int i = 0; i < row->needs.count; i++) {
+        if (!row->needs.item[i].test) {
+            fprintf(out, " | %s", feature_macro(isa, row->needs.item[i].word));
+        }
+    }
+    fputs(", 0", out);
+    for (int i = 0; i < row->attributes.count; i++) {
+        const Clause *clause = &row->attributes.item[i];
+        const AttributeName *attribute = attribute_find(clause);
+        if (attribute->bit && !clause->test) {
+            fprintf(out, " | %s", attribute->bit);
+        }
+    }
+}
+
 static void emit_rows(FILE *out, const Isa *isa)
 {
     fprintf(out, "\nconst InsnRow %s_rows[%s_ROW_COUNT] = {\n", isa->guest, isa->guest_macro);
     for (int i = 0; i < isa->row_count; i++) {
         const Row *row = isa->row[i];
-        fprintf(out, "    {\"%s\", \"%s\", %#x, %#x, %#x, 0", row->name, row->class_name, row->mask,
+        fprintf(out, "    {\"%s\", \"%s\", %#x, %#x, %#x, ", row->name, row->class_name, row->mask,
                 row->value, row->advised_to);
-        for (int j = 0; j < row->attributes.count; j++) {
-            const Clause *clause = &row->attributes.item[j];
-            const AttributeName *attribute = attribute_find(clause);
-            if (attribute->bit && !clause->test) {
-                fprintf(out, " | %s", attribute->bit);
-            }
-        }
+        emit_row_bits(out, isa, row);
         fputs("},\n", out);
     }
     fprintf(out, "};\n\nconst char *const %s_feature_names[%d] = {\n", isa->guest,
