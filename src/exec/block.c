@@ -3,8 +3,7 @@
  * A hash table with a fixed number of chains. Readers take no lock: a block is complete before it
  * is linked in with a release store, and an unlinked block keeps its own chain pointer and its
  * memory until every thread has been outside (eviction). Writers hold the engine's lock. */
-#include "base/log.h"
-#include "exec/engine.h"
+#include "exec/job.h"
 
 static u32 block_hash(u64 pc, u32 mode, BlockKind kind)
 {
@@ -57,9 +56,12 @@ static void remove_from_jump_tables(Engine *engine, const Block *block)
     }
 }
 
-void block_kill(Engine *engine, Block *block)
+void block_kill(Engine *engine, Block *block, bool keep)
 {
     if (block->dead) {
+        if (!keep) {
+            revive_forget(block);
+        }
         return;
     }
     __atomic_store_n(&block->dead, true, __ATOMIC_SEQ_CST);
@@ -67,4 +69,7 @@ void block_kill(Engine *engine, Block *block)
     remove_from_jump_tables(engine, block);
     link_remove_all(engine, block);
     coherence_remove_block(block);
+    if (keep) {
+        revive_bury(engine, block);
+    }
 }

@@ -130,11 +130,12 @@ void cache_next_segment(Engine *engine)
                        (size_t)(segment->next - segment->start));
         }
         for (u32 i = 0; i < segment->block_count; i++) {
-            block_kill(engine, segment_block(segment, i));
+            block_kill(engine, segment_block(segment, i), false);
         }
         arena_reset(&segment->arena);
         segment->next = segment->start;
         __atomic_store_n(&segment->block_count, 0, __ATOMIC_RELAXED);
+        cache->evictions++;
         safepoint_resume(engine);
     }
     cache->current = next;

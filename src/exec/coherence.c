@@ -197,7 +197,7 @@ bool coherence_executable(const Engine *engine, u64 page)
 static void page_written(Engine *engine, CodePage *page)
 {
     while (page->blocks) {
-        block_kill(engine, page->blocks);
+        block_kill(engine, page->blocks, true);
     }
     page->writes++;
     bool give_up = engine->guest->coherence == CODE_EXPLICIT && page->writes >= WRITES_TOLERATED;
@@ -301,7 +301,7 @@ static void invalidate_page(Engine *engine, CodePage *page, u64 start, u64 last)
     for (Block *block = page->blocks; block; block = next) {
         next = *next_in_page(block, page);
         if (block_overlaps(block, start, last)) {
-            block_kill(engine, block);
+            block_kill(engine, block, true);
         }
     }
     /* A whole page: its mapping changed, so nothing that was learnt about it holds. */

@@ -59,8 +59,9 @@ static bool interrupted(const Vcpu *vcpu)
 
 void vcpu_forget_jumps(Vcpu *vcpu)
 {
-    memset(vcpu->jump_table, 0, sizeof(JumpEntry) << JUMP_TABLE_BITS);
-    vcpu->jump_table[0].pc = JUMP_NEVER;
+    for (u32 i = 0; i < 1u << JUMP_TABLE_BITS; i++) {
+        __atomic_store_n(&vcpu->jump_table[i].pc, JUMP_NEVER, __ATOMIC_RELAXED);
+    }
     vcpu->engine->host->reset_returns(vcpu->common);
 }
 
@@ -266,6 +267,7 @@ CpuExitKind exec_run(Vcpu *vcpu)
         }
     }
     safepoint_leave(vcpu);
+    common->pc = next.pc;
     set_pc(vcpu, next.pc);
     return (CpuExitKind)common->exit_kind;
 }

@@ -65,8 +65,10 @@ Engine *exec_engine_new(const ExecOptions *options, const char **error)
     engine->host = options->host;
     pthread_mutex_init(&engine->lock, NULL);
     engine->blocks = map_zeroed(sizeof(Block *) << BLOCK_TABLE_BITS);
+    engine->buried = map_zeroed(sizeof(Block *) << BLOCK_TABLE_BITS);
     engine->no_jumps = new_jump_table();
-    if (!engine->blocks || !engine->no_jumps || !make_config(engine) || coherence_init(engine)) {
+    if (!engine->blocks || !engine->buried || !engine->no_jumps || !make_config(engine) ||
+        coherence_init(engine)) {
         engine_free(engine);
         return NULL;
     }
@@ -86,6 +88,9 @@ void engine_free(Engine *engine)
     arena_free(&engine->arena);
     if (engine->blocks) {
         munmap(engine->blocks, sizeof(Block *) << BLOCK_TABLE_BITS);
+    }
+    if (engine->buried) {
+        munmap(engine->buried, sizeof(Block *) << BLOCK_TABLE_BITS);
     }
     if (engine->no_jumps) {
         munmap(engine->no_jumps, jump_table_size);

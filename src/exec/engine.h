@@ -53,7 +53,7 @@ struct Block {
     u32 mode;
     u8 kind; /* BlockKind */
     bool exact_fp;
-    bool dead;        /* atomic; out of the table, never linked to or from again */
+    bool dead;        /* atomic; out of the table and all links */
     u32 fp_traps;     /* atomic */
     Block *hash_next; /* atomic */
     const u8 *code;
@@ -67,6 +67,8 @@ struct Block {
     CodePage *pages[BLOCK_PAGES];
     Block *page_next[BLOCK_PAGES]; /* in pages[i]->blocks */
     CodeExtent extents[BLOCK_EXTENTS];
+    const u8 *source;                  /* the guest bytes of the extents when it was translated */
+    Block *buried_next, **buried_prev; /* among killed blocks (revive.c); NULL if in no list */
 };
 
 /* A part of the cache that is filled, and later evicted, as a whole. Blocks lie in chunks in the
@@ -85,7 +87,8 @@ typedef struct Cache {
     u8 *base; /* one mapping, readable, writable and executable */
     size_t size;
     size_t segment_size;
-    u32 current; /* segment being filled */
+    u32 current;   /* segment being filled */
+    u32 evictions; /* how often a segment was evicted */
     Segment segments[CACHE_SEGMENTS];
 } Cache;
 
@@ -100,6 +103,7 @@ struct Engine {
     u32 stopping; /* atomic: an evictor waits for all threads to be outside */
     Cache cache;
     Block **blocks;   /* hash table, 1 << BLOCK_TABLE_BITS heads; atomic */
+    Block **buried;   /* killed blocks by pc: hash table of the same size */
     CodePage **pages; /* hash table, 1 << PAGE_TABLE_BITS heads; atomic */
     u32 page_count;
     u32 protected_pages; /* atomic: pages that are write-protected though the guest may write them
@@ -152,8 +156,8 @@ Block *cache_block_at(const Engine *engine, const u8 *address);
 Block *block_find(const Engine *engine, u64 pc, u32 mode, BlockKind kind);
 void block_insert(Engine *engine, Block *block);
 /* Takes the block out of the table, its pages and all links: nobody finds it any more. Threads that
- * run it leave at its end. */
-void block_kill(Engine *engine, Block *block);
+ * run it leave at its end. keep: it may be revived while its code is in the cache. */
+void block_kill(Engine *engine, Block *block, bool keep);
 
 /* -- link.c */
 /* Makes the jump at `site`, which wanted to go to `target`, go there. Does nothing when either is

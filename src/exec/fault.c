@@ -9,7 +9,10 @@
  * Everything here runs in a signal handler. */
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 #include "exec/engine.h"
 
@@ -47,7 +50,7 @@ static void note_fault(Vcpu *vcpu, int signal, const siginfo_t *info, const ucon
 }
 
 /* Leaves generated code at the guest instruction that `fault` belongs to. */
-static bool leave_block(Vcpu *vcpu, Block *block, ucontext_t *context, CpuExitKind kind)
+static void leave_block(Vcpu *vcpu, Block *block, ucontext_t *context, CpuExitKind kind)
 {
     const Engine *engine = vcpu->engine;
     HostFault fault = {
@@ -58,13 +61,15 @@ static bool leave_block(Vcpu *vcpu, Block *block, ucontext_t *context, CpuExitKi
     };
 
     if (!engine->host->recover(vcpu->state, &fault)) {
-        return false;
+        dprintf(STDERR_FILENO,
+                "menura: bug: no precise state for a fault at +0x%zx in the code of 0x%llx\n",
+                (size_t)(context_pc(context) - block->code), (unsigned long long)block->pc);
+        abort();
     }
     engine->host->abandon(vcpu->state, engine->cache.base, context);
     vcpu->common->pc = fault.pc;
     vcpu->common->exit_kind = kind;
     vcpu->fault_block = block;
-    return true;
 }
 
 /* The instruction at `pc`, in the cache, faulted. */
@@ -75,7 +80,8 @@ static bool generated_code_fault(Vcpu *vcpu, int signal, const siginfo_t *info, 
     const Host *host = engine->host;
     u64 address = (u64)(uintptr_t)info->si_addr;
 
-    if (host->stub_fault && host->stub_fault(vcpu->state, engine->cache.base, context, address)) {
+    if (is_memory_signal(signal) && host->stub_fault &&
+        host->stub_fault(vcpu->state, engine->cache.base, context, address)) {
         return true;
     }
     Block *block = cache_block_at(engine, pc);
@@ -83,13 +89,15 @@ static bool generated_code_fault(Vcpu *vcpu, int signal, const siginfo_t *info, 
         return false;
     }
     if (signal == SIGFPE) {
-        return leave_block(vcpu, block, context, CPU_EXIT_FP);
+        leave_block(vcpu, block, context, CPU_EXIT_FP);
+        return true;
     }
     if (!is_memory_signal(signal)) {
         return false;
     }
     note_fault(vcpu, signal, info, context);
-    return leave_block(vcpu, block, context, CPU_EXIT_FAULT);
+    leave_block(vcpu, block, context, CPU_EXIT_FAULT);
+    return true;
 }
 
 /* Goes back to the translator, which knows what to do without that byte. */
@@ -102,8 +110,8 @@ static _Noreturn void abort_fetch(Vcpu *vcpu, const ucontext_t *context)
 
 bool vcpu_host_signal(Vcpu *vcpu, int signal, const siginfo_t *info, void *context)
 {
-    if (!vcpu || info->si_code == SI_USER || info->si_code == SI_TKILL) {
-        return false;
+    if (!vcpu || info->si_code <= 0) {
+        return false; /* sent by a process, not raised by an instruction */
     }
     const u8 *pc = context_pc(context);
     if (cache_contains(vcpu->engine, pc)) {

@@ -15,125 +15,12 @@
 #include <sys/mman.h>
 
 #include "base/log.h"
-#include "exec/engine.h"
+#include "exec/job.h"
 #include "ir/pass.h"
 #include "ir/text.h"
 
-enum {
-    MAX_INSNS = 128, /* guest instructions in a block */
-    BAD_PAGES = 4,
-    FETCH_SLACK = 16,     /* bytes that may lie between two fetches of one extent */
-    AMPLE_ROOM = 64 << 10 /* bytes of cache that any region of sensible size fits into */
-};
-
-/* A translation in progress. */
-typedef struct Job {
-    GuestTranslation t;
-    Vcpu *vcpu;
-    BlockKind kind;
-    bool exact_fp;
-    bool missing;  /* the first instruction could not be fetched */
-    u32 bad_count; /* pages whose bytes could not be read; more than that: no page can */
-    u64 bad_pages[BAD_PAGES];
-    u32 page_count;
-    CodePage *pages[BLOCK_PAGES];
-    u64 page_address[BLOCK_PAGES];
-    u32 page_version[BLOCK_PAGES];
-    CodeExtent extents[BLOCK_EXTENTS];
-} Job;
-
-/* -- Fetching */
-
-static bool is_bad(const Job *job, u64 address)
-{
-    for (u32 i = 0; i < job->bad_count; i++) {
-        if (job->bad_pages[i] == address) {
-            return true;
-        }
-    }
-    return job->bad_count == BAD_PAGES;
-}
-
-/* Watches the page; false if the guest can't execute from it, or this block has enough pages. */
-static bool open_page(Job *job, u64 address)
-{
-    Engine *engine = job->vcpu->engine;
-    u32 i;
-
-    for (i = 0; i < job->page_count; i++) {
-        if (job->page_address[i] == address) {
-            return true;
-        }
-    }
-    if (i == BLOCK_PAGES || is_bad(job, address)) {
-        return false;
-    }
-    if (job->kind == BLOCK_ONCE) {
-        return coherence_executable(engine, address);
-    }
-    job->pages[i] = coherence_watch(engine, address, &job->page_version[i]);
-    if (!job->pages[i]) {
-        return false;
-    }
-    job->page_address[i] = address;
-    job->page_count++;
-    return true;
-}
-
-/* Remembers that the block depends on these bytes: either they continue the block, or they are in
- * the one page that is looked at ahead. */
-static bool depend_on(Job *job, u64 pc, u32 size)
-{
-    CodeExtent *main = &job->extents[0], *ahead = &job->extents[1];
-
-    if (pc >= main->start && pc <= main->end + FETCH_SLACK) {
-        main->end = MAX(main->end, pc + size);
-        return true;
-    }
-    if (ahead->start == ahead->end) {
-        *ahead = (CodeExtent){pc, pc + size};
-        return true;
-    }
-    if (ALIGN_DOWN(pc, (u64)CODE_PAGE) != ALIGN_DOWN(ahead->start, (u64)CODE_PAGE)) {
-        return false;
-    }
-    ahead->start = MIN(ahead->start, pc);
-    ahead->end = MAX(ahead->end, pc + size);
-    return true;
-}
-
-/* The mapping may go at any moment: a fault jumps to emit_ir(). */
-static void read_guest(Vcpu *vcpu, void *to, u64 from, u32 size)
-{
-    vcpu->fetching = 1;
-    __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    memcpy(to, guest_pointer(vcpu->engine, from), size);
-    __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    vcpu->fetching = 0;
-}
-
-static bool fetch(GuestTranslation *t, u64 pc, void *bytes, u32 size)
-{
-    Job *job = t->opaque;
-    u8 *to = bytes;
-    u64 end = pc + size;
-
-    if (end < pc || !depend_on(job, pc, size)) {
-        return false;
-    }
-    for (u64 at = pc; at < end;) {
-        u64 page = ALIGN_DOWN(at, (u64)CODE_PAGE);
-        u32 chunk = (u32)(MIN(end, page + CODE_PAGE) - at);
-        if (!open_page(job, page)) {
-            job->missing |= pc == t->pc;
-            return false;
-        }
-        read_guest(job->vcpu, to, at, chunk);
-        to += chunk;
-        at += chunk;
-    }
-    return true;
-}
+/* Bytes of cache that any region of sensible size fits into. */
+enum { AMPLE_ROOM = 64 << 10 };
 
 /* -- Logging */
 
@@ -172,7 +59,7 @@ static void log_guest_code(Job *job)
     for (u64 pc = job->t.pc; pc < job->t.end;) {
         u32 size = (u32)MIN((u64)sizeof bytes, job->t.end - pc);
         char text[160] = "";
-        if (!fetch(&job->t, pc, bytes, size)) {
+        if (!job_fetch(&job->t, pc, bytes, size)) {
             return;
         }
         int used = guest->disassemble ? guest->disassemble(bytes, size, pc, text, sizeof text) : 0;
@@ -186,7 +73,7 @@ static void log_guest_code(Job *job)
 
 /* -- Translating */
 
-static void prepare(Job *job, u64 pc, u32 max_insns)
+static IrRegion *new_region(Job *job, u64 pc)
 {
     Vcpu *vcpu = job->vcpu;
     const Guest *guest = vcpu->engine->guest;
@@ -199,34 +86,15 @@ static void prepare(Job *job, u64 pc, u32 max_insns)
     region->helper_count = guest->helper_count;
     region->slots = guest->slots;
     region->slot_count = guest->slot_count;
-    job->missing = false;
-    job->page_count = 0;
-    job->extents[0] = (CodeExtent){pc, pc};
-    job->extents[1] = (CodeExtent){0, 0};
-    job->t = (GuestTranslation){
-        .b = {.region = region, .block = ir_block_new(region)},
-        .pc = pc,
-        .mode = vcpu->mode,
-        .max_insns = max_insns,
-        .fetch = fetch,
-        .opaque = job,
-    };
+    return region;
 }
 
-/* Runs the guest's translator. False if guest code could not be read: its page is noted as bad. */
-static bool emit_ir(Job *job)
+static void run_guest_translator(Job *job)
 {
-    Vcpu *vcpu = job->vcpu;
-
-    if (sigsetjmp(vcpu->fetch_fault, 0)) {
-        job->bad_pages[job->bad_count++] = ALIGN_DOWN(vcpu->fault.address, (u64)CODE_PAGE);
-        return false;
-    }
-    vcpu->engine->guest->translate(&job->t);
+    job->vcpu->engine->guest->translate(&job->t);
     if (log_on(LOG_IN)) {
         log_guest_code(job);
     }
-    return true;
 }
 
 /* Leaves optimised IR in the job; false if there is no code at pc, with the fault filled. */
@@ -234,10 +102,12 @@ static bool make_ir(Job *job, u64 pc, u32 max_insns)
 {
     Vcpu *vcpu = job->vcpu;
 
-    job->bad_count = 0;
     do {
-        prepare(job, pc, max_insns);
-    } while (!emit_ir(job));
+        IrRegion *region = new_region(job, pc);
+        job_restart(job, pc);
+        job->t.b = (IrBuilder){.region = region, .block = ir_block_new(region)};
+        job->t.max_insns = max_insns;
+    } while (!job_read(job, run_guest_translator));
     if (job->missing) {
         if (job->bad_count == 0) {
             /* Mapped without execute permission, or not at all; mincore() fails for the latter. */
@@ -262,16 +132,6 @@ static bool make_ir(Job *job, u64 pc, u32 max_insns)
 }
 
 /* -- Publishing, under the lock */
-
-static bool pages_unchanged(const Job *job)
-{
-    for (u32 i = 0; i < job->page_count; i++) {
-        if (!coherence_unchanged(job->pages[i], job->page_version[i])) {
-            return false;
-        }
-    }
-    return true;
-}
 
 /* Compiles to the cache, going to the next segment when this one is nearly full. Returns 0, or
  * -ENOSPC if the region does not fit. */
@@ -306,6 +166,25 @@ static Link *copy_links(Engine *engine, Block *block, const HostBlock *code)
     return links;
 }
 
+/* The guest bytes that the block was made from. */
+static const u8 *copy_source(Engine *engine, const Job *job)
+{
+    size_t main = job->extents[0].end - job->extents[0].start;
+    size_t ahead = job->extents[1].end - job->extents[1].start;
+    u8 *source = cache_alloc(engine, main + ahead);
+
+    memcpy(source, job->main_bytes, main);
+    memcpy(source + main, job->ahead_bytes, ahead);
+    return source;
+}
+
+void job_fill_dependencies(const Job *job, Block *block)
+{
+    block->page_count = job->page_count;
+    memcpy(block->pages, job->pages, sizeof block->pages);
+    memcpy(block->extents, job->extents, sizeof block->extents);
+}
+
 /* Makes the block of compiled code; NULL when the segment can't record more blocks. */
 static Block *record(Job *job, const HostBlock *code)
 {
@@ -328,9 +207,8 @@ static Block *record(Job *job, const HostBlock *code)
     block->side_table_size = code->side_table_size;
     block->links = copy_links(engine, block, code);
     block->link_count = code->link_count;
-    block->page_count = job->page_count;
-    memcpy(block->pages, job->pages, sizeof block->pages);
-    memcpy(block->extents, job->extents, sizeof block->extents);
+    block->source = copy_source(engine, job);
+    job_fill_dependencies(job, block);
     cache_publish(engine);
     if (!block->dead) {
         coherence_add_block(block);
@@ -351,7 +229,7 @@ static int publish(Job *job, Block **block)
     Engine *engine = job->vcpu->engine;
     HostBlock code;
 
-    if (!pages_unchanged(job)) {
+    if (!job_is_current(job)) {
         return -EAGAIN;
     }
     *block = job->kind == BLOCK_ONCE ? NULL : block_find(engine, job->t.pc, job->t.mode, job->kind);
@@ -359,7 +237,7 @@ static int publish(Job *job, Block **block)
         return 0; /* another thread was faster */
     }
     if (*block) {
-        block_kill(engine, *block);
+        block_kill(engine, *block, false);
     }
     do {
         int error = compile(job, &code);
@@ -377,15 +255,19 @@ static int publish(Job *job, Block **block)
 Block *translate(Vcpu *vcpu, u64 pc, BlockKind kind, bool exact_fp)
 {
     Engine *engine = vcpu->engine;
-    Job job = {
-        .vcpu = vcpu,
-        .kind = kind,
-        .exact_fp = exact_fp || (vcpu->mode & GUEST_MODE_EXACT_FP),
-    };
-    u32 max_insns = kind == BLOCK_NORMAL && !engine->options.single_step ? MAX_INSNS : 1;
-    Block *block = NULL;
+    u32 max_insns = kind == BLOCK_NORMAL && !engine->options.single_step ? JOB_MAX_INSNS : 1;
+    Job job;
 
     safepoint_leave(vcpu);
+    job.vcpu = vcpu;
+    job.kind = kind;
+    job.exact_fp = exact_fp || (vcpu->mode & GUEST_MODE_EXACT_FP);
+    job.bad_count = 0;
+    Block *block = kind == BLOCK_ONCE ? NULL : revive(&job, pc);
+    if (block) {
+        return block;
+    }
+    job.bad_count = 0;
     while (make_ir(&job, pc, max_insns)) {
         pthread_mutex_lock(&engine->lock);
         int error = publish(&job, &block);

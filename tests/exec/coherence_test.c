@@ -56,8 +56,8 @@ static void test_given_up(const Host *host)
         expected += (u64)i;
     }
     OK(result == expected, "%s: writes from outside, with invalidation", host->name);
-    OK(!engine_page_is_protected(machine->engine, page),
-       "%s: the page is not protected any more", host->name);
+    OK(!engine_page_is_protected(machine->engine, page), "%s: the page is not protected any more",
+       host->name);
     CODE(machine, 0, toy(TOY_LI, 0, 99));
     machine_run(machine, 0);
     OK(machine->state->r[0] == 20, "%s: so a silent change goes unnoticed", host->name);
@@ -104,6 +104,45 @@ static void test_unlink(const Host *host)
     CODE(machine, TOY_PAGE_INSNS, toy(TOY_LI, 0, 3));
     machine_run(machine, 10);
     OK(machine->state->r[0] == 3, "%s: an indirect jump to code that changed", host->name);
+    machine_free(machine);
+}
+
+static u32 block_count(const Machine *machine)
+{
+    u32 count = 0;
+
+    for (u32 i = 0; i < CACHE_SEGMENTS; i++) {
+        count += machine->engine->cache.segments[i].block_count;
+    }
+    return count;
+}
+
+/* Code whose page was invalidated, but whose bytes did not change, is not translated again. */
+static void test_revival(const Host *host)
+{
+    Machine *machine = machine_new(host, defaults);
+    u64 page = machine_address(machine, 0);
+    bool right = true;
+
+    CODE(machine, 0, toy(TOY_LI, 0, 1), toy(TOY_BNZ, 0, 2), toy(TOY_SYS, 0, 9), toy(TOY_LI, 0, 5),
+         toy(TOY_SYS, 0, 1));
+    machine_run(machine, 0);
+    u32 before = block_count(machine);
+    for (u32 i = 0; i < 5; i++) {
+        engine_invalidate(machine->engine, page, TOY_PAGE);
+        machine->state->r[0] = 0;
+        right &= machine_left_with(machine, machine_run(machine, 0), 1);
+        right &= machine->state->r[0] == 5;
+    }
+    OK(right && block_count(machine) == before, "%s: unchanged code is revived", host->name);
+    CODE(machine, 3, toy(TOY_LI, 0, 6));
+    machine_run(machine, 0);
+    OK(machine->state->r[0] == 6 && block_count(machine) == before + 1,
+       "%s: only the block that changed is translated", host->name);
+    CODE(machine, 3, toy(TOY_LI, 0, 5));
+    machine_run(machine, 0);
+    OK(machine->state->r[0] == 5 && block_count(machine) == before + 1,
+       "%s: and changed back, not even that", host->name);
     machine_free(machine);
 }
 
@@ -161,13 +200,9 @@ static void test_eviction(const Host *host)
     machine->state->r[1] = 3;
     machine->state->r[3] = machine_address(machine, 0);
     CpuExitKind kind = machine_run(machine, 0);
-    u32 blocks = 0;
-    for (u32 i = 0; i < CACHE_SEGMENTS; i++) {
-        blocks += machine->engine->cache.segments[i].block_count;
-    }
     OK(machine_left_with(machine, kind, 1) && machine->state->r[0] == (u64)3 * per_round,
        "%s: code larger than the cache runs", host->name);
-    OK(blocks < per_round, "%s: as old code is evicted", host->name);
+    OK(block_count(machine) < per_round, "%s: as old code is evicted", host->name);
     machine_free(machine);
 }
 
@@ -272,6 +307,7 @@ int main(void)
         test_given_up(*host);
         test_range(*host);
         test_unlink(*host);
+        test_revival(*host);
         test_kernel_write(*host);
         test_unwritable(*host);
         test_eviction(*host);

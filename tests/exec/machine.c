@@ -19,9 +19,14 @@ void machine_attach(Vcpu *vcpu)
 {
     static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE};
     static _Thread_local u8 stack[64 << 10];
+    static _Thread_local stack_t previous; /* the sanitizers have their own */
     struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK};
 
-    sigaltstack(&(stack_t){.ss_sp = stack, .ss_size = sizeof stack}, NULL);
+    if (vcpu) {
+        sigaltstack(&(stack_t){.ss_sp = stack, .ss_size = sizeof stack}, &previous);
+    } else {
+        sigaltstack(&previous, NULL);
+    }
     for (size_t i = 0; i < COUNT(signals); i++) {
         sigaction(signals[i], &action, NULL);
     }

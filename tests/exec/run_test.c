@@ -1,5 +1,5 @@
-/* Running code: links, calls, indirect jumps, modes, faults with precise state, fetch faults, kicks.
- * Every test runs on every host that this machine has. */
+/* Running code: links, calls, indirect jumps, modes, faults with precise state, fetch faults,
+ * kicks. Every test runs on every host that this machine has. */
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>

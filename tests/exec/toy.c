@@ -10,9 +10,16 @@ enum { HELPER_ADDRESS, HELPER_STORE };
 #define R(n) ((u32)offsetof(ToyState, r) + 8 * (u32)(n))
 
 static const IrSlot toy_slots[] = {
-    {"r0", R(0), IR_I64}, {"r1", R(1), IR_I64}, {"r2", R(2), IR_I64}, {"r3", R(3), IR_I64},
-    {"r4", R(4), IR_I64}, {"r5", R(5), IR_I64}, {"r6", R(6), IR_I64}, {"r7", R(7), IR_I64},
-    {"pc", offsetof(ToyState, pc), IR_I64}, {"mode", offsetof(ToyState, mode), IR_I64},
+    {"r0", R(0), IR_I64},
+    {"r1", R(1), IR_I64},
+    {"r2", R(2), IR_I64},
+    {"r3", R(3), IR_I64},
+    {"r4", R(4), IR_I64},
+    {"r5", R(5), IR_I64},
+    {"r6", R(6), IR_I64},
+    {"r7", R(7), IR_I64},
+    {"pc", offsetof(ToyState, pc), IR_I64},
+    {"mode", offsetof(ToyState, mode), IR_I64},
 };
 
 static void helper_address(void *state, IrWord *io)

@@ -61,11 +61,13 @@ typedef struct MachineOptions {
     bool single_step;
 } MachineOptions;
 
-/* A machine with one vCPU, of this thread, at the first instruction of `code`. Aborts on failure. */
+/* A machine with one vCPU, of this thread, at the first instruction of `code`. Aborts on failure.
+ */
 Machine *machine_new(const Host *host, MachineOptions options);
 void machine_free(Machine *machine);
 
-/* Installs the signal handlers for this thread and makes it the one that runs `vcpu`. */
+/* Installs the signal handlers for this thread and makes it the one that runs `vcpu`; NULL undoes
+ * it. */
 void machine_attach(Vcpu *vcpu);
 
 /* Runs from code[start] until an exit that the engine hands out. */
