@@ -89,6 +89,11 @@ typedef struct Host {
     /* Changes the ucontext so that returning to it leaves generated code as an exit does, without
      * storing pinned registers again. */
     void (*abandon)(void *state, const u8 *cache, void *ucontext);
+    /* For a host whose code runs inside C functions: the place in the code cache that is accessing
+     * guest memory right now, or NULL when none is. A signal that a fault raises outside of the
+     * cache then counts as raised at that place: the block there is what recover() and abandon()
+     * are called for. Async-signal-safe. May be NULL: code faults only inside the cache. */
+    const u8 *(*access_site)(const CpuCommon *common);
     /* Faults that do not lie in block code: in a shared stub, e.g. the return stack overflowed.
      * Returns true if it was fixed up and the signal handler may just return. May be NULL. */
     bool (*stub_fault)(void *state, const u8 *cache, void *ucontext, u64 address);
