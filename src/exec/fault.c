@@ -49,8 +49,10 @@ static void note_fault(Vcpu *vcpu, int signal, const siginfo_t *info, const ucon
     };
 }
 
-/* Leaves generated code at the guest instruction that `fault` belongs to. */
-static void leave_block(Vcpu *vcpu, Block *block, ucontext_t *context, CpuExitKind kind)
+/* Leaves generated code at the guest instruction that the fault at `place` in the block belongs to.
+ */
+static void leave_block(Vcpu *vcpu, Block *block, const u8 *place, ucontext_t *context,
+                        CpuExitKind kind)
 {
     const Engine *engine = vcpu->engine;
     HostFault fault = {
@@ -63,18 +65,18 @@ static void leave_block(Vcpu *vcpu, Block *block, ucontext_t *context, CpuExitKi
     if (!engine->host->recover(vcpu->state, &fault)) {
         dprintf(STDERR_FILENO,
                 "menura: bug: no precise state for a fault at +0x%zx in the code of 0x%llx\n",
-                (size_t)(context_pc(context) - block->code), (unsigned long long)block->pc);
+                (size_t)(place - block->code), (unsigned long long)block->pc);
         abort();
     }
-    engine->host->abandon(vcpu->state, engine->cache.base, context);
     vcpu->common->pc = fault.pc;
     vcpu->common->exit_kind = kind;
     vcpu->fault_block = block;
+    engine->host->abandon(vcpu->state, engine->cache.base, context);
 }
 
-/* The instruction at `pc`, in the cache, faulted. */
+/* Code of the cache faulted: at `place`, or in C code that it called from there. */
 static bool generated_code_fault(Vcpu *vcpu, int signal, const siginfo_t *info, ucontext_t *context,
-                                 const u8 *pc)
+                                 const u8 *place)
 {
     const Engine *engine = vcpu->engine;
     const Host *host = engine->host;
@@ -84,19 +86,12 @@ static bool generated_code_fault(Vcpu *vcpu, int signal, const siginfo_t *info, 
         host->stub_fault(vcpu->state, engine->cache.base, context, address)) {
         return true;
     }
-    Block *block = cache_block_at(engine, pc);
-    if (!block) {
-        return false;
-    }
-    if (signal == SIGFPE) {
-        leave_block(vcpu, block, context, CPU_EXIT_FP);
-        return true;
-    }
-    if (!is_memory_signal(signal)) {
+    Block *block = cache_block_at(engine, place);
+    if (!block || (signal != SIGFPE && !is_memory_signal(signal))) {
         return false;
     }
     note_fault(vcpu, signal, info, context);
-    leave_block(vcpu, block, context, CPU_EXIT_FAULT);
+    leave_block(vcpu, block, place, context, signal == SIGFPE ? CPU_EXIT_FP : CPU_EXIT_FAULT);
     return true;
 }
 
@@ -108,14 +103,24 @@ static _Noreturn void abort_fetch(Vcpu *vcpu, const ucontext_t *context)
     siglongjmp(vcpu->fetch_fault, 1);
 }
 
+/* Where the code is that faulted: an interpreting host is in the cache only in a manner of
+ * speaking, and a helper stands for the code that called it. */
+static const u8 *fault_place(const Vcpu *vcpu, const ucontext_t *context)
+{
+    const Host *host = vcpu->engine->host;
+    const u8 *site = host->access_site ? host->access_site(vcpu->common) : NULL;
+
+    return site ? site : context_pc(context);
+}
+
 bool vcpu_host_signal(Vcpu *vcpu, int signal, const siginfo_t *info, void *context)
 {
     if (!vcpu || info->si_code <= 0) {
         return false; /* sent by a process, not raised by an instruction */
     }
-    const u8 *pc = context_pc(context);
-    if (cache_contains(vcpu->engine, pc)) {
-        return generated_code_fault(vcpu, signal, info, context, pc);
+    const u8 *place = fault_place(vcpu, context);
+    if (cache_contains(vcpu->engine, place)) {
+        return generated_code_fault(vcpu, signal, info, context, place);
     }
     if (!is_memory_signal(signal)) {
         return false;
