@@ -298,7 +298,7 @@ static bool sub_fits(const IrInsn *insn)
     case IR_SHA:
         return sub <= IR_SHA256SU1;
     case IR_EXIT:
-        return sub <= IR_EXIT_YIELD;
+        return sub <= IR_EXIT_INVALIDATE;
     case IR_LOAD:
     case IR_STORE:
         return sub < 32 && (insn->arg[1] || !(sub & IR_MEM_SCALE));
