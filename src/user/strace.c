@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "user/access.h"
+#include "user/host_stubs.h"
 #include "user/process.h"
 
 enum { LINE = 2048, STRING_SHOWN = 64, ARRAY_SHOWN = 4 };
@@ -248,6 +249,9 @@ void strace_leave(Thread *thread, const Syscall *call, u64 number, const u64 *ar
 {
     Line line = {.used = 0};
 
+    if (call && (call->handler == sys_exit || result == SYSCALL_RESTART)) {
+        return; /* printed already, or comes again */
+    }
     if (!call) {
         add(&line, "%d syscall_%llu()", (int)gettid(), (unsigned long long)number);
     } else {

@@ -60,6 +60,10 @@ static void *thread_main(void *opaque)
 
     thread_set_current(thread);
     bool ok = signals_thread_init(thread);
+    /* Both before any guest code runs: it may end and clear the same word. */
+    if (ok && info->request->flags & CLONE_PARENT_SETTID) {
+        put_u32(thread, info->request->parent_tid, (u32)gettid());
+    }
     if (ok && info->request->flags & CLONE_CHILD_SETTID) {
         put_u32(thread, info->request->child_tid, (u32)gettid());
     }
@@ -121,8 +125,6 @@ static s64 clone_thread(Thread *parent, const CloneRequest *request)
         if (result == -EAGAIN) { /* pthread_create itself failed: nobody else frees it */
             thread_free(thread);
         }
-    } else if (request->flags & CLONE_PARENT_SETTID) {
-        put_u32(parent, request->parent_tid, (u32)result);
     }
     signals_unblock(parent);
     return result;
