@@ -8,6 +8,7 @@
  * and an arena with links and side tables. Eviction stops all threads (safepoint.c), so nobody
  * holds a pointer to any of it.
  * Must not know what a block means. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -100,7 +101,8 @@ Block *cache_new_block(Engine *engine, u32 size)
     if (!segment->chunks[chunk]) {
         segment->chunks[chunk] = malloc(CHUNK_BLOCKS * sizeof(Block));
         if (!segment->chunks[chunk]) {
-            return NULL;
+            fprintf(stderr, "menura: out of memory for translated code\n");
+            abort();
         }
     }
     Block *block = segment_block(segment, count);

@@ -24,6 +24,7 @@
 #include "exec/engine.h"
 
 enum { PAGE_OPEN, PAGE_WATCHED, PAGE_GIVEN_UP };
+enum { PAGE_STATE_MASK = 3, PAGE_VERSION_STEP = 4 };
 
 /* Stores that it takes to give a page up. */
 enum { WRITES_TOLERATED = 4 };

@@ -57,7 +57,7 @@ static bool interrupted(const Vcpu *vcpu)
            __atomic_load_n(&common->jump_table, __ATOMIC_SEQ_CST) != vcpu->jump_table;
 }
 
-void vcpu_forget_jumps(Vcpu *vcpu)
+static void forget_jumps(Vcpu *vcpu)
 {
     for (u32 i = 0; i < 1u << JUMP_TABLE_BITS; i++) {
         __atomic_store_n(&vcpu->jump_table[i].pc, JUMP_NEVER, __ATOMIC_RELAXED);
@@ -76,7 +76,7 @@ static bool take_interrupt(Vcpu *vcpu)
     __atomic_store_n(&common->jump_table, vcpu->jump_table, __ATOMIC_SEQ_CST);
     __atomic_store_n(&common->interrupt, 0, __ATOMIC_SEQ_CST);
     if (__atomic_exchange_n(&vcpu->stale, 0, __ATOMIC_SEQ_CST)) {
-        vcpu_forget_jumps(vcpu);
+        forget_jumps(vcpu);
     }
     return __atomic_exchange_n(&vcpu->kicked, 0, __ATOMIC_SEQ_CST);
 }
@@ -132,7 +132,7 @@ static void update_mode(Vcpu *vcpu)
 
     if (mode != vcpu->mode) {
         vcpu->mode = mode;
-        vcpu_forget_jumps(vcpu);
+        forget_jumps(vcpu);
     }
 }
 

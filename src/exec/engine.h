@@ -167,7 +167,6 @@ void link_site(Vcpu *vcpu, const u8 *site, Block *target);
 void link_remove_all(Engine *engine, Block *block);
 
 /* -- coherence.c */
-enum { PAGE_VERSION_STEP = 4, PAGE_STATE_MASK = 3 };
 int coherence_init(Engine *engine);
 void coherence_free(Engine *engine);
 /* Makes sure that changes of the page's code bytes from now on are noticed. Returns NULL if the
@@ -196,8 +195,6 @@ void safepoint_resume(Engine *engine);
  * first instruction can't be fetched, with vcpu->fault filled. exact_fp: regardless of the mode. */
 Block *translate(Vcpu *vcpu, u64 pc, BlockKind kind, bool exact_fp);
 
-/* -- dispatch.c */
-void vcpu_forget_jumps(Vcpu *vcpu);
 /* Index of a guest address in jump tables. */
 static inline u32 jump_index(const Engine *engine, u64 pc)
 {

@@ -206,6 +206,25 @@ static void test_eviction(const Host *host)
     machine_free(machine);
 }
 
+/* A block that does not fit into what is left, or into a whole segment, is cut. */
+static void test_large_block(const Host *host)
+{
+    Machine *machine = machine_new(host, (MachineOptions){.cache_size = 1});
+    u32 count = 10000;
+
+    for (u32 i = 0; i < count; i++) {
+        machine->code[2 * i] = toy(TOY_ADDI, 0, 1);
+        machine->code[2 * i + 1] = toy(TOY_STORE, 0, 1);
+    }
+    machine->code[2 * count] = toy(TOY_SYS, 0, 1);
+    machine->state->r[1] = machine_address(machine, 63 * TOY_PAGE_INSNS);
+    CpuExitKind kind = machine_run(machine, 0);
+    OK(machine_left_with(machine, kind, 1) && machine->state->r[0] == count &&
+           machine->code[63 * TOY_PAGE_INSNS] == count,
+       "%s: blocks larger than a tiny cache are cut", host->name);
+    machine_free(machine);
+}
+
 /* -- Threads */
 
 enum { THREADS = 4, RUNS = 3 };
@@ -311,6 +330,7 @@ int main(void)
         test_kernel_write(*host);
         test_unwritable(*host);
         test_eviction(*host);
+        test_large_block(*host);
         test_threads(*host, 0);
         test_threads(*host, 1);
         test_other_thread(*host);
