@@ -122,6 +122,8 @@ static void resolve_logic(Resolver *r, u32 cond, IrVal x)
     }
 }
 
+/* The comparison goes right behind the FLAGS_FCMP and not where the condition is: it may trap, and
+ * the guest instruction that it belongs to is that one's. */
 static void resolve_fcmp(Resolver *r, u32 cond, const IrInsn *flags)
 {
     u8 fcmp = after_fcmp[cond / 2];
@@ -130,10 +132,14 @@ static void resolve_fcmp(Resolver *r, u32 cond, const IrInsn *flags)
     if (fcmp == NONE) {
         return;
     }
-    insn->op = IR_FCMP;
-    insn->sub = (fcmp ^ (cond & 1)) | (flags->sub ? IR_FCMP_SIGNALLING : 0);
-    insn->arg[0] = flags->arg[0];
-    insn->arg[1] = flags->arg[1];
+    insn->arg[0] = ir_insert_before(
+        r->region, r->block, flags->next,
+        &(IrInsn){.op = IR_FCMP,
+                  .type = IR_I32,
+                  .sub = (fcmp ^ (cond & 1)) | (flags->sub ? IR_FCMP_SIGNALLING : 0),
+                  .arg = {flags->arg[0], flags->arg[1]}});
+    insn->op = IR_COPY;
+    insn->sub = 0;
 }
 
 static void resolve(Resolver *r)
@@ -164,25 +170,15 @@ static void resolve(Resolver *r)
     }
 }
 
-/* -- A FLAGS_FCMP that nothing uses any more, and whose exceptions an FCMP of the same block
- * raises, goes here: to the pass `dead` it would be an effect. */
-
-static bool same_value(const IrRegion *region, IrVal a, IrVal b)
-{
-    return ir_resolve(region, a) == ir_resolve(region, b);
-}
+/* -- A FLAGS_FCMP that nothing uses any more, and whose exceptions an FCMP made of it raises, goes
+ * here: to the pass `dead` it would be an effect. */
 
 static bool is_covered(const IrRegion *region, const IrInsn *flags)
 {
-    for (IrVal v = flags->next; v; v = region->insns[v].next) {
-        const IrInsn *insn = &region->insns[v];
-        if (insn->op == IR_FCMP && same_value(region, insn->arg[0], flags->arg[0]) &&
-            same_value(region, insn->arg[1], flags->arg[1]) &&
-            !(insn->sub & IR_FCMP_SIGNALLING) == !flags->sub) {
-            return true;
-        }
-    }
-    return false;
+    const IrInsn *next = &region->insns[flags->next];
+
+    return next->op == IR_FCMP && next->arg[0] == flags->arg[0] && next->arg[1] == flags->arg[1] &&
+           !(next->sub & IR_FCMP_SIGNALLING) == !flags->sub;
 }
 
 /* Counts every value's uses in scratch. */
