@@ -16,7 +16,7 @@
 #include "base/log.h"
 #include "exec/engine.h"
 
-enum { CODE_ALIGN = 16, SMALLEST_SEGMENT = 16 << 10 };
+enum { CODE_ALIGN = 16, SMALLEST_SEGMENT = 32 << 10 };
 
 static const size_t default_size = (size_t)128 << 20;
 

@@ -11,13 +11,14 @@
  * are one word. A translator watches a page before it reads it and compares the version when it
  * adds its block, so it needs no lock in between.
  *
- * A store to a watched page drops all blocks of the page and opens it. What is dropped by
- * engine_invalidate() is what overlaps the range: a JIT that invalidates line by line keeps the
- * rest. CodePages live as long as the engine; the table is read without a lock.
+ * A store to a watched page drops all blocks of the page and opens it; engine_invalidate() drops
+ * those that overlap its range; the guest's own cache maintenance those of its range whose bytes
+ * changed. CodePages live as long as the engine; the table is read without a lock.
  *
  * The host's protection is changed under the engine's lock only, and asks page_writable() there, so
  * a page ends up as the last state says. */
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "base/log.h"
@@ -295,16 +296,37 @@ static bool block_overlaps(const Block *block, u64 start, u64 last)
     return false;
 }
 
-static void invalidate_page(Engine *engine, CodePage *page, u64 start, u64 last)
+static bool source_changed(const Engine *engine, const Block *block)
+{
+    const u8 *source = block->source;
+
+    for (u32 i = 0; i < BLOCK_EXTENTS; i++) {
+        size_t size = block->extents[i].end - block->extents[i].start;
+        if (size && memcmp(guest_pointer(engine, block->extents[i].start), source, size)) {
+            return true;
+        }
+        source += size;
+    }
+    return false;
+}
+
+/* Drops the page's blocks that overlap the range, all of them or those whose bytes changed. */
+static void drop_blocks(Engine *engine, CodePage *page, u64 start, u64 last, bool changed_only)
 {
     Block *next;
 
     for (Block *block = page->blocks; block; block = next) {
         next = *next_in_page(block, page);
-        if (block_overlaps(block, start, last)) {
+        if (block_overlaps(block, start, last) &&
+            !(changed_only && !source_changed(engine, block))) {
             block_kill(engine, block, true);
         }
     }
+}
+
+static void invalidate_page(Engine *engine, CodePage *page, u64 start, u64 last)
+{
+    drop_blocks(engine, page, start, last, false);
     /* A whole page: its mapping changed, so nothing that was learnt about it holds. */
     bool whole = start <= page->address && last - page->address >= CODE_PAGE - 1;
     if (whole && page->protected && guest_may_write(engine, page->address)) {
@@ -315,6 +337,29 @@ static void invalidate_page(Engine *engine, CodePage *page, u64 start, u64 last)
         page->writes = 0;
     }
     change_page(page, whole ? PAGE_OPEN : page_state(page));
+}
+
+static void flush_page(Engine *engine, CodePage *page, u64 start, u64 last)
+{
+    drop_blocks(engine, page, start, last, true);
+    change_page(page, page_state(page));
+}
+
+void coherence_flush(Vcpu *vcpu, u64 start, u64 size)
+{
+    Engine *engine = vcpu->engine;
+
+    pthread_mutex_lock(&engine->lock);
+    if (sigsetjmp(vcpu->fetch_fault, 0) == 0) {
+        vcpu->fetching = 1;
+        __atomic_signal_fence(__ATOMIC_SEQ_CST);
+        visit_pages(engine, start, size, flush_page);
+        __atomic_signal_fence(__ATOMIC_SEQ_CST);
+        vcpu->fetching = 0;
+    } else {
+        visit_pages(engine, start, size, invalidate_page); /* being unmapped by another thread */
+    }
+    pthread_mutex_unlock(&engine->lock);
 }
 
 void engine_invalidate(Engine *engine, u64 start, u64 size)

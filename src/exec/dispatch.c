@@ -148,7 +148,7 @@ static bool leave_for_ir(Vcpu *vcpu, Next *next, const Block *block)
     switch ((IrExit)(common->exit_code >> 32)) {
     case IR_EXIT_INVALIDATE:
         safepoint_leave(vcpu);
-        engine_invalidate(vcpu->engine, ALIGN_DOWN(common->exit_address, size), size);
+        coherence_flush(vcpu, ALIGN_DOWN(common->exit_address, size), size);
         safepoint_enter(vcpu);
         return false;
     case IR_EXIT_RESYNC:

@@ -180,6 +180,9 @@ void coherence_remove_block(Block *block);
 /* A store faulted at a guest address. Returns true if the page is writable for the guest and now
  * for the host, too: the store may be repeated. The caller is outside. */
 bool coherence_write_fault(Engine *engine, u64 address);
+/* The guest's instruction cache maintenance: drops what is translated from bytes of the range that
+ * changed. The caller is outside, on the vCPU's thread. */
+void coherence_flush(Vcpu *vcpu, u64 start, u64 size);
 /* Whether the guest may execute from the page. */
 bool coherence_executable(const Engine *engine, u64 page);
 

@@ -74,11 +74,10 @@ void vcpu_kick(Vcpu *vcpu);
  * that can arrive on such a thread must run on an alternate stack (SA_ONSTACK). */
 bool vcpu_host_signal(Vcpu *vcpu, int signal, const siginfo_t *info, void *context);
 
-/* The guest's mapping of [start, start+size) changed (unmapped, replaced, made non-executable, its
- * bytes changed behind the guest's back), or the guest asked for instruction cache maintenance:
- * drop translations of it. Call it after the change. When it returns no vCPU starts to execute the
- * old code; one that is in the middle of an old block leaves it at the block's end. Any thread but
- * from inside generated code. */
+/* The guest's mapping of [start, start+size) changed (unmapped, replaced, made non-executable), or
+ * its bytes did behind the guest's back: drop translations of it. Call it after the change. When it
+ * returns no vCPU starts to execute the old code; one that is in the middle of an old block leaves
+ * it at the block's end. Any thread but from inside generated code. */
 void engine_invalidate(Engine *engine, u64 start, u64 size);
 
 /* Whether the engine keeps the guest page write-protected because it holds translated code. The
