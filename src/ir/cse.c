@@ -18,21 +18,30 @@ typedef struct Cse {
     u32 fp_scope; /* number of the current stretch without FP environment changes */
 } Cse;
 
+static bool is_commutative(const IrInsn *insn)
+{
+    return ir_ops[insn->op].properties & IR_PROP_COMM;
+}
+
 static u32 hash_of(const IrInsn *insn)
 {
-    u64 hash = insn->op | (u64)insn->type << 8 | (u64)insn->lane << 16 | (u64)insn->sub << 24 |
-               (u64)insn->arg[0] << 32;
+    u64 args = insn->arg[0] + ((u64)insn->arg[1] << (is_commutative(insn) ? 0 : 20)) +
+               ((u64)insn->arg[2] << 40);
+    u64 hash = insn->op | (u64)insn->type << 8 | (u64)insn->lane << 16 | (u64)insn->sub << 24;
 
-    hash = (hash ^ insn->imm) * 0x9e3779b97f4a7c15;
-    hash ^= hash >> 29 ^ insn->arg[1] ^ (u64)insn->arg[2] << 20 ^ insn->imm2;
-    return (u32)(hash * 0x9e3779b97f4a7c15 >> 32);
+    hash = (hash ^ insn->imm ^ insn->imm2 << 32) * 0x9e3779b97f4a7c15 ^ args;
+    hash = (hash ^ hash >> 32) * 0x9e3779b97f4a7c15;
+    return (u32)(hash >> 32);
 }
 
 static bool equal(const IrInsn *a, const IrInsn *b)
 {
+    bool straight = a->arg[0] == b->arg[0] && a->arg[1] == b->arg[1];
+    bool swapped = is_commutative(a) && a->arg[0] == b->arg[1] && a->arg[1] == b->arg[0];
+
     return a->op == b->op && a->type == b->type && a->lane == b->lane && a->sub == b->sub &&
-           a->arg[0] == b->arg[0] && a->arg[1] == b->arg[1] && a->arg[2] == b->arg[2] &&
-           a->imm == b->imm && a->imm2 == b->imm2;
+           a->imm == b->imm && a->imm2 == b->imm2 && a->arg[2] == b->arg[2] &&
+           (straight || swapped);
 }
 
 static bool is_fp(const IrInsn *insn)
@@ -53,12 +62,6 @@ static void resolve_args(Cse *c, IrInsn *insn)
 {
     for (u32 i = 0; i < ir_ops[insn->op].arg_count; i++) {
         insn->arg[i] = ir_resolve(c->region, insn->arg[i]);
-    }
-    if ((ir_ops[insn->op].properties & IR_PROP_COMM) && insn->arg[0] > insn->arg[1] &&
-        c->region->insns[insn->arg[1]].op != IR_CONST) { /* constants stay on the right */
-        IrVal first = insn->arg[0];
-        insn->arg[0] = insn->arg[1];
-        insn->arg[1] = first;
     }
 }
 

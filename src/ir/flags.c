@@ -5,6 +5,8 @@
 #include "ir/pass.h"
 
 enum { NONE = 0xff, ALWAYS = 0xfe };
+enum { STORED = 1 }; /* scratch: a PUT of the value was seen */
+enum { NEAR = 4 };   /* instructions between a difference and its flags */
 
 /* Conditions come in pairs, a test and its negation; the tables hold the test's row only. */
 enum { PAIRS = IR_COND_NP / 2 + 1 };
@@ -77,11 +79,36 @@ static void become_sign(Resolver *r, IrOp op, bool negate, IrVal x, IrVal y)
     become_cmp(r, IR_SLT, negate, result, constant(r, type, 0));
 }
 
-static void resolve_sub(Resolver *r, const u8 *table, u32 cond, IrVal x, IrVal y)
+/* The difference that a guest instruction put beside the flags it made of it, as SUBS does: near
+ * the FLAGS_SUB or FLAGS_SUBN, if at all. 0 if there is none. */
+static IrVal stored_difference(const Resolver *r, const IrInsn *flags)
+{
+    IrVal at = flags->prev;
+
+    for (u32 i = 0; i < NEAR && at; i++) {
+        const IrInsn *insn = &r->region->insns[at];
+        if (insn->op == IR_SUB && insn->scratch == STORED && insn->arg[0] == flags->arg[0] &&
+            insn->arg[1] == flags->arg[1]) {
+            return at;
+        }
+        at = insn->prev;
+    }
+    return 0;
+}
+
+/* Zero and sign are tested on the difference itself where there is one: the operands may be gone
+ * from their registers by then. */
+static void resolve_sub(Resolver *r, const u8 *table, u32 cond, const IrInsn *flags)
 {
     u8 cmp = table[cond / 2];
+    IrVal x = ir_resolve(r->region, flags->arg[0]), y = ir_resolve(r->region, flags->arg[1]);
+    bool is_zero = cond / 2 == IR_COND_Z / 2, is_sign = cond / 2 == IR_COND_N / 2;
+    IrVal difference = is_zero || is_sign ? stored_difference(r, flags) : 0;
 
-    if (cond / 2 == IR_COND_N / 2) {
+    if (difference) {
+        IrVal zero = constant(r, (IrType)r->region->insns[difference].type, 0);
+        become_cmp(r, is_zero ? IR_EQ : IR_SLT, cond & 1, difference, zero);
+    } else if (is_sign) {
         become_sign(r, IR_SUB, cond & 1, x, y);
     } else if (cmp != NONE) {
         become_cmp(r, (IrCmp)cmp, cond & 1, x, y);
@@ -151,10 +178,10 @@ static void resolve(Resolver *r)
 
     switch ((IrOp)flags->op) {
     case IR_FLAGS_SUB:
-        resolve_sub(r, after_sub, cond, x, y);
+        resolve_sub(r, after_sub, cond, flags);
         break;
     case IR_FLAGS_SUBN:
-        resolve_sub(r, after_subn, cond, x, y);
+        resolve_sub(r, after_subn, cond, flags);
         break;
     case IR_FLAGS_ADD:
         resolve_add(r, cond, x, y);
@@ -224,7 +251,10 @@ void ir_pass_flags(IrRegion *region)
         {
             IrInsn *insn = &region->insns[value];
             has_fcmp |= insn->op == IR_FLAGS_FCMP;
-            if (insn->op == IR_COND) {
+            insn->scratch = 0;
+            if (insn->op == IR_PUT) {
+                region->insns[insn->arg[0]].scratch = STORED;
+            } else if (insn->op == IR_COND) {
                 ir_reserve(region, 2); /* the most that resolve() inserts */
                 insn = &region->insns[value];
                 insn->arg[0] = ir_resolve(region, insn->arg[0]);

@@ -722,14 +722,16 @@ static bool cmp_boolean(Fold *f)
     }
 }
 
-/* Equality with 0 of a difference, of common bits, of an extension. */
+/* Equality with 0 of a difference, of common bits, of an extension. Not where that was PUT: it is
+ * in a register, and its operands may not be. */
 static bool cmp_zero(Fold *f)
 {
     const IrInsn *inner = arg_insn(f, 0);
     IrCmp cmp = f->insn->sub;
     u64 c;
 
-    if ((cmp != IR_EQ && cmp != IR_NE) || !const_arg(f, 1, &c) || c != 0) {
+    if ((cmp != IR_EQ && cmp != IR_NE) || !const_arg(f, 1, &c) || c != 0 ||
+        inner->scratch == STORED) {
         return false;
     }
     IrVal x = arg_of(f, inner, 0), y = arg_of(f, inner, 1);

@@ -55,12 +55,20 @@ static void faults(void *state, IrWord *io)
     io[0].i = io[1].i + 1;
 }
 
+/* The rounding mode becomes the low bit of arg1: nearest or up. */
+static void round_(void *state, IrWord *io)
+{
+    cpu_common(state)->fp.rounding = io[1].i & 1;
+    io[0].i = 0;
+}
+
 const IrHelper test_helpers[TEST_HELPER_COUNT] = {
     {"pure", pure, IR_HELPER_PURE},
     {"reads", reads, IR_HELPER_READS_STATE},
     {"writes", writes, IR_HELPER_READS_STATE | IR_HELPER_WRITES_STATE},
     {"effect", effect, 0},
     {"faults", faults, IR_HELPER_FAULTS},
+    {"round", round_, IR_HELPER_FP},
 };
 
 const IrSlot test_slots[TEST_SLOT_COUNT] = {

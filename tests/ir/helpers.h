@@ -4,7 +4,7 @@
 
 #include "ir/ir.h"
 
-enum { TEST_HELPER_COUNT = 5 };
+enum { TEST_HELPER_COUNT = 6 };
 extern const IrHelper test_helpers[TEST_HELPER_COUNT];
 
 /* What the helper "faults" saw, for tests that compare states at places that may fault. */

@@ -257,7 +257,11 @@ static IrVal random_address(Maker *m, u64 *displacement)
     if (random_below(&m->random, 2)) {
         offset = ir_binary(b, IR_SHL, offset, ir_const(b, IR_I32, random_below(&m->random, 2)));
     }
-    return ir_add(b, ir_const(b, IR_I64, m->options->memory), offset);
+    IrVal at = ir_add(b, ir_const(b, IR_I64, m->options->memory), offset);
+    if (random_below(&m->random, 2)) {
+        at = ir_add(b, at, ir_const(b, IR_I64, random_below(&m->random, 16) * 8));
+    }
+    return at;
 }
 
 static void add_access(Maker *m)
