@@ -157,7 +157,7 @@ static s64 convert_path(Conversion *c, const SyscallArgument *a, unsigned index)
     if (length < 0) {
         return length;
     }
-    const Process *process = c->thread->process;
+    Process *process = c->thread->process;
     PathMode mode = path_mode(c, a);
     char *buffer = c->paths[c->path_count++];
     const char *host = mode == PATH_FOLLOW && proc_is_own(name, "exe")

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -15,7 +16,7 @@ static const char *const host_only[] = {"/proc", "/sys", "/dev", "/tmp"};
 
 int path_root_open(PathRoot *root, const char *directory)
 {
-    *root = (PathRoot){.fd = -1};
+    *root = (PathRoot){.fd = -1, .lock = PTHREAD_MUTEX_INITIALIZER};
     if (!directory) {
         return 0;
     }
@@ -39,7 +40,8 @@ int path_root_open(PathRoot *root, const char *directory)
         close(fd);
         fd = high;
     }
-    *root = (PathRoot){fd, real};
+    root->fd = fd;
+    root->directory = real;
     return 0;
 }
 
@@ -49,6 +51,10 @@ void path_root_close(PathRoot *root)
         close(root->fd);
     }
     free(root->directory);
+    for (size_t i = 0; i < PATH_DIRECTORIES; i++) {
+        free(root->directories[i].name);
+        free(root->directories[i].real);
+    }
     *root = (PathRoot){.fd = -1};
 }
 
@@ -92,6 +98,88 @@ static bool look_up(const PathRoot *root, const char *name, bool follow, char bu
     return true;
 }
 
+/* --- directories that were found before ------------------------------------------------------- */
+
+static PathDirectory *directory_entry(PathRoot *root, const char *name, size_t length)
+{
+    u32 hash = 2166136261u; /* FNV-1a */
+
+    for (size_t i = 0; i < length; i++) {
+        hash = (hash ^ (u8)name[i]) * 16777619u;
+    }
+    return &root->directories[(hash ^ hash >> 16) % PATH_DIRECTORIES];
+}
+
+/* The real directory of name[0..length), known from before, with the rest of the name behind
+ * it, into `buffer`.
+ */
+static bool known_directory(PathRoot *root, const char *name, size_t length, char buffer[PATH_MAX])
+{
+    pthread_mutex_lock(&root->lock);
+    const PathDirectory *entry = directory_entry(root, name, length);
+    bool known = entry->name && !strncmp(entry->name, name, length) && !entry->name[length];
+    size_t real = known ? strlen(entry->real) : 0, rest = strlen(name + length) + 1;
+    known = known && real + 1 + rest <= PATH_MAX;
+    if (known) {
+        memcpy(buffer, entry->real, real);
+        buffer[real] = '/';
+        memcpy(buffer + real + 1, name + length, rest);
+    }
+    pthread_mutex_unlock(&root->lock);
+    return known;
+}
+
+static void remember_directory(PathRoot *root, const char *name, size_t length, const char *real)
+{
+    pthread_mutex_lock(&root->lock);
+    PathDirectory *entry = directory_entry(root, name, length);
+    free(entry->name);
+    free(entry->real);
+    entry->name = strndup(name, length);
+    entry->real = strdup(real);
+    if (!entry->name || !entry->real) {
+        free(entry->name);
+        free(entry->real);
+        *entry = (PathDirectory){0};
+    }
+    pthread_mutex_unlock(&root->lock);
+}
+
+/* Length of the directory part, with its slash; 0 when the last component is not a plain name. */
+static size_t directory_length(const char *name)
+{
+    const char *slash = strrchr(name, '/');
+
+    return slash && slash[1] && strcmp(slash + 1, ".") != 0 && strcmp(slash + 1, "..") != 0
+               ? (size_t)(slash + 1 - name)
+               : 0;
+}
+
+/* look_up() with one system call when the directory is known and the file no symbolic link. */
+static bool look_up_fast(PathRoot *root, const char *name, bool follow, char buffer[PATH_MAX])
+{
+    size_t length = directory_length(name);
+    char real[PATH_MAX];
+    struct stat status;
+
+    if (!length) {
+        return look_up(root, name, follow, buffer);
+    }
+    if (known_directory(root, name, length, buffer)) {
+        if (fstatat(AT_FDCWD, buffer, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+            !(follow && S_ISLNK(status.st_mode))) {
+            return true;
+        }
+        return look_up(root, name, follow, buffer);
+    }
+    memcpy(real, name, length);
+    real[length] = 0;
+    if (look_up(root, real, true, buffer)) {
+        remember_directory(root, name, length, buffer);
+    }
+    return look_up(root, name, follow, buffer);
+}
+
 /* For a name that does not exist yet: under the root if only the root has its directory. */
 static bool look_up_parent(const PathRoot *root, const char *name, char buffer[PATH_MAX])
 {
@@ -123,15 +211,14 @@ static bool look_up_parent(const PathRoot *root, const char *name, char buffer[P
     return true;
 }
 
-const char *path_to_host(const PathRoot *root, const char *name, PathMode mode,
-                         char buffer[PATH_MAX])
+const char *path_to_host(PathRoot *root, const char *name, PathMode mode, char buffer[PATH_MAX])
 {
     if (!root->directory || name[0] != '/' || is_host_only(name) ||
         is_below(name, root->directory)) {
         return name;
     }
     bool follow = mode == PATH_FOLLOW || mode == PATH_FOLLOW_CREATE;
-    if (look_up(root, name, follow, buffer)) {
+    if (look_up_fast(root, name, follow, buffer)) {
         return buffer;
     }
     bool create = mode == PATH_CREATE || mode == PATH_FOLLOW_CREATE;

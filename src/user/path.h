@@ -7,12 +7,24 @@
 #define USER_PATH_H
 
 #include <limits.h>
+#include <pthread.h>
 
 #include "base/types.h"
+
+/* A directory that was looked up under the root and found. That it is gone or moved since is
+ * noticed when a name in it is not found. */
+typedef struct PathDirectory {
+    char *name; /* as the guest spelled it; owned; NULL: empty entry */
+    char *real; /* of the host; owned */
+} PathDirectory;
+
+enum { PATH_DIRECTORIES = 256 };
 
 typedef struct PathRoot {
     int fd;          /* of the root directory, kept high and hidden from the guest; -1: no root */
     char *directory; /* real path without a trailing slash; owned; NULL: no root */
+    pthread_mutex_t lock;                        /* of the following */
+    PathDirectory directories[PATH_DIRECTORIES]; /* by hash of the name; the newest wins */
 } PathRoot;
 
 typedef enum PathMode {
@@ -28,8 +40,7 @@ void path_root_close(PathRoot *root);
 
 /* The host's name for the guest's: `name` itself or `buffer`, filled. Never fails: a name that does
  * not exist comes back as the host's. */
-const char *path_to_host(const PathRoot *root, const char *name, PathMode mode,
-                         char buffer[PATH_MAX]);
+const char *path_to_host(PathRoot *root, const char *name, PathMode mode, char buffer[PATH_MAX]);
 
 /* The guest's view of a real host path: without the root's directory. Returns a part of `name`, or
  * "/" for the root itself. */

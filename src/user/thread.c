@@ -187,7 +187,9 @@ static s64 clone_process(Thread *thread, const CloneRequest *request)
     memory_fork_prepare(&process->memory);
     engine_fork_prepare(process->engine);
     pthread_mutex_lock(&process->signals.lock);
+    pthread_mutex_lock(&process->root.lock);
     s64 pid = raw_fork(thread, request);
+    pthread_mutex_unlock(&process->root.lock);
     pthread_mutex_unlock(&process->signals.lock);
     if (pid == 0) {
         engine_fork_child(process->engine, thread->vcpu);
