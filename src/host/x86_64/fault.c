@@ -1,0 +1,248 @@
+/* Faults in generated code: the side table, and the precise state from it.
+ *
+ * A side table is a list of entries in the order of the code. An entry holds from its host offset
+ * to the next entry's: which guest instruction the code belongs to, and the slots whose precise
+ * value is not in its place, with where it is (NOTE). All other slots are right where they belong:
+ * pinned ones in their registers, the others in memory.
+ *
+ * Entry, numbers in LEB128: host offset - previous one; guest pc - previous one (signed; the first
+ * is absolute); number of notes; per note: slot offset, slot size, bytes valid, kind, and by kind
+ * the spill slot, the state offset, or 16 bytes of constant. Kind 0..31 is a register. */
+#include <string.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#include "host/x86_64/x86_64.h"
+
+enum { NOTE_SPILL = 0x40, NOTE_SLOT, NOTE_CONSTANT };
+
+/* -- Writing */
+
+static void put_number(Compiler *c, u64 number)
+{
+    u8 bytes[10];
+    u32 count = 0;
+
+    do {
+        bytes[count++] = (u8)((number & 0x7f) | (number > 0x7f ? 0x80 : 0));
+        number >>= 7;
+    } while (number);
+    append_bytes(c, &c->side_table, bytes, count);
+}
+
+static void put_signed(Compiler *c, s64 number)
+{
+    put_number(c, (u64)number << 1 ^ (u64)(number >> 63));
+}
+
+static void put_note(Compiler *c, const Note *note)
+{
+    const RegValue *v = &c->ra.values[note->value];
+    const IrInsn *insn = insn_of(c, note->value);
+    u32 valid = MIN(note->size, v->width);
+
+    put_number(c, note->offset);
+    put_number(c, note->size);
+    put_number(c, valid);
+    if (insn->op == IR_CONST) {
+        put_number(c, NOTE_CONSTANT);
+        append_bytes(c, &c->side_table, &insn->imm, 8);
+        append_bytes(c, &c->side_table, &insn->imm2, 8);
+    } else if (v->reg != REG_NONE) {
+        put_number(c, v->reg);
+    } else {
+        put_number(c, v->home.kind == HOME_SPILL ? NOTE_SPILL : NOTE_SLOT);
+        put_number(c, (u64)v->home.where);
+    }
+}
+
+void fault_point(Compiler *c)
+{
+    u32 offset = x86_offset(&c->as);
+
+    if (c->side_table.size && c->side_pc == c->pc && !c->note_count && !c->side_notes) {
+        return; /* the last entry goes on */
+    }
+    put_number(c, offset - c->side_offset);
+    put_signed(c, (s64)(c->pc - c->side_pc));
+    put_number(c, c->note_count);
+    for (u32 i = 0; i < c->note_count; i++) {
+        put_note(c, &c->notes[i]);
+    }
+    c->side_offset = offset;
+    c->side_pc = c->pc;
+    c->side_notes = c->note_count;
+}
+
+/* -- Reading */
+
+typedef struct Reader {
+    const u8 *at, *end;
+} Reader;
+
+static u64 get_number(Reader *reader)
+{
+    u64 number = 0;
+
+    for (u32 shift = 0; reader->at < reader->end; shift += 7) {
+        u8 byte = *reader->at++;
+        number |= (u64)(byte & 0x7f) << shift;
+        if (!(byte & 0x80)) {
+            break;
+        }
+    }
+    return number;
+}
+
+static s64 get_signed(Reader *reader)
+{
+    u64 number = get_number(reader);
+
+    return (s64)(number >> 1) ^ -(s64)(number & 1);
+}
+
+static const u8 *register_bytes(const ucontext_t *context, u8 reg)
+{
+    static const u8 greg[] = {
+        [RAX] = REG_RAX, [RCX] = REG_RCX, [RDX] = REG_RDX, [RBX] = REG_RBX,
+        [RSP] = REG_RSP, [RBP] = REG_RBP, [RSI] = REG_RSI, [RDI] = REG_RDI,
+        [R8] = REG_R8,   [R9] = REG_R9,   [R10] = REG_R10, [R11] = REG_R11,
+        [R12] = REG_R12, [R13] = REG_R13, [R14] = REG_R14, [R15] = REG_R15,
+    };
+
+    if (reg >= VECTOR) {
+        return (const u8 *)&context->uc_mcontext.fpregs->_xmm[reg - VECTOR];
+    }
+    return (const u8 *)&context->uc_mcontext.gregs[greg[reg]];
+}
+
+typedef struct Recovered {
+    u32 offset, size;
+    u8 bytes[16];
+} Recovered;
+
+/* Reads one note; `values` may be NULL to skip it. */
+static void get_note(Reader *reader, const u8 *state, const ucontext_t *context, Recovered *to)
+{
+    u64 offset = get_number(reader), size = get_number(reader), valid = get_number(reader);
+    u64 kind = get_number(reader);
+    const u8 *from = reader->at;
+
+    if (kind == NOTE_CONSTANT) {
+        reader->at += 16;
+    } else if (kind == NOTE_SPILL) {
+        from = (const u8 *)&cpu_common((void *)(uintptr_t)state)->spill[get_number(reader)];
+    } else if (kind == NOTE_SLOT) {
+        from = state + get_number(reader);
+    } else {
+        from = register_bytes(context, (u8)kind);
+    }
+    if (to) {
+        *to = (Recovered){.offset = (u32)offset, .size = (u32)size};
+        memcpy(to->bytes, from, MIN(valid, sizeof(to->bytes)));
+    }
+}
+
+/* Finds the entry for a host offset: leaves the reader at its notes. */
+static bool find_entry(Reader *reader, u64 offset, u64 *pc, u64 *notes)
+{
+    u64 entry_offset = 0, entry_pc = 0;
+    Reader found = {0};
+
+    while (reader->at < reader->end) {
+        entry_offset += get_number(reader);
+        entry_pc += (u64)get_signed(reader);
+        u64 count = get_number(reader);
+        if (entry_offset > offset) {
+            break;
+        }
+        found = *reader;
+        *pc = entry_pc;
+        *notes = count;
+        for (u64 i = 0; i < count; i++) {
+            get_note(reader, (const u8 *)reader, NULL, NULL);
+        }
+    }
+    *reader = found;
+    return found.at != NULL;
+}
+
+bool x86_recover(void *state, HostFault *fault)
+{
+    const ucontext_t *context = fault->ucontext;
+    CpuCommon *common = cpu_common(state);
+    const CacheHeader *header = cache_header((const u8 *)(uintptr_t)common->host[WORD_CACHE]);
+    Reader reader = {fault->side_table, fault->side_table + fault->side_table_size};
+    Recovered notes[NOTE_MAX];
+    u64 offset = (u64)context->uc_mcontext.gregs[REG_RIP] - (u64)(uintptr_t)fault->code, count;
+
+    if (common->host[WORD_HELPER_BUSY]) { /* all slots are in memory */
+        fault->pc = common->host[WORD_HELPER_PC];
+        return true;
+    }
+    if (!find_entry(&reader, offset, &fault->pc, &count)) {
+        return false;
+    }
+    for (u32 i = 0; i < count; i++) {
+        get_note(&reader, state, context, &notes[i]);
+    }
+    for (u32 i = 0; i < header->pins.count; i++) {
+        const RegPin *pin = &header->pins.pin[i];
+        memcpy((u8 *)state + pin->offset, register_bytes(context, pin->reg), pin->size);
+    }
+    for (u32 i = 0; i < count; i++) {
+        memcpy((u8 *)state + notes[i].offset, notes[i].bytes, notes[i].size);
+    }
+    return true;
+}
+
+const u8 *x86_access_site(const CpuCommon *common)
+{
+    if (!common->host[WORD_HELPER_BUSY]) {
+        return NULL;
+    }
+    /* The call's return address lies on top of the return stack: in the block, or behind it. */
+    return *(const u8 *const *)(uintptr_t)common->host[WORD_RETURN_STACK] - 1;
+}
+
+static bool on_return_stack(const CpuCommon *common, u64 address)
+{
+    return address - common->host[WORD_STACK_BASE] < RETURN_STACK_SIZE;
+}
+
+void x86_abandon(void *state, const u8 *cache, void *ucontext)
+{
+    ucontext_t *context = ucontext;
+    CpuCommon *common = cpu_common(state);
+    greg_t *gregs = context->uc_mcontext.gregs;
+
+    if (common->host[WORD_HELPER_BUSY]) {
+        common->host[WORD_HELPER_BUSY] = 0;
+        x86_reset_returns(common); /* the call of the helper is still on it */
+    } else if (on_return_stack(common, (u64)gregs[REG_RSP])) {
+        common->host[WORD_RETURN_STACK] = (u64)gregs[REG_RSP];
+    }
+    /* An invalid operation that trapped has not happened yet. */
+    context->uc_mcontext.fpregs->mxcsr &= ~(u32)1;
+    gregs[REG_RBP] = (greg_t)((uintptr_t)state + CONTEXT_BIAS);
+    gregs[REG_RIP] = (greg_t)(uintptr_t)(cache + cache_header(cache)->stub[STUB_LEAVE]);
+    /* The stub switches stacks at once; until then the pointer must just be valid. */
+    gregs[REG_RSP] = (greg_t)common->host[WORD_C_STACK];
+}
+
+bool x86_stub_fault(void *state, const u8 *cache, void *ucontext, u64 address)
+{
+    ucontext_t *context = ucontext;
+    CpuCommon *common = cpu_common(state);
+    u64 rsp = (u64)context->uc_mcontext.gregs[REG_RSP];
+    u64 base = common->host[WORD_STACK_BASE];
+
+    (void)cache;
+    /* A push or call at the end of the return stack. */
+    if (address - base >= RETURN_STACK_GUARD || rsp - base > RETURN_STACK_GUARD + 16) {
+        return false;
+    }
+    x86_reset_returns(common);
+    context->uc_mcontext.gregs[REG_RSP] = (greg_t)common->host[WORD_RETURN_STACK];
+    return true;
+}

@@ -1,0 +1,239 @@
+/* Terminators: jumps inside the region, and the ways out of it.
+ *
+ * Guest calls are predicted to return where they came from. A call pushes the guest's return
+ * address and does a host call, whose return address is the landing pad behind it; so an entry of
+ * the return stack is 16 bytes, rsp -> {landing pad, guest return address}. A guest return compares
+ * its target with the entry and does a host ret, which the CPU predicts. The landing pad drops the
+ * entry and jumps on by an ordinary link, so that exec/ can unlink it. Anything that does not match
+ * is an indirect jump (STUB_RETURN_MISS). */
+#include <assert.h>
+#include <string.h>
+
+#include "host/x86_64/x86_64.h"
+
+/* -- Jumps that exec/ links */
+
+/* Moves the comparison just emitted forward by what a following jcc needs to be patchable, so that
+ * no padding separates the two (the CPU fuses adjacent ones). */
+static void align_jcc(Compiler *c)
+{
+    X86Asm *as = &c->as;
+    uintptr_t place = ((uintptr_t)as->at + 2) & 7;
+    u32 padding = place > 4 ? (u32)(8 - place) : 0, at = (u32)(c->compare_at - as->start);
+    u8 *start = c->compare_at;
+
+    if (!padding) {
+        return;
+    }
+    memmove(start + padding, start, (size_t)(as->at - start));
+    u8 *end = as->at + padding;
+    as->at = start;
+    x86_nop(as, padding);
+    as->at = end;
+    for (u32 i = as->pool_use_count; i-- > 0 && as->pool_uses[i].site >= at;) {
+        as->pool_uses[i].site += padding;
+    }
+}
+
+static void jump_to_block(Compiler *c, u8 *site, u32 block)
+{
+    assert(c->jump_count < c->limit);
+    c->jumps[c->jump_count++] = (BlockJump){(u32)(site - c->as.start), block};
+}
+
+static void link_jump(Compiler *c, u64 target)
+{
+    x86_align_site(&c->as, 1);
+    add_link(c, x86_jmp(&c->as), target);
+}
+
+/* Jumps under the condition to what the block is or does. */
+static void branch_to(Compiler *c, X86Cond cc, u32 block, bool adjacent)
+{
+    const IrInsn *leave = only_goto(c, block);
+
+    if (!leave) {
+        jump_to_block(c, x86_jcc(&c->as, cc), block);
+        return;
+    }
+    if (adjacent) {
+        align_jcc(c);
+    } else {
+        x86_align_site(&c->as, 2);
+    }
+    add_link(c, x86_jcc(&c->as, cc), leave->imm);
+}
+
+/* Goes to the successor: moves what its entry wants, and jumps unless it follows. */
+static void go_to(Compiler *c, u32 from, u32 successor, bool may_fall)
+{
+    u32 block = c->region->blocks[from].successor[successor];
+    const IrInsn *leave = only_goto(c, block);
+
+    if (leave) {
+        link_jump(c, leave->imm);
+        return;
+    }
+    if (!x86_room(&c->as, 2048)) {
+        return;
+    }
+    ra_edge(&c->ra, block, ra_predecessor_index(c->region, from, successor));
+    if (!may_fall || c->next_block != block) {
+        jump_to_block(c, x86_jmp(&c->as), block);
+    }
+}
+
+bool lower_jump(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    (void)value;
+    (void)insn;
+    store_notes(c);
+    go_to(c, c->block, 0, true);
+    return true;
+}
+
+/* Whether an edge to the block may need moves. */
+static bool merges(const Compiler *c, u32 block)
+{
+    return !only_goto(c, block) && ra_merges(c->region, block);
+}
+
+bool lower_branch(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    u32 taken = c->region->blocks[c->block].successor[0];
+    u32 otherwise = c->region->blocks[c->block].successor[1];
+    bool parity;
+
+    (void)insn;
+    store_notes(c);
+    X86Cond cc = emit_condition(c, value, &parity);
+    c->as.flags_of = 0;
+    if (!merges(c, taken) && !parity && !(taken == c->next_block && !merges(c, otherwise))) {
+        if (!only_goto(c, taken)) {
+            ra_edge(&c->ra, taken, ra_predecessor_index(c->region, c->block, 0));
+        }
+        branch_to(c, cc, taken, true);
+        go_to(c, c->block, 1, true);
+        return true;
+    }
+    if (!merges(c, otherwise) && !parity) {
+        if (!only_goto(c, otherwise)) {
+            ra_edge(&c->ra, otherwise, ra_predecessor_index(c->region, c->block, 1));
+        }
+        branch_to(c, cc ^ 1, otherwise, true);
+        go_to(c, c->block, 0, true);
+        return true;
+    }
+    /* Both ways need code, or the condition is two: skip over one of them. */
+    u8 *skip[2] = {NULL, NULL}, *take = NULL;
+    if (parity && cc == CC_NE) {
+        take = x86_jcc(&c->as, CC_P);
+    } else if (parity) {
+        skip[0] = x86_jcc(&c->as, CC_P);
+    }
+    skip[1] = x86_jcc(&c->as, cc ^ 1);
+    if (take) {
+        x86_bind(take, c->as.at);
+    }
+    go_to(c, c->block, 0, false);
+    for (u32 i = 0; i < 2; i++) {
+        if (skip[i]) {
+            x86_bind(skip[i], c->as.at);
+        }
+    }
+    go_to(c, c->block, 1, true);
+    return true;
+}
+
+/* -- Ways out */
+
+bool lower_goto(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    (void)value;
+    link_jump(c, insn->imm);
+    return true;
+}
+
+static void push_return_address(Compiler *c, u64 address)
+{
+    if (c->constant_pin < VECTOR && c->constant == address) {
+        x86_push(&c->as, c->constant_pin);
+    } else if (address == (u64)(s64)(s32)address) {
+        x86_byte(&c->as, 0x68);
+        x86_u32(&c->as, (u32)address);
+    } else {
+        x86_mov_imm(&c->as, RDX, address);
+        x86_push(&c->as, RDX);
+    }
+}
+
+static void landing_pad(Compiler *c, u64 address)
+{
+    x86_alu_imm(&c->as, ALU_ADD, 8, x86_reg(RSP), 8);
+    link_jump(c, address);
+}
+
+bool lower_goto_call(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    (void)value;
+    push_return_address(c, insn->imm2);
+    x86_align_site(&c->as, 1);
+    add_link(c, x86_call(&c->as), insn->imm);
+    landing_pad(c, insn->imm2);
+    return true;
+}
+
+static void target_to_rax(Compiler *c, IrVal target)
+{
+    u8 reg = use(c, target);
+
+    if (reg != RAX) {
+        x86_mov(&c->as, 8, RAX, reg);
+    }
+}
+
+static void probe(Compiler *c)
+{
+    x86_probe(&c->as, c->config->code_shift);
+    emit_jump_stub(c, STUB_EXIT_LOOKUP);
+}
+
+bool lower_igoto(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    (void)value;
+    target_to_rax(c, insn->arg[0]);
+    probe(c);
+    return true;
+}
+
+bool lower_igoto_call(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    (void)value;
+    target_to_rax(c, insn->arg[0]);
+    push_return_address(c, insn->imm2);
+    u8 *call = x86_call(&c->as);
+    landing_pad(c, insn->imm2);
+    x86_bind(call, c->as.at);
+    probe(c);
+    return true;
+}
+
+bool lower_igoto_ret(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    (void)value;
+    target_to_rax(c, insn->arg[0]);
+    x86_alu_to(&c->as, ALU_CMP, 8, x86_at(RSP, 8), RAX);
+    u8 *miss = x86_jcc(&c->as, CC_NE);
+    x86_bind(miss, c->cache + c->header->stub[STUB_RETURN_MISS]);
+    x86_byte(&c->as, 0xc3);
+    return true;
+}
+
+bool lower_exit(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    (void)value;
+    x86_mov_imm(&c->as, RAX, insn->imm);
+    x86_mov_imm(&c->as, RCX, (u64)insn->sub << 32 | (u32)insn->imm2);
+    emit_jump_stub(c, STUB_EXIT_IR);
+    return true;
+}

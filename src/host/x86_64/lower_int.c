@@ -1,0 +1,1159 @@
+/* Integer operations. Operands i8 and i16 are computed in 32 bits unless their high bits matter. */
+#include <assert.h>
+
+#include "host/x86_64/x86_64.h"
+
+enum {
+    OP_IMUL = X86_OPCODE(0, X86_0F, 0xaf),
+    OP_LZCNT = X86_OPCODE(X86_PF3, X86_0F, 0xbd),
+    OP_TZCNT = X86_OPCODE(X86_PF3, X86_0F, 0xbc),
+    OP_BSF = X86_OPCODE(0, X86_0F, 0xbc),
+    OP_BSR = X86_OPCODE(0, X86_0F, 0xbd),
+    OP_POPCNT = X86_OPCODE(X86_PF3, X86_0F, 0xb8),
+    OP_SHRD = X86_OPCODE(0, X86_0F, 0xac),
+    OP_BT = X86_OPCODE(0, X86_0F, 0xba), /* /4 with an immediate */
+    OP_ANDN = X86_OPCODE(0, X86_0F38, 0xf2),
+    OP_RORX = X86_OPCODE(X86_PF2, X86_0F3A, 0xf0),
+    OP_CRC32_8 = X86_OPCODE(X86_PF2, X86_0F38, 0xf0),
+    OP_CRC32 = X86_OPCODE(X86_PF2, X86_0F38, 0xf1),
+    OP_MOVD_STORE = X86_OPCODE(X86_P66, X86_0F, 0x7e),
+    OP_MOVD_LOAD = X86_OPCODE(X86_P66, X86_0F, 0x6e),
+    OP_MOVQ = X86_OPCODE(X86_PF3, X86_0F, 0x7e),
+};
+
+static u32 type_bits(IrType type)
+{
+    return ir_type_size(type) * 8;
+}
+
+static bool scalar(const IrInsn *insn)
+{
+    return insn->type >= IR_I8 && insn->type <= IR_I64;
+}
+
+static u32 wide(u32 size)
+{
+    return size == 8 ? X86_W : 0;
+}
+
+/* Zero- or sign-extends an i8 or i16 register to 32 bits. */
+static void extend(Compiler *c, IrType type, u8 to, X86Rm from, bool sign)
+{
+    if (sign) {
+        x86_movsx(&c->as, ir_type_size(type), 4, to, from);
+    } else {
+        x86_movzx(&c->as, ir_type_size(type), to, from);
+    }
+}
+
+/* -- Conversions */
+
+static void int_to_vector(Compiler *c, u32 size, u8 to, X86Rm from)
+{
+    x86_vector2(&c->as, OP_MOVD_LOAD | wide(size), to, from);
+}
+
+static bool to_vector(Compiler *c, IrVal value, const IrInsn *insn, bool from_int)
+{
+    IrType from = (IrType)insn_of(c, insn->arg[0])->type;
+    u32 size = ir_type_size(from);
+
+    if (!from_int) { /* zero-extension inside a vector register */
+        RegHome home;
+        if (ra_from_memory(&c->ra, insn->arg[0], size, &home)) {
+            u8 to = define(c, value, 0);
+            load_vector(c, size, to, home_rm(home));
+            return true;
+        }
+        u8 operand = use(c, insn->arg[0]);
+        if (size == 8) {
+            u8 to = define(c, value, 0);
+            x86_vector2(&c->as, OP_MOVQ, to, x86_reg(operand));
+        } else {
+            u8 to = define(c, value, RA_EARLY);
+            /* xorps to, to; movss to, operand */
+            x86_vector(&c->as, X86_OPCODE(0, X86_0F, 0x57), to, to, x86_reg(to));
+            x86_vector(&c->as, X86_OPCODE(X86_PF3, X86_0F, 0x10), to, to, x86_reg(operand));
+        }
+        return true;
+    }
+    if (size < 4) {
+        u8 operand = use(c, insn->arg[0]), extended = scratch_int(c);
+        extend(c, from, extended, x86_reg(operand), false);
+        u8 to = define(c, value, 0);
+        int_to_vector(c, 4, to, x86_reg(extended));
+        return true;
+    }
+    X86Rm operand = use_rm(c, insn->arg[0], size);
+    u8 to = define(c, value, 0);
+    int_to_vector(c, size, to, operand);
+    return true;
+}
+
+bool lower_convert(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    IrType from = (IrType)insn_of(c, insn->arg[0])->type, type = (IrType)insn->type;
+    bool int_from = from <= IR_I64, int_to = type <= IR_I64;
+
+    if (from == IR_V256 || type == IR_V256) {
+        return false;
+    }
+    if (!int_to) {
+        return to_vector(c, value, insn, int_from);
+    }
+    if (!int_from) { /* TRUNC, BITCAST of a vector register */
+        u8 operand = use(c, insn->arg[0]), to = define(c, value, 0);
+        x86_vector2(&c->as, OP_MOVD_STORE | wide(ir_type_size(type)), operand, x86_reg(to));
+        return true;
+    }
+    u32 size = ir_type_size(from);
+    X86Rm operand = use_rm(c, insn->arg[0], size);
+    u8 to = define(c, value, 0);
+    if (insn->op == IR_SEXT) {
+        x86_movsx(&c->as, size, op_size(type), to, operand);
+    } else {
+        x86_movzx(&c->as, size, to, operand);
+    }
+    return true;
+}
+
+/* -- Arithmetic and logic */
+
+static const u8 alu_of[IR_OP_COUNT] = {
+    [IR_ADD] = ALU_ADD, [IR_SUB] = ALU_SUB, [IR_AND] = ALU_AND,
+    [IR_OR] = ALU_OR,   [IR_XOR] = ALU_XOR,
+};
+
+/* EFLAGS reflect the result just computed in registers of `size`. */
+static void note_flags(Compiler *c, IrVal value, u32 size)
+{
+    c->as.flags_of = size == ir_type_size((IrType)insn_of(c, value)->type) ? value : 0;
+}
+
+static bool lower_alu_immediate(Compiler *c, IrVal value, const IrInsn *insn, s32 imm)
+{
+    u32 size = op_size((IrType)insn->type);
+    X86Alu alu = (X86Alu)alu_of[insn->op];
+    IrVal x = insn->arg[0];
+
+    if (alu == ALU_AND && (imm == 0xff || imm == 0xffff)) {
+        X86Rm operand = use_rm(c, x, imm == 0xff ? 1 : 2);
+        u8 to = define(c, value, 0);
+        x86_movzx(&c->as, imm == 0xff ? 1 : 2, to, operand);
+        return true;
+    }
+    if ((alu == ALU_ADD || (alu == ALU_SUB && imm != INT32_MIN)) &&
+        ra_where(&c->ra, x) != REG_NONE) {
+        u8 operand = use(c, x), to = define(c, value, 0);
+        if (to == operand) {
+            x86_alu_imm(&c->as, alu, size, x86_reg(to), imm);
+            note_flags(c, value, size);
+        } else {
+            x86_lea(&c->as, size, to, x86_at(operand, alu == ALU_ADD ? imm : -imm));
+        }
+        return true;
+    }
+    if (alu == ALU_XOR && imm == -1) {
+        u8 to = define_over(c, value, x, 0);
+        x86_unary(&c->as, UNARY_NOT, size, x86_reg(to));
+        return true;
+    }
+    u8 to = define_over(c, value, x, 0);
+    x86_alu_imm(&c->as, alu, size, x86_reg(to), imm);
+    note_flags(c, value, size);
+    return true;
+}
+
+/* ADD with its second operand shifted left by 1..3. */
+static bool lower_add_shifted(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    const IrInsn *shift = insn_of(c, insn->arg[1]);
+    u64 count = 0;
+
+    is_constant(c, shift->arg[1], &count);
+    u8 x = use(c, insn->arg[0]), y = use(c, shift->arg[0]), to = define(c, value, 0);
+    x86_lea(&c->as, op_size((IrType)insn->type), to, x86_indexed(x, y, (u8)count, 0));
+    return true;
+}
+
+/* Whether the result had better be computed over operand y than x (both orders being right). */
+static bool prefers_second(const Compiler *c, IrVal value, IrVal x, IrVal y)
+{
+    u8 target = c->ra.values[value].target;
+    u8 in_x = ra_where(&c->ra, x), in_y = ra_where(&c->ra, y);
+
+    if (target != REG_PIN_NONE) {
+        u8 reg = c->header->pins.pin[target].reg;
+        if (in_x == reg || in_y == reg) {
+            return in_y == reg && in_x != reg;
+        }
+    }
+    if (in_y == REG_NONE) {
+        return false;
+    }
+    return in_x == REG_NONE || (ra_live_after(&c->ra, x) && !ra_live_after(&c->ra, y));
+}
+
+bool lower_alu(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    u32 size = op_size((IrType)insn->type);
+    X86Alu alu = (X86Alu)alu_of[insn->op];
+    IrVal x = insn->arg[0], y = insn->arg[1];
+    u64 constant;
+    s32 imm;
+
+    if (!scalar(insn)) {
+        return lower_vector(c, value, insn);
+    }
+    if (c->fused[value] == FUSE_SHIFT) {
+        return lower_add_shifted(c, value, insn);
+    }
+    if (is_immediate(c, y, (IrType)insn->type, &imm)) {
+        return lower_alu_immediate(c, value, insn, imm);
+    }
+    if (alu == ALU_AND && is_constant(c, y, &constant) && constant == 0xffffffff) {
+        X86Rm operand = use_rm(c, x, 4);
+        u8 to = define(c, value, 0);
+        x86_movzx(&c->as, 4, to, operand);
+        return true;
+    }
+    if (alu != ALU_SUB && prefers_second(c, value, x, y)) {
+        IrVal other = x;
+        x = y;
+        y = other;
+    }
+    if (alu == ALU_ADD && ra_where(&c->ra, x) != REG_NONE) {
+        X86Rm second = use_rm(c, y, size);
+        u8 first = use(c, x);
+        if (!x86_is_memory(second)) {
+            u8 to = define(c, value, 0);
+            if (to == first) {
+                x86_alu(&c->as, alu, size, to, second);
+                note_flags(c, value, size);
+            } else if (to == second.reg) {
+                x86_alu(&c->as, alu, size, to, x86_reg(first));
+                note_flags(c, value, size);
+            } else {
+                x86_lea(&c->as, size, to, x86_indexed(first, second.reg, 0, 0));
+            }
+            return true;
+        }
+        ra_unlock(&c->ra, first);
+        u8 to = define_over(c, value, x, 0);
+        x86_alu(&c->as, alu, size, to, second);
+        note_flags(c, value, size);
+        return true;
+    }
+    X86Rm second = use_rm(c, y, size);
+    u8 to = define_over(c, value, x, 0);
+    x86_alu(&c->as, alu, size, to, second);
+    note_flags(c, value, size);
+    return true;
+}
+
+bool lower_unary(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    if (!scalar(insn)) {
+        return lower_vector(c, value, insn);
+    }
+    u8 to = define_over(c, value, insn->arg[0], 0);
+    x86_unary(&c->as, insn->op == IR_NEG ? UNARY_NEG : UNARY_NOT, op_size((IrType)insn->type),
+              x86_reg(to));
+    return true;
+}
+
+/* arg0 & ~arg1 */
+bool lower_andn(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    u32 size = op_size((IrType)insn->type);
+
+    if (!scalar(insn)) {
+        return lower_vector(c, value, insn);
+    }
+    if (c->as.features & X86_BMI1) {
+        u8 inverted = use(c, insn->arg[1]);
+        X86Rm other = use_rm(c, insn->arg[0], size);
+        u8 to = define(c, value, 0);
+        c->as.flags_of = 0;
+        x86_vex(&c->as, OP_ANDN | wide(size), to, inverted, other, 0);
+        return true;
+    }
+    X86Rm other = use_rm(c, insn->arg[0], size);
+    u8 inverted = use(c, insn->arg[1]), to = scratch_int(c);
+    x86_mov(&c->as, size, to, inverted);
+    x86_unary(&c->as, UNARY_NOT, size, x86_reg(to));
+    x86_alu(&c->as, ALU_AND, size, to, other);
+    ra_define_in(&c->ra, value, to);
+    return true;
+}
+
+bool lower_mul(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    u32 size = op_size((IrType)insn->type);
+    s32 imm;
+
+    if (!scalar(insn)) {
+        return lower_vector(c, value, insn);
+    }
+    if (is_immediate(c, insn->arg[1], (IrType)insn->type, &imm)) {
+        X86Rm operand = use_rm(c, insn->arg[0], size);
+        u8 to = define(c, value, 0);
+        x86_flags_op(&c->as, 0x69, size, to, operand, 4);
+        x86_u32(&c->as, (u32)imm);
+        return true;
+    }
+    bool second = prefers_second(c, value, insn->arg[0], insn->arg[1]);
+    X86Rm operand = use_rm(c, insn->arg[!second], size);
+    u8 to = define_over(c, value, insn->arg[second], 0);
+    x86_flags_op(&c->as, OP_IMUL, size, to, operand, 0);
+    return true;
+}
+
+/* High half of the product: of i32 from a 64-bit product, of i64 in rdx. */
+bool lower_mulh(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    bool sign = insn->op == IR_MULHS;
+
+    if (insn->type == IR_I32) {
+        u8 x = use(c, insn->arg[0]), y = use(c, insn->arg[1]);
+        u8 to = scratch_int(c), other = scratch_int(c);
+        if (sign) {
+            x86_movsx(&c->as, 4, 8, to, x86_reg(x));
+            x86_movsx(&c->as, 4, 8, other, x86_reg(y));
+        } else {
+            x86_mov(&c->as, 4, to, x);
+            x86_mov(&c->as, 4, other, y);
+        }
+        x86_flags_op(&c->as, OP_IMUL, 8, to, x86_reg(other), 0);
+        x86_shift_imm(&c->as, SHIFT_SHR, 8, to, 32);
+        ra_define_in(&c->ra, value, to);
+        return true;
+    }
+    ra_use_fixed(&c->ra, insn->arg[0], RAX);
+    ra_claim(&c->ra, RDX);
+    X86Rm y = use_rm(c, insn->arg[1], 8);
+    x86_unary(&c->as, sign ? UNARY_IMUL : UNARY_MUL, 8, y);
+    ra_define_in(&c->ra, value, RDX);
+    return true;
+}
+
+/* Division: by zero gives 0, the most negative number by -1 itself. */
+bool lower_div(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    u32 size = op_size((IrType)insn->type);
+    bool sign = insn->op == IR_DIVS;
+    u64 constant;
+    bool known = is_constant(c, insn->arg[1], &constant) && constant;
+    bool minus_one = known && (size == 8 ? !~constant : (u32)constant == ~0u);
+
+    ra_use_fixed(&c->ra, insn->arg[0], RAX);
+    ra_claim(&c->ra, RDX);
+    u8 divisor = use(c, insn->arg[1]);
+    u8 *zero = NULL, *negate = NULL, *done = NULL;
+    if (!known) {
+        x86_test(&c->as, size, x86_reg(divisor), divisor);
+        zero = x86_jcc_short(&c->as, CC_E);
+    }
+    if (sign && (!known || minus_one)) {
+        x86_alu_imm(&c->as, ALU_CMP, size, x86_reg(divisor), -1);
+        negate = x86_jcc_short(&c->as, CC_E);
+    }
+    if (sign) {
+        x86_op(&c->as, 0x99, size, 0, x86_reg(0), 0); /* cdq, cqo */
+        c->as.at--;                                   /* it has no ModRM byte */
+    } else {
+        x86_alu(&c->as, ALU_XOR, 4, RDX, x86_reg(RDX));
+    }
+    x86_unary(&c->as, sign ? UNARY_IDIV : UNARY_DIV, size, x86_reg(divisor));
+    if (negate || zero) {
+        done = x86_jmp_short(&c->as);
+    }
+    if (negate) {
+        x86_bind_short(&c->as, negate);
+        x86_unary(&c->as, UNARY_NEG, size, x86_reg(RAX));
+        if (zero) {
+            u8 *end = x86_jmp_short(&c->as);
+            x86_bind_short(&c->as, zero);
+            x86_alu(&c->as, ALU_XOR, 4, RAX, x86_reg(RAX));
+            x86_bind_short(&c->as, end);
+        }
+    } else if (zero) {
+        x86_bind_short(&c->as, zero);
+        x86_alu(&c->as, ALU_XOR, 4, RAX, x86_reg(RAX));
+    }
+    if (done) {
+        x86_bind_short(&c->as, done);
+    }
+    ra_define_in(&c->ra, value, RAX);
+    return true;
+}
+
+/* -- Shifts */
+
+static X86Shift shift_of(IrOp op)
+{
+    return op == IR_SHL   ? SHIFT_SHL
+           : op == IR_SHR ? SHIFT_SHR
+           : op == IR_SAR ? SHIFT_SAR
+                          : SHIFT_ROR;
+}
+
+static bool shift_by_constant(Compiler *c, IrVal value, const IrInsn *insn, u32 count)
+{
+    IrType type = (IrType)insn->type;
+    u32 size = op_size(type);
+
+    if (type < IR_I32 && insn->op != IR_SHL) {
+        u8 x = use(c, insn->arg[0]), to = define(c, value, 0);
+        extend(c, type, to, x86_reg(x), insn->op == IR_SAR);
+        x86_shift_imm(&c->as, shift_of((IrOp)insn->op), insn->op == IR_ROR ? ir_type_size(type) : 4,
+                      to, (u8)count);
+        return true;
+    }
+    if (insn->op == IR_ROR && c->as.features & X86_BMI2) {
+        X86Rm x = use_rm(c, insn->arg[0], size);
+        u8 to = define(c, value, 0);
+        x86_vex(&c->as, OP_RORX | wide(size), to, 0, x, 1);
+        x86_byte(&c->as, (u8)count);
+        return true;
+    }
+    if (insn->op == IR_SHL && count >= 1 && count <= 3 &&
+        ra_where(&c->ra, insn->arg[0]) != REG_NONE) {
+        u8 x = use(c, insn->arg[0]), to = define(c, value, 0);
+        if (to != x && count == 1) {
+            x86_lea(&c->as, size, to, x86_indexed(x, x, 0, 0));
+            return true;
+        }
+        if (to != x) {
+            x86_mov(&c->as, size, to, x);
+        }
+        x86_shift_imm(&c->as, SHIFT_SHL, size, to, (u8)count);
+        return true;
+    }
+    u8 to = define_over(c, value, insn->arg[0], 0);
+    if (count) {
+        x86_shift_imm(&c->as, shift_of((IrOp)insn->op), size, to, (u8)count);
+    } else if (type == IR_I32) {
+        x86_mov(&c->as, 4, to, to); /* keeps it clean */
+    }
+    return true;
+}
+
+bool lower_shift(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    static const u32 bmi2[] = {
+        [SHIFT_SHL] = X86_OPCODE(X86_P66, X86_0F38, 0xf7),
+        [SHIFT_SHR] = X86_OPCODE(X86_PF2, X86_0F38, 0xf7),
+        [SHIFT_SAR] = X86_OPCODE(X86_PF3, X86_0F38, 0xf7),
+    };
+    IrType type = (IrType)insn->type;
+    u32 size = op_size(type);
+    X86Shift shift = shift_of((IrOp)insn->op);
+    u64 count;
+
+    if (is_constant(c, insn->arg[1], &count)) {
+        return shift_by_constant(c, value, insn, (u32)count & (type_bits(type) - 1));
+    }
+    if (type >= IR_I32 && insn->op != IR_ROR && c->as.features & X86_BMI2) {
+        u8 by = use(c, insn->arg[1]);
+        X86Rm x = use_rm(c, insn->arg[0], size);
+        u8 to = define(c, value, 0);
+        x86_vex(&c->as, bmi2[shift] | wide(size), to, by, x, 0);
+        return true;
+    }
+    ra_use_fixed(&c->ra, insn->arg[1], RCX);
+    u8 x = use(c, insn->arg[0]), to = scratch_int(c);
+    if (type < IR_I32) {
+        x86_alu_imm(&c->as, ALU_AND, 4, x86_reg(RCX), (s32)type_bits(type) - 1);
+        extend(c, type, to, x86_reg(x), insn->op == IR_SAR);
+    } else {
+        x86_mov(&c->as, size, to, x);
+    }
+    x86_shift_cl(&c->as, shift, insn->op == IR_ROR ? ir_type_size(type) : size, to);
+    if (insn->op == IR_ROR && type == IR_I32) {
+        x86_mov(&c->as, 4, to, to);
+    }
+    ra_define_in(&c->ra, value, to);
+    return true;
+}
+
+/* Low half of (arg0:arg1 >> imm). */
+bool lower_extr(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    u32 size = op_size((IrType)insn->type);
+    u8 count = (u8)(insn->imm & (size * 8 - 1));
+
+    if (!count) {
+        u8 x = use(c, insn->arg[1]), to = define(c, value, 0);
+        x86_mov(&c->as, size, to, x);
+        return true;
+    }
+    if (ra_root(&c->ra, insn->arg[0]) == ra_root(&c->ra, insn->arg[1]) &&
+        c->as.features & X86_BMI2) {
+        X86Rm x = use_rm(c, insn->arg[0], size);
+        u8 to = define(c, value, 0);
+        x86_vex(&c->as, OP_RORX | wide(size), to, 0, x, 1);
+        x86_byte(&c->as, count);
+        return true;
+    }
+    u8 high = use(c, insn->arg[0]), to = define_over(c, value, insn->arg[1], 0);
+    x86_flags_op(&c->as, OP_SHRD, size, high, x86_reg(to), 1);
+    x86_byte(&c->as, count);
+    return true;
+}
+
+/* EXTU and EXTS: bits [sub, sub + imm). */
+bool lower_ext(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    u32 size = op_size((IrType)insn->type), bits = size * 8;
+    u32 low = insn->sub, length = (u32)insn->imm;
+    bool sign = insn->op == IR_EXTS;
+
+    if (length == 8 || length == 16 || length == 32) {
+        if (low == 0) {
+            X86Rm x = use_rm(c, insn->arg[0], length / 8);
+            u8 to = define(c, value, 0);
+            if (length == 32 && (!sign || size == 4)) {
+                x86_movzx(&c->as, 4, to, x);
+            } else if (sign) {
+                x86_movsx(&c->as, length / 8, size, to, x);
+            } else {
+                x86_movzx(&c->as, length / 8, to, x);
+            }
+            return true;
+        }
+    }
+    u8 to = define_over(c, value, insn->arg[0], 0);
+    if (low + length == bits) {
+        x86_shift_imm(&c->as, sign ? SHIFT_SAR : SHIFT_SHR, size, to, (u8)low);
+    } else if (!sign && length < 32) {
+        if (low) {
+            x86_shift_imm(&c->as, SHIFT_SHR, size, to, (u8)low);
+        }
+        if (length == 8 || length == 16) {
+            x86_movzx(&c->as, length / 8, to, x86_reg(to));
+        } else {
+            x86_alu_imm(&c->as, ALU_AND, 4, x86_reg(to), (s32)((1u << length) - 1));
+        }
+    } else {
+        x86_shift_imm(&c->as, SHIFT_SHL, size, to, (u8)(bits - low - length));
+        x86_shift_imm(&c->as, sign ? SHIFT_SAR : SHIFT_SHR, size, to, (u8)(bits - length));
+    }
+    return true;
+}
+
+/* arg0 with bits [sub, sub + imm) replaced by arg1's low ones. */
+bool lower_dep(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    u32 size = op_size((IrType)insn->type), bits = size * 8;
+    u32 low = insn->sub, length = (u32)insn->imm;
+    u64 field = (length == 64 ? ~(u64)0 : ((u64)1 << length) - 1) << low;
+    u64 rest = size == 8 ? ~field : (u32)~field;
+
+    u8 y = use(c, insn->arg[1]);
+    if (low == 0 && (length == 8 || length == 16)) {
+        u8 to = define_over(c, value, insn->arg[0], 0);
+        x86_store(&c->as, length / 8, x86_reg(to), y);
+        if (size == 4 && !c->clean[insn->arg[0]]) {
+            x86_mov(&c->as, 4, to, to);
+        }
+        return true;
+    }
+    u8 part = scratch_int(c);
+    x86_mov(&c->as, size, part, y);
+    if (low + length < bits) {
+        x86_shift_imm(&c->as, SHIFT_SHL, size, part, (u8)(bits - length));
+        if (bits - length - low) {
+            x86_shift_imm(&c->as, SHIFT_SHR, size, part, (u8)(bits - length - low));
+        }
+    } else {
+        x86_shift_imm(&c->as, SHIFT_SHL, size, part, (u8)low);
+    }
+    if (size == 8 && (s64)rest != (s32)rest) {
+        u8 mask = scratch_int(c);
+        x86_mov_imm(&c->as, mask, rest);
+        u8 to = define_over(c, value, insn->arg[0], 0);
+        x86_alu(&c->as, ALU_AND, 8, to, x86_reg(mask));
+        x86_alu(&c->as, ALU_OR, 8, to, x86_reg(part));
+        return true;
+    }
+    u8 to = define_over(c, value, insn->arg[0], 0);
+    x86_alu_imm(&c->as, ALU_AND, size, x86_reg(to), (s32)rest);
+    x86_alu(&c->as, ALU_OR, size, to, x86_reg(part));
+    return true;
+}
+
+/* -- Bits */
+
+static void count_leading(Compiler *c, u32 size, u8 to, X86Rm from)
+{
+    if (c->as.features & X86_LZCNT) {
+        x86_flags_op(&c->as, OP_LZCNT, size, to, from, 0);
+        return;
+    }
+    /* bsr gives the index of the highest bit, and leaves `to` alone when there is none. */
+    x86_flags_op(&c->as, OP_BSR, size, to, from, 0);
+    u8 *found = x86_jcc_short(&c->as, CC_NE);
+    x86_mov_imm(&c->as, to, size * 16 - 1);
+    x86_bind_short(&c->as, found);
+    x86_alu_imm(&c->as, ALU_XOR, 4, x86_reg(to), (s32)size * 8 - 1);
+}
+
+static void count_trailing(Compiler *c, u32 size, u8 to, X86Rm from)
+{
+    if (c->as.features & X86_BMI1) {
+        x86_flags_op(&c->as, OP_TZCNT, size, to, from, 0);
+        return;
+    }
+    x86_flags_op(&c->as, OP_BSF, size, to, from, 0);
+    u8 *found = x86_jcc_short(&c->as, CC_NE);
+    x86_mov_imm(&c->as, to, size * 8);
+    x86_bind_short(&c->as, found);
+}
+
+bool lower_clz(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    IrType type = (IrType)insn->type;
+    u32 size = op_size(type);
+
+    if (!scalar(insn)) {
+        return lower_vector(c, value, insn);
+    }
+    if (c->fused[value] == FUSE_CTZ) {
+        u8 x = use(c, insn_of(c, insn->arg[0])->arg[0]), to = define(c, value, RA_EARLY);
+        count_trailing(c, size, to, x86_reg(x));
+        return true;
+    }
+    u8 x = use(c, insn->arg[0]), to = define(c, value, RA_EARLY);
+    if (type < IR_I32) {
+        extend(c, type, to, x86_reg(x), false);
+        x = to;
+    }
+    count_leading(c, size, to, x86_reg(x));
+    if (type < IR_I32) {
+        x86_alu_imm(&c->as, ALU_SUB, 4, x86_reg(to), 32 - (s32)type_bits(type));
+    }
+    return true;
+}
+
+bool lower_ctz(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    IrType type = (IrType)insn->type;
+    u8 x = use(c, insn->arg[0]), to = define(c, value, RA_EARLY);
+
+    if (type < IR_I32) { /* a bit just above the value stops the count there */
+        x86_mov(&c->as, 4, to, x);
+        x86_alu_imm(&c->as, ALU_OR, 4, x86_reg(to), 1 << type_bits(type));
+        x = to;
+    }
+    count_trailing(c, op_size(type), to, x86_reg(x));
+    return true;
+}
+
+bool lower_popcnt(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    IrType type = (IrType)insn->type;
+
+    if (!scalar(insn)) {
+        return lower_vector(c, value, insn);
+    }
+    u8 x = use(c, insn->arg[0]), to = define(c, value, RA_EARLY);
+    if (type < IR_I32) {
+        extend(c, type, to, x86_reg(x), false);
+        x = to;
+    }
+    x86_flags_op(&c->as, OP_POPCNT, op_size(type), to, x86_reg(x), 0);
+    return true;
+}
+
+static void swap_bytes(Compiler *c, u32 size, u8 reg)
+{
+    if (size == 8 || reg >= 8) {
+        x86_byte(&c->as, (u8)(0x40 | (size == 8 ? 8 : 0) | (reg >= 8)));
+    }
+    x86_byte(&c->as, 0x0f);
+    x86_byte(&c->as, 0xc8 | (reg & 7));
+}
+
+bool lower_bswap(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    u8 to = define_over(c, value, insn->arg[0], 0);
+
+    swap_bytes(c, op_size((IrType)insn->type), to);
+    return true;
+}
+
+/* Swaps groups of `shift` bits: ((x >> shift) & mask) | ((x & mask) << shift). */
+static void swap_groups(Compiler *c, u32 size, u8 to, u8 high, u8 mask, u8 shift, u64 bits)
+{
+    x86_mov_imm(&c->as, mask, size == 8 ? bits : (u32)bits);
+    x86_mov(&c->as, size, high, to);
+    x86_shift_imm(&c->as, SHIFT_SHR, size, high, shift);
+    x86_alu(&c->as, ALU_AND, size, high, x86_reg(mask));
+    x86_alu(&c->as, ALU_AND, size, to, x86_reg(mask));
+    x86_shift_imm(&c->as, SHIFT_SHL, size, to, shift);
+    x86_alu(&c->as, ALU_OR, size, to, x86_reg(high));
+}
+
+bool lower_bitrev(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    u32 size = op_size((IrType)insn->type);
+
+    if (!scalar(insn)) {
+        return lower_vector(c, value, insn);
+    }
+    if (insn->type < IR_I32) {
+        return false;
+    }
+    u8 high = scratch_int(c), mask = scratch_int(c);
+    u8 to = define_over(c, value, insn->arg[0], 0);
+    swap_bytes(c, size, to);
+    swap_groups(c, size, to, high, mask, 4, 0x0f0f0f0f0f0f0f0f);
+    swap_groups(c, size, to, high, mask, 2, 0x3333333333333333);
+    swap_groups(c, size, to, high, mask, 1, 0x5555555555555555);
+    return true;
+}
+
+/* The instruction computes CRC-32C; the other polynomial goes to ir_eval. */
+bool lower_crc32(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    u32 size = ir_type_size((IrType)insn_of(c, insn->arg[1])->type);
+
+    if (!insn->sub) {
+        return false;
+    }
+    u8 data = use(c, insn->arg[1]);
+    u8 to = define_over(c, value, insn->arg[0], 0);
+    x86_op(&c->as, size == 1 ? OP_CRC32_8 : OP_CRC32, size, to, x86_reg(data), 0);
+    return true;
+}
+
+/* -- Packed flags */
+
+/* EFLAGS into rax in packed form; `used` masks what is defined. */
+static void pack_flags(Compiler *c, IrVal value, u32 used)
+{
+    x86_byte(&c->as, 0x9f); /* lahf */
+    x86_setcc(&c->as, CC_O, RAX);
+    x86_alu_imm(&c->as, ALU_AND, 4, x86_reg(RAX), (s32)used);
+    ra_define_in(&c->ra, value, RAX);
+}
+
+enum {
+    FLAGS_ARITHMETIC = IR_FLAG_V | IR_FLAG_C | IR_FLAG_P | IR_FLAG_A | IR_FLAG_Z | IR_FLAG_N,
+    FLAGS_LOGICAL = IR_FLAG_P | IR_FLAG_Z | IR_FLAG_N,
+};
+
+/* The comparison that leaves a FLAGS_* operation's flags in EFLAGS. */
+static void compare_flags(Compiler *c, const IrInsn *insn)
+{
+    IrType type = (IrType)insn_of(c, insn->arg[0])->type;
+    u32 size = ir_type_size(type);
+    s32 imm;
+
+    if (insn->op == IR_FLAGS_LOGIC) {
+        u8 x = use(c, insn->arg[0]);
+        c->compare_at = c->as.at;
+        x86_test(&c->as, size, x86_reg(x), x);
+        return;
+    }
+    bool immediate = is_immediate(c, insn->arg[1], type, &imm);
+    if (insn->op != IR_FLAGS_ADD) {
+        if (immediate) {
+            X86Rm x = use_rm(c, insn->arg[0], size);
+            c->compare_at = c->as.at;
+            x86_alu_imm(&c->as, ALU_CMP, size, x, imm);
+        } else {
+            X86Rm y = use_rm(c, insn->arg[1], size);
+            u8 x = use(c, insn->arg[0]);
+            c->compare_at = c->as.at;
+            x86_alu(&c->as, ALU_CMP, size, x, y);
+        }
+        return;
+    }
+    X86Rm y = immediate ? x86_reg(0) : use_rm(c, insn->arg[1], size);
+    u8 x = use(c, insn->arg[0]), sum = scratch_int(c);
+    x86_mov(&c->as, 8, sum, x);
+    c->compare_at = c->as.at;
+    if (immediate) {
+        x86_alu_imm(&c->as, ALU_ADD, size, x86_reg(sum), imm);
+    } else {
+        x86_alu(&c->as, ALU_ADD, size, sum, y);
+    }
+    ra_release(&c->ra, sum);
+}
+
+bool lower_flags(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    ra_claim(&c->ra, RAX);
+    compare_flags(c, insn);
+    if (insn->op == IR_FLAGS_SUBN) {
+        x86_byte(&c->as, 0xf5); /* cmc */
+    }
+    pack_flags(c, value, insn->op == IR_FLAGS_LOGIC ? FLAGS_LOGICAL : FLAGS_ARITHMETIC);
+    return true;
+}
+
+bool lower_flags_adc(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    u32 size = ir_type_size((IrType)insn_of(c, insn->arg[0])->type);
+
+    ra_claim(&c->ra, RAX);
+    u8 x = use(c, insn->arg[0]), y = use(c, insn->arg[1]), carry = use(c, insn->arg[2]);
+    x86_mov(&c->as, 4, RAX, carry);
+    x86_unary(&c->as, UNARY_NEG, 4, x86_reg(RAX)); /* sets CF unless it is 0 */
+    x86_mov(&c->as, 8, RAX, x);
+    x86_alu(&c->as, ALU_ADC, size, RAX, x86_reg(y));
+    pack_flags(c, value, FLAGS_ARITHMETIC);
+    return true;
+}
+
+/* Adds ((x >> or << shift) & mask) to `to`. */
+static void move_bits(Compiler *c, u8 to, u8 x, u8 temporary, s32 shift, s32 mask)
+{
+    x86_mov(&c->as, 4, temporary, x);
+    x86_shift_imm(&c->as, shift > 0 ? SHIFT_SHL : SHIFT_SHR, 4, temporary,
+                  (u8)(shift > 0 ? shift : -shift));
+    x86_alu_imm(&c->as, ALU_AND, 4, x86_reg(temporary), mask);
+    x86_alu(&c->as, ALU_OR, 4, to, x86_reg(temporary));
+}
+
+bool lower_flags_make(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    u8 x = use(c, insn->arg[0]), temporary = scratch_int(c), to = define(c, value, RA_EARLY);
+
+    x86_mov(&c->as, 4, to, x);
+    x86_alu_imm(&c->as, ALU_AND, 4, x86_reg(to), IR_FLAG_V);
+    move_bits(c, to, x, temporary, 7, IR_FLAG_C);
+    move_bits(c, to, x, temporary, 12, IR_FLAG_Z | IR_FLAG_N);
+    return true;
+}
+
+bool lower_flags_nzcv(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    u8 x = use(c, insn->arg[0]), temporary = scratch_int(c), to = define(c, value, RA_EARLY);
+
+    x86_mov(&c->as, 4, to, x);
+    x86_alu_imm(&c->as, ALU_AND, 4, x86_reg(to), 1);
+    move_bits(c, to, x, temporary, -7, 2);
+    move_bits(c, to, x, temporary, -12, 12);
+    return true;
+}
+
+/* -- Conditions */
+
+static X86Cond compare_code(IrCmp cmp)
+{
+    static const u8 codes[] = {
+        [IR_EQ] = CC_E,  [IR_NE] = CC_NE,  [IR_SLT] = CC_L,  [IR_SGE] = CC_GE,
+        [IR_SGT] = CC_G, [IR_SLE] = CC_LE, [IR_ULT] = CC_B,  [IR_UGE] = CC_AE,
+        [IR_UGT] = CC_A, [IR_ULE] = CC_BE, [IR_TST] = CC_NE, [IR_TSTZ] = CC_E,
+    };
+    return (X86Cond)codes[cmp];
+}
+
+static bool same_operands(const Compiler *c, const IrInsn *a, const IrInsn *b)
+{
+    return ra_root(&c->ra, a->arg[0]) == ra_root(&c->ra, b->arg[0]) &&
+           ra_root(&c->ra, a->arg[1]) == ra_root(&c->ra, b->arg[1]) &&
+           insn_of(c, a->arg[0])->type == insn_of(c, b->arg[0])->type;
+}
+
+/* Whether EFLAGS answer the comparison already, from the instruction noted in flags_of. */
+static bool flags_are_there(const Compiler *c, const IrInsn *cmp, X86Cond *cc)
+{
+    const IrInsn *last = insn_of(c, c->as.flags_of);
+    u64 constant;
+
+    if (!c->as.flags_of || cmp->sub >= IR_TST) {
+        return false;
+    }
+    if ((last->op == IR_SUB && same_operands(c, last, cmp)) ||
+        (last->op == IR_CMP && last->sub < IR_TST && same_operands(c, last, cmp))) {
+        *cc = compare_code((IrCmp)cmp->sub);
+        return true;
+    }
+    if (last->op == IR_CMP || ra_root(&c->ra, cmp->arg[0]) != c->as.flags_of ||
+        insn_of(c, cmp->arg[0])->type != last->type || !is_constant(c, cmp->arg[1], &constant) ||
+        constant) {
+        return false;
+    }
+    switch (cmp->sub) {
+    case IR_EQ:
+        *cc = CC_E;
+        return true;
+    case IR_NE:
+        *cc = CC_NE;
+        return true;
+    case IR_SLT:
+        *cc = CC_S;
+        return true;
+    case IR_SGE:
+        *cc = CC_NS;
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Tests of bits: one bit of 64, an immediate of 32 without sign, else registers. */
+static X86Cond emit_test(Compiler *c, const IrInsn *insn, IrType type)
+{
+    u32 size = ir_type_size(type);
+    u64 constant;
+
+    if (is_constant(c, insn->arg[1], &constant)) {
+        if (constant <= 0x7fffffff || size < 8) {
+            X86Rm x = use_rm(c, insn->arg[0], MIN(size, 4));
+            c->compare_at = c->as.at;
+            x86_test_imm(&c->as, MIN(size, 4), x, (s32)constant);
+            return compare_code((IrCmp)insn->sub);
+        }
+        if (!(constant & (constant - 1))) {
+            u8 x = use(c, insn->arg[0]);
+            c->compare_at = c->as.at;
+            x86_flags_op(&c->as, OP_BT, 8, 4, x86_reg(x), 1);
+            x86_byte(&c->as, (u8)__builtin_ctzll(constant));
+            return insn->sub == IR_TST ? CC_B : CC_AE;
+        }
+    }
+    X86Rm y = use_rm(c, insn->arg[1], size);
+    u8 x = use(c, insn->arg[0]);
+    c->compare_at = c->as.at;
+    x86_test(&c->as, size, y, x);
+    return compare_code((IrCmp)insn->sub);
+}
+
+static X86Cond emit_cmp(Compiler *c, const IrInsn *insn, IrVal cmp)
+{
+    IrType type = (IrType)insn_of(c, insn->arg[0])->type;
+    u32 size = ir_type_size(type);
+    X86Cond cc = compare_code((IrCmp)insn->sub);
+    s32 imm;
+
+    if (flags_are_there(c, insn, &cc)) {
+        c->compare_at = c->as.at;
+        return cc;
+    }
+    if (insn->sub >= IR_TST) {
+        return emit_test(c, insn, type);
+    }
+    if (is_immediate(c, insn->arg[1], type, &imm)) {
+        X86Rm x = use_rm(c, insn->arg[0], size);
+        c->compare_at = c->as.at;
+        if (imm == 0 && !x86_is_memory(x)) {
+            x86_test(&c->as, size, x, x.reg);
+        } else {
+            x86_alu_imm(&c->as, ALU_CMP, size, x, imm);
+        }
+    } else if (is_immediate(c, insn->arg[0], type, &imm)) {
+        X86Rm y = use_rm(c, insn->arg[1], size);
+        c->compare_at = c->as.at;
+        x86_alu_imm(&c->as, ALU_CMP, size, y, imm);
+        return compare_code(ir_cmp_swap((IrCmp)insn->sub));
+    } else {
+        X86Rm y = use_rm(c, insn->arg[1], size);
+        u8 x = use(c, insn->arg[0]);
+        c->compare_at = c->as.at;
+        x86_alu(&c->as, ALU_CMP, size, x, y);
+    }
+    c->as.flags_of = cmp;
+    return cc;
+}
+
+/* One bit of packed flags. */
+static X86Cond test_flag(Compiler *c, IrVal flags, u32 bits, X86Cond cc)
+{
+    X86Rm x = use_rm(c, flags, 4);
+
+    c->compare_at = c->as.at;
+    x86_test_imm(&c->as, 4, x, (s32)bits);
+    return cc;
+}
+
+/* `wanted` of the bits C and Z. */
+static X86Cond compare_carry_zero(Compiler *c, IrVal flags, u32 wanted, X86Cond cc)
+{
+    u8 x = use(c, flags), temporary = scratch_int(c);
+
+    x86_mov(&c->as, 4, temporary, x);
+    x86_alu_imm(&c->as, ALU_AND, 4, x86_reg(temporary), IR_FLAG_C | IR_FLAG_Z);
+    c->compare_at = c->as.at;
+    x86_alu_imm(&c->as, ALU_CMP, 4, x86_reg(temporary), (s32)wanted);
+    ra_release(&c->ra, temporary);
+    return cc;
+}
+
+/* Bit 0 = N ^ V, or-ed with Z if wanted; tested against 0. */
+static X86Cond test_signed_order(Compiler *c, IrVal flags, bool zero, X86Cond cc)
+{
+    u8 x = use(c, flags), order = scratch_int(c);
+
+    x86_mov(&c->as, 4, order, x);
+    x86_shift_imm(&c->as, SHIFT_SHR, 4, order, 15);
+    x86_alu(&c->as, ALU_XOR, 4, order, x86_reg(x));
+    if (zero) {
+        u8 other = scratch_int(c);
+        x86_mov(&c->as, 4, other, x);
+        x86_shift_imm(&c->as, SHIFT_SHR, 4, other, 14);
+        x86_alu(&c->as, ALU_OR, 4, order, x86_reg(other));
+        ra_release(&c->ra, other);
+    }
+    c->compare_at = c->as.at;
+    x86_test_imm(&c->as, 4, x86_reg(order), 1);
+    ra_release(&c->ra, order);
+    return cc;
+}
+
+static X86Cond emit_packed_condition(Compiler *c, const IrInsn *insn)
+{
+    IrVal flags = insn->arg[0];
+    bool negated = insn->sub & 1;
+
+    switch (insn->sub & ~1) {
+    case IR_COND_Z:
+        return test_flag(c, flags, IR_FLAG_Z, negated ? CC_E : CC_NE);
+    case IR_COND_C:
+        return test_flag(c, flags, IR_FLAG_C, negated ? CC_E : CC_NE);
+    case IR_COND_N:
+        return test_flag(c, flags, IR_FLAG_N, negated ? CC_E : CC_NE);
+    case IR_COND_V:
+        return test_flag(c, flags, IR_FLAG_V, negated ? CC_E : CC_NE);
+    case IR_COND_P:
+        return test_flag(c, flags, IR_FLAG_P, negated ? CC_E : CC_NE);
+    case IR_COND_HI:
+        return compare_carry_zero(c, flags, IR_FLAG_C, negated ? CC_NE : CC_E);
+    case IR_COND_A:
+        return test_flag(c, flags, IR_FLAG_C | IR_FLAG_Z, negated ? CC_NE : CC_E);
+    case IR_COND_GE:
+        return test_signed_order(c, flags, false, negated ? CC_NE : CC_E);
+    default:
+        assert((insn->sub & ~1) == IR_COND_GT);
+        return test_signed_order(c, flags, true, negated ? CC_NE : CC_E);
+    }
+}
+
+X86Cond emit_condition(Compiler *c, IrVal value, bool *parity)
+{
+    IrVal condition = insn_of(c, value)->arg[0];
+    const IrInsn *insn = insn_of(c, condition);
+
+    *parity = false;
+    c->compare_at = c->as.at;
+    if (c->fused[value] != FUSE_CONDITION) {
+        X86Rm x = use_rm(c, condition, 4);
+        c->compare_at = c->as.at;
+        if (x86_is_memory(x)) {
+            x86_alu_imm(&c->as, ALU_CMP, 4, x, 0);
+        } else {
+            x86_test(&c->as, 4, x, x.reg);
+        }
+        return CC_NE;
+    }
+    if (insn->op == IR_CMP) {
+        return emit_cmp(c, insn, condition);
+    }
+    if (insn->op == IR_FCMP) {
+        return emit_fp_compare(c, condition, parity);
+    }
+    const IrInsn *flags = insn_of(c, insn->arg[0]);
+    X86Cond cc;
+    /* The same question as prepare.c asked: whether it listed the operands of the FLAGS_*. */
+    if (c->ra.uses[value].value[0] != ra_root(&c->ra, insn->arg[0]) &&
+        condition_of_flags((IrOp)flags->op, (IrCond)insn->sub, &cc)) {
+        compare_flags(c, flags);
+        return cc;
+    }
+    return emit_packed_condition(c, insn);
+}
+
+static void set_boolean(Compiler *c, IrVal value, X86Cond cc, bool parity)
+{
+    u8 second = parity ? scratch_int(c) : 0;
+    u8 to = define(c, value, 0);
+
+    x86_setcc(&c->as, cc, to);
+    if (parity) {
+        x86_setcc(&c->as, cc == CC_E ? CC_NP : CC_P, second);
+        x86_alu(&c->as, cc == CC_E ? ALU_AND : ALU_OR, 1, to, x86_reg(second));
+    }
+    x86_movzx(&c->as, 1, to, x86_reg(to));
+}
+
+bool lower_cmp(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    set_boolean(c, value, emit_cmp(c, insn, value), false);
+    return true;
+}
+
+bool lower_fcmp(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    bool parity;
+
+    (void)insn;
+    X86Cond cc = emit_fp_compare(c, value, &parity);
+    set_boolean(c, value, cc, parity);
+    return true;
+}
+
+bool lower_cond(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    set_boolean(c, value, emit_packed_condition(c, insn), false);
+    return true;
+}
+
+/* Vector registers have no conditional move: a short jump. */
+static bool select_vector(Compiler *c, IrVal value, const IrInsn *insn, X86Cond cc, bool parity)
+{
+    u8 x = use(c, insn->arg[1]);
+    u8 to = define_over(c, value, insn->arg[2], RA_EARLY | RA_NO_PIN);
+    u8 *skip = NULL, *take = NULL, *skip_unordered = NULL;
+
+    if (parity && cc == CC_NE) {
+        take = x86_jcc_short(&c->as, CC_P);
+    } else if (parity) {
+        skip_unordered = x86_jcc_short(&c->as, CC_P);
+    }
+    skip = x86_jcc_short(&c->as, cc ^ 1);
+    if (take) {
+        x86_bind_short(&c->as, take);
+    }
+    move_register(c, to + VECTOR, x + VECTOR);
+    x86_bind_short(&c->as, skip);
+    if (skip_unordered) {
+        x86_bind_short(&c->as, skip_unordered);
+    }
+    return true;
+}
+
+bool lower_select(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    u32 size = op_size((IrType)insn->type);
+    bool parity;
+    X86Cond cc = emit_condition(c, value, &parity);
+
+    if (!scalar(insn)) {
+        return insn->type != IR_V256 && select_vector(c, value, insn, cc, parity);
+    }
+    if (parity) {
+        /* Equal and ordered: x unless NE or P. Unequal or unordered: the same with x and y changed.
+         */
+        bool equal = cc == CC_E;
+        X86Rm y = use_rm(c, insn->arg[equal ? 2 : 1], size);
+        u8 to = define_over(c, value, insn->arg[equal ? 1 : 2], 0);
+        x86_cmov(&c->as, CC_NE, size, to, y);
+        x86_cmov(&c->as, CC_P, size, to, y);
+        return true;
+    }
+    IrVal x = insn->arg[1], y = insn->arg[2];
+    if (prefers_second(c, value, y, x)) {
+        IrVal other = x;
+        x = y;
+        y = other;
+        cc ^= 1;
+    }
+    X86Rm second = use_rm(c, x, size);
+    u8 to = define_over(c, value, y, 0);
+    x86_cmov(&c->as, cc, size, to, second);
+    return true;
+}

@@ -1,0 +1,284 @@
+/* Guest memory: loads, stores, atomics, fences.
+ *
+ * Weaker guest orders are free on x86-64: loads are acquire and stores release by themselves. What
+ * x86 lets pass is a later load before an earlier store, and Arm's STLR followed by LDAR is not
+ * allowed to: so a release store that is part of such a pair (IR_MEM_RELEASE) is an xchg, or a
+ * store and mfence where the value is in a vector register. */
+#include <assert.h>
+
+#include "host/x86_64/x86_64.h"
+
+enum {
+    OP_MOVBE_LOAD = X86_OPCODE(0, X86_0F38, 0xf0),
+    OP_MOVBE_STORE = X86_OPCODE(0, X86_0F38, 0xf1),
+    OP_XADD = X86_OPCODE(0, X86_0F, 0xc1),
+    OP_CMPXCHG = X86_OPCODE(0, X86_0F, 0xb1),
+};
+
+static bool is_vector_type(IrType type)
+{
+    return type >= IR_I128;
+}
+
+/* Guest address + guest_base where that is not 0: through a scratch register. */
+static X86Rm with_base(Compiler *c, X86Rm rm)
+{
+    u64 base = c->config->guest_base;
+
+    if (!base) {
+        return rm;
+    }
+    u8 reg = scratch_int(c);
+    x86_mov_imm(&c->as, reg, base + (u64)(s64)rm.disp);
+    if (rm.index != X86_NO_INDEX) {
+        u8 sum = scratch_int(c);
+        rm.disp = 0;
+        x86_lea(&c->as, 8, sum, rm);
+        return x86_indexed(reg, sum, 0, 0);
+    }
+    return x86_indexed(reg, rm.base, 0, 0);
+}
+
+X86Rm guest_address(Compiler *c, const IrInsn *insn)
+{
+    s64 disp = (s64)insn->imm;
+    bool indexed = (insn->op == IR_LOAD || insn->op == IR_STORE) && insn->arg[1];
+
+    if (insn->op == IR_RMW || insn->op == IR_CAS) {
+        disp = 0;
+    }
+    u8 base = use(c, insn->arg[0]);
+    X86Rm rm = indexed ? x86_indexed(base, use(c, insn->arg[1]), insn->sub & IR_MEM_SCALE, 0)
+                       : x86_at(base, 0);
+    if (disp == (s32)disp) {
+        rm.disp = (s32)disp;
+        return with_base(c, rm);
+    }
+    u8 sum = scratch_int(c);
+    x86_mov_imm(&c->as, sum, (u64)disp);
+    if (indexed) {
+        x86_op(&c->as, 0x8d, 8, sum, x86_indexed(sum, rm.index, rm.scale, 0), 0);
+        return with_base(c, x86_indexed(base, sum, 0, 0));
+    }
+    return with_base(c, x86_indexed(base, sum, 0, 0));
+}
+
+static void swap_bytes(Compiler *c, u32 size, u8 reg)
+{
+    if (size == 2) {
+        x86_shift_imm(&c->as, SHIFT_ROL, 2, reg, 8);
+        return;
+    }
+    if (size == 8 || reg >= 8) {
+        x86_byte(&c->as, (u8)(0x40 | (size == 8 ? 8 : 0) | (reg >= 8)));
+    }
+    x86_byte(&c->as, 0x0f);
+    x86_byte(&c->as, 0xc8 | (reg & 7));
+}
+
+static void load_int(Compiler *c, IrVal value, const IrInsn *insn, u32 size)
+{
+    X86Rm address = guest_address(c, insn);
+    u8 to = define(c, value, insn->sub & IR_MEM_BIG_ENDIAN ? RA_NO_PIN : 0);
+
+    fault_point(c);
+    if (insn->sub & IR_MEM_BIG_ENDIAN && size > 1) {
+        if (c->as.features & X86_MOVBE && size >= 4) {
+            x86_op(&c->as, OP_MOVBE_LOAD, size, to, address, 0);
+        } else {
+            x86_load(&c->as, size, to, address);
+            swap_bytes(c, size, to);
+        }
+    } else if (c->fused[value] == FUSE_SIGN32) {
+        x86_movsx(&c->as, size, 4, to, address);
+    } else if (c->fused[value] == FUSE_SIGN64) {
+        x86_movsx(&c->as, size, 8, to, address);
+    } else {
+        x86_load(&c->as, size, to, address);
+    }
+}
+
+/* All bytes of a vector register's value in reverse order. */
+static void swap_vector(Compiler *c, u32 size, u8 to)
+{
+    u8 order[16];
+
+    for (u32 i = 0; i < 16; i++) {
+        order[i] = (u8)(i < size ? size - 1 - i : 0x80);
+    }
+    x86_vector(&c->as, X86_OPCODE(X86_P66, X86_0F38, 0x00), to, to, pool_rm(c, order, 16));
+}
+
+bool lower_load(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    u32 size = ir_type_size((IrType)insn->type);
+
+    assert(insn->type != IR_V256 && "no guest needs it yet");
+    if (!is_vector_type((IrType)insn->type)) {
+        load_int(c, value, insn, size);
+        return true;
+    }
+    X86Rm address = guest_address(c, insn);
+    bool swap = insn->sub & IR_MEM_BIG_ENDIAN;
+    u8 to = define(c, value, swap ? RA_NO_PIN : 0);
+    fault_point(c);
+    load_vector(c, size, to, address);
+    if (swap) {
+        swap_vector(c, size, to);
+    }
+    return true;
+}
+
+static void fence(Compiler *c)
+{
+    /* lock or dword [rsp - 8], 0: the return stack's free part; faster than mfence. */
+    x86_byte(&c->as, 0xf0);
+    x86_alu_imm(&c->as, ALU_OR, 4, x86_at(RSP, -8), 0);
+}
+
+bool lower_fence(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    (void)value;
+    if (insn->sub == 0) {
+        fence(c);
+    }
+    return true;
+}
+
+bool lower_store(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    u32 size = ir_type_size((IrType)insn->type);
+    bool release = insn->sub & IR_MEM_RELEASE, swap = insn->sub & IR_MEM_BIG_ENDIAN && size > 1;
+    s32 imm;
+
+    (void)value;
+    assert(insn->type != IR_V256 && "no guest needs it yet");
+    if (is_vector_type((IrType)insn->type)) {
+        X86Rm address = guest_address(c, insn);
+        u8 from = use(c, insn->arg[2]);
+        if (swap) {
+            u8 copy = scratch_vector(c);
+            move_register(c, copy + VECTOR, from + VECTOR);
+            swap_vector(c, size, copy);
+            from = copy;
+        }
+        fault_point(c);
+        store_vector(c, size, address, from);
+        if (release) {
+            fence(c);
+        }
+        return true;
+    }
+    if (!release && !swap && ra_where(&c->ra, insn->arg[2]) == REG_NONE &&
+        is_immediate(c, insn->arg[2], (IrType)insn->type, &imm)) {
+        X86Rm address = guest_address(c, insn);
+        fault_point(c);
+        x86_store_imm(&c->as, size, address, imm);
+        return true;
+    }
+    u8 from = use(c, insn->arg[2]);
+    X86Rm address = guest_address(c, insn);
+    if (swap || release) {
+        u8 copy = scratch_int(c);
+        x86_mov(&c->as, 8, copy, from);
+        if (swap) {
+            swap_bytes(c, size, copy);
+        }
+        fault_point(c);
+        if (release) {
+            x86_op(&c->as, size == 1 ? 0x86 : 0x87, size, copy, address, 0);
+        } else {
+            x86_store(&c->as, size, address, copy);
+        }
+        return true;
+    }
+    fault_point(c);
+    x86_store(&c->as, size, address, from);
+    return true;
+}
+
+/* -- Atomics; all are sequentially consistent, as a locked instruction is */
+
+static void locked(Compiler *c, u32 opcode, u32 size, u8 reg, X86Rm address)
+{
+    /* The byte forms are one below. */
+    x86_byte(&c->as, 0xf0);
+    x86_flags_op(&c->as, size == 1 ? opcode - 1 : opcode, size, reg, address, 0);
+}
+
+bool lower_cas(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    u32 size = ir_type_size((IrType)insn->type);
+
+    assert(!(insn->sub & IR_MEM_BIG_ENDIAN) && "no guest needs it yet");
+    ra_use_fixed(&c->ra, insn->arg[1], RAX);
+    u8 from = use(c, insn->arg[2]);
+    X86Rm address = guest_address(c, insn);
+    fault_point(c);
+    locked(c, OP_CMPXCHG, size, from, address);
+    ra_define_in(&c->ra, value, RAX);
+    return true;
+}
+
+/* [address] = op([address], operand) by compare and exchange; the old value is in rax. */
+static void rmw_loop(Compiler *c, const IrInsn *insn, u32 size, X86Rm address, u8 operand)
+{
+    static const struct {
+        u8 alu, take; /* X86Alu; or X86Cond: of old - operand, under which old stays */
+    } how[] = {
+        [IR_RMW_AND] = {ALU_AND, 0}, [IR_RMW_OR] = {ALU_OR, 0}, [IR_RMW_XOR] = {ALU_XOR, 0},
+        [IR_RMW_SMAX] = {0, CC_G},   [IR_RMW_SMIN] = {0, CC_L}, [IR_RMW_UMAX] = {0, CC_A},
+        [IR_RMW_UMIN] = {0, CC_B},
+    };
+    u8 result = scratch_int(c);
+
+    fault_point(c);
+    x86_load(&c->as, size, RAX, address);
+    u8 *again = c->as.at;
+    x86_mov(&c->as, 8, result, operand);
+    if (how[insn->imm].take) {
+        x86_alu(&c->as, ALU_CMP, size, RAX, x86_reg(operand));
+        x86_cmov(&c->as, (X86Cond)how[insn->imm].take, 8, result, x86_reg(RAX));
+    } else {
+        x86_alu(&c->as, (X86Alu)how[insn->imm].alu, 8, result, x86_reg(RAX));
+    }
+    locked(c, OP_CMPXCHG, size, result, address);
+    u8 *retry = x86_jcc_short(&c->as, CC_NE);
+    *retry = (u8)(again - retry - 1);
+}
+
+bool lower_rmw(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    u32 size = ir_type_size((IrType)insn->type);
+    IrRmw rmw = (IrRmw)insn->imm;
+
+    assert(!(insn->sub & IR_MEM_BIG_ENDIAN) && "no guest needs it yet");
+    if (rmw == IR_RMW_ADD || rmw == IR_RMW_XCHG) {
+        X86Rm address = guest_address(c, insn);
+        u8 to = define_over(c, value, insn->arg[1], RA_EARLY | RA_NO_PIN);
+        fault_point(c);
+        if (rmw == IR_RMW_ADD) {
+            locked(c, OP_XADD, size, to, address);
+        } else {
+            x86_op(&c->as, size == 1 ? 0x86 : 0x87, size, to, address, 0);
+        }
+        return true;
+    }
+    if (rmw <= IR_RMW_XOR && c->ra.values[value].first_use == REG_NEVER) {
+        static const u8 alus[] = {
+            [IR_RMW_AND] = ALU_AND, [IR_RMW_OR] = ALU_OR, [IR_RMW_XOR] = ALU_XOR};
+        X86Rm address = guest_address(c, insn);
+        u8 operand = use(c, insn->arg[1]);
+        fault_point(c);
+        x86_byte(&c->as, 0xf0);
+        x86_alu_to(&c->as, (X86Alu)alus[rmw], size, address, operand);
+        c->ra.values[value].next_use = REG_NEVER;
+        return true;
+    }
+    ra_claim(&c->ra, RAX);
+    X86Rm address = guest_address(c, insn);
+    u8 operand = use(c, insn->arg[1]);
+    rmw_loop(c, insn, size, address, operand);
+    ra_define_in(&c->ra, value, RAX);
+    return true;
+}

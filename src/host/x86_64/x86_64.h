@@ -1,0 +1,293 @@
+/* Private to the x86-64 host: the cache's header, the context's host words, and the compiler's
+ * state that its files share.
+ *
+ * Registers in generated code:
+ *   rbp            context: guest state + 128, so that one-byte displacements reach its first 256
+ *   rsp            return predictor's stack (see control.c); C code runs on the C stack
+ *   rax rcx rdx rdi, xmm0-xmm5   temporaries
+ *   the others     pinned to the guest's hottest slots (those left over are temporaries as well)
+ *
+ * A value of an integer type i8..i32 occupies a 64-bit register whose higher bits are unspecified
+ * unless prepare.c calls the value clean: then they are zero. The same for f32, f64 and v64 in a
+ * vector register.
+ *
+ * MXCSR in generated code has Invalid unmasked, other exceptions masked: an invalid operation is a
+ * fault point like a load (see fault.c). */
+#ifndef HOST_X86_64_X86_64_H
+#define HOST_X86_64_X86_64_H
+
+#include "host/host.h"
+#include "host/regalloc.h"
+#include "host/x86_64/emit.h"
+
+enum { CONTEXT_BIAS = 128, VECTOR = 16 /* first vector register in the allocator's numbering */ };
+
+/* CpuCommon.host words. */
+enum {
+    WORD_C_STACK,      /* rsp of the C code that entered */
+    WORD_RETURN_STACK, /* rsp of the return predictor while outside generated code */
+    WORD_MXCSR,        /* two u32: for generated code; of the C code that entered */
+    WORD_EVAL,         /* address of ir_eval */
+    WORD_SET_FP,       /* address of x86_set_fp */
+    WORD_HELPER_PC,    /* guest pc of a helper call that may fault, while it runs */
+    WORD_HELPER_BUSY,  /* non-zero during such a call: all slots are in memory */
+    WORD_STACK_BASE,   /* mapping of the return stack */
+    WORD_STACK_TOP,    /* its highest entry, which matches no return */
+    WORD_CACHE,        /* cache entered last */
+    WORD_SCRATCH,
+};
+
+#define WORD(index) (CPU_COMMON_OFFSET(host) + 8 * (s32)(index)-CONTEXT_BIAS)
+#define COMMON(member) (CPU_COMMON_OFFSET(member) - CONTEXT_BIAS)
+
+/* Shared code at the start of a cache, by what generated code jumps or calls to. */
+typedef enum Stub {
+    STUB_ENTER,          /* C function (context, code) */
+    STUB_EXIT_LINK,      /* rax = target, rcx = site */
+    STUB_EXIT_LOOKUP,    /* rax = target */
+    STUB_EXIT_INTERRUPT, /* rax = pc */
+    STUB_EXIT_IR,        /* rax = pc, rcx = exit code */
+    STUB_LEAVE,          /* the end of every exit: pinned slots are in memory */
+    STUB_RETURN_MISS,    /* rax = target, which the top of the return stack does not match */
+    STUB_EVAL,           /* call: rdi = IrInsn followed by u8 arg_types[3] */
+    STUB_HELPER,         /* call: eax = offset of the helper's function in the table; + flags & 7 */
+    STUB_COUNT = STUB_HELPER + 8,
+} Stub;
+
+/* At the start of every cache: what all its blocks share. */
+typedef struct CacheHeader {
+    u32 features;
+    u32 size; /* bytes of header and stubs */
+    u32 stub[STUB_COUNT];
+    RegPins pins;
+    RegMachine machine;
+} CacheHeader;
+
+static inline const CacheHeader *cache_header(const u8 *cache)
+{
+    return (const CacheHeader *)cache;
+}
+
+/* -- features.c */
+
+/* CPUID features, limited by x86_limit_features(). */
+u32 x86_features(void);
+/* For tests: features not in `mask` count as missing for caches begun from now on. */
+void x86_limit_features(u32 mask);
+bool x86_usable(const char **why);
+
+/* -- stubs.c */
+size_t x86_begin_cache(u8 *code, size_t room, const HostConfig *config);
+void x86_enter(void *state, const u8 *cache, const u8 *code);
+int x86_cpu_init(CpuCommon *common);
+void x86_cpu_free(CpuCommon *common);
+void x86_reset_returns(CpuCommon *common);
+void x86_set_fp(CpuCommon *common);
+void x86_link(u8 *site, const u8 *target);
+/* Size of the return stack's mapping, its guard page included. */
+enum { RETURN_STACK_GUARD = 4096, RETURN_STACK_SIZE = 32 * 4096 + RETURN_STACK_GUARD };
+
+/* -- The compiler */
+
+/* A jump out of line: emitted after the block's body. */
+typedef enum ColdKind { COLD_LINK, COLD_INTERRUPT } ColdKind;
+typedef struct ColdStub {
+    u8 kind;
+    u32 site; /* offset of the jump's displacement */
+    u32 link; /* COLD_LINK: number of the link */
+    u64 pc;
+} ColdStub;
+
+typedef struct BlockJump {
+    u32 site;
+    u32 block;
+} BlockJump;
+
+/* A slot whose precise value is not in its place: see NOTE. */
+typedef struct Note {
+    u32 offset;
+    u8 size;     /* of the slot access */
+    IrVal value; /* root; narrower than the slot: zero-extended */
+} Note;
+
+enum { NOTE_MAX = 64 };
+enum { NO_BLOCK = ~0u };
+
+typedef struct ByteBuffer {
+    u8 *bytes;
+    u32 size, capacity;
+} ByteBuffer;
+
+typedef struct Compiler {
+    X86Asm as;
+    RegAlloc ra;
+    const IrRegion *region;
+    const HostConfig *config;
+    const CacheHeader *header;
+    const u8 *cache;
+    Arena *arena;
+    u8 *clean;       /* by IR value: bits above its type are zero wherever the value is */
+    u8 *fused;       /* by IR value: Fusion */
+    u32 *block_code; /* by block: offset of its code, or ~0 */
+    u64 pc;          /* guest address of the current instruction */
+    u64 *block_pc;   /* by block: guest address that its first code belongs to */
+    u32 block;       /* being emitted */
+    u32 next_block;  /* the one whose code follows, or NO_BLOCK */
+    u8 constant_pin; /* pinned register known to hold `constant`; REG_NONE */
+    u64 constant;
+    u8 *compare_at; /* code of the last comparison: to be kept adjacent to its jump */
+    BlockJump *jumps;
+    ColdStub *cold;
+    HostLink *links;
+    u32 jump_count, cold_count, link_count, limit; /* of these three arrays */
+    ByteBuffer pool;
+    ByteBuffer side_table;
+    u32 side_offset; /* of the last entry */
+    u64 side_pc;
+    u32 side_notes; /* of the last entry */
+    Note notes[NOTE_MAX];
+    u32 note_count;
+} Compiler;
+
+/* How prepare.c combined instructions. */
+typedef enum Fusion {
+    FUSE_NONE,
+    FUSE_CONDITION, /* SELECT, BRANCH: the compare in arg[0] is emitted here */
+    FUSE_SIGN32,    /* LOAD: sign-extends as its only user SEXT wants */
+    FUSE_SIGN64,
+    FUSE_SHIFT, /* ADD: arg[1] is a SHL by 1..3, done by the address unit */
+    FUSE_CTZ,   /* CLZ of BITREV */
+} Fusion;
+
+/* -- prepare.c: aliases, fusions, operands; fills ra.root, ra.uses, ra.traits, clean, fused. */
+void prepare_region(Compiler *c);
+/* The code under which `cond` holds after x86's comparison for a FLAGS_* operation; false if there
+ * is none. */
+bool condition_of_flags(IrOp flags, IrCond cond, X86Cond *cc);
+
+/* -- Access to values; in compile.c */
+
+static inline const IrInsn *insn_of(const Compiler *c, IrVal value)
+{
+    return ir_insn(c->region, value);
+}
+
+/* Size of an operand of the integer type in an instruction: i8 and i16 count as 4. */
+static inline u32 op_size(IrType type)
+{
+    return type == IR_I64 ? 8 : 4;
+}
+
+/* Whether the value is an integer constant that fits a sign-extended 32-bit immediate. */
+bool is_immediate(const Compiler *c, IrVal value, IrType type, s32 *imm);
+bool is_constant(const Compiler *c, IrVal value, u64 *constant);
+
+static inline u8 use(Compiler *c, IrVal value)
+{
+    return ra_use(&c->ra, value) & 15;
+}
+
+static inline u8 define(Compiler *c, IrVal value, u32 flags)
+{
+    return ra_define(&c->ra, value, flags) & 15;
+}
+
+static inline u8 define_over(Compiler *c, IrVal value, IrVal first, u32 flags)
+{
+    return ra_define_over(&c->ra, value, first, flags) & 15;
+}
+
+static inline u8 scratch_int(Compiler *c)
+{
+    return ra_scratch(&c->ra, REG_INT);
+}
+
+static inline u8 scratch_vector(Compiler *c)
+{
+    return ra_scratch(&c->ra, REG_VECTOR) & 15;
+}
+
+/* The operand as register or memory of at least `size` bytes; vector constants come from the pool.
+ */
+X86Rm use_rm(Compiler *c, IrVal value, u32 size);
+X86Rm home_rm(RegHome home);
+/* The constant pool: bytes aligned to 16; returns an operand. */
+X86Rm pool_rm(Compiler *c, const void *bytes, u32 size);
+X86Rm pool_u64_pair(Compiler *c, u64 low, u64 high);
+/* The value goes through ir_eval. */
+void emit_eval(Compiler *c, IrVal value);
+/* A fault in the code from here to the next fault point belongs to the current instruction. */
+void fault_point(Compiler *c);
+/* The same for floating-point operations: only when Invalid may trap. */
+static inline void fp_point(Compiler *c)
+{
+    if (!c->region->exact_fp) {
+        fault_point(c);
+    }
+}
+/* Whether floating-point lowering must leave results out of pinned registers until the end. */
+static inline u32 fp_flags(const Compiler *c)
+{
+    return c->as.features & X86_AVX ? 0 : RA_NO_PIN;
+}
+/* Stores the precise values of all noted slots. */
+void store_notes(Compiler *c);
+
+/* Jump table probe with the target in rax; falls through on a miss. Clobbers rcx and rdx. */
+void x86_probe(X86Asm *as, u32 code_shift);
+
+/* RegMachine. */
+void move_register(void *compiler, u8 to, u8 from);
+void machine_load(void *compiler, u8 to, RegHome home, IrVal constant);
+void machine_store(void *compiler, RegHome home, u8 from);
+void machine_copy(void *compiler, RegHome to, RegHome from, IrVal constant, RegClass class);
+
+/* Address of LOAD, STORE; the operands are locked. */
+X86Rm guest_address(Compiler *c, const IrInsn *insn);
+
+/* -- Lowering. Each function emits one IR instruction; returns false, having emitted and asked for
+ * nothing, when it has no code for this form: then ir_eval does it. */
+typedef bool Lower(Compiler *c, IrVal value, const IrInsn *insn);
+extern Lower *const lowerings[IR_OP_COUNT];
+
+Lower lower_const, lower_phi, lower_select, lower_get, lower_put, lower_note;
+Lower lower_alu, lower_mul, lower_mulh, lower_div, lower_unary, lower_andn, lower_shift, lower_extr,
+    lower_ext, lower_dep, lower_clz, lower_ctz, lower_popcnt, lower_bswap, lower_bitrev,
+    lower_crc32, lower_cmp, lower_flags, lower_flags_adc, lower_flags_make, lower_flags_nzcv,
+    lower_cond, lower_convert;
+Lower lower_load, lower_store, lower_cas, lower_rmw, lower_fence;
+Lower lower_call;
+Lower lower_jump, lower_branch, lower_goto, lower_goto_call, lower_igoto, lower_igoto_call,
+    lower_igoto_ret, lower_exit;
+Lower lower_fp_binary, lower_fp_sqrt, lower_fma, lower_fp_sign, lower_fp_minmax, lower_fcmp,
+    lower_flags_fcmp, lower_fround, lower_fcvt, lower_ftoi, lower_itof;
+Lower lower_vector;
+
+/* Emits the comparison of the condition of a SELECT or BRANCH (CMP, FCMP, COND of flags or of
+ * FLAGS_*, or any i32 value's test) and returns the code that holds when it is true. *parity: PF
+ * set makes an otherwise true condition false (with CC_E) or a false one true (with CC_NE). */
+X86Cond emit_condition(Compiler *c, IrVal value, bool *parity);
+X86Cond emit_fp_compare(Compiler *c, IrVal fcmp, bool *parity);
+
+/* The GOTO of a block that does nothing else; NULL for other blocks. */
+const IrInsn *only_goto(const Compiler *c, u32 block);
+/* Vector register and memory, `size` 4, 8 or 16 bytes; a load zeroes the rest. */
+void load_vector(Compiler *c, u32 size, u8 to, X86Rm from);
+void store_vector(Compiler *c, u32 size, X86Rm to, u8 from);
+void emit_jump_stub(Compiler *c, Stub stub);
+void emit_call_stub(Compiler *c, Stub stub);
+/* Records the jump whose displacement is at `site` as a link to guest pc `target`. */
+void add_link(Compiler *c, const u8 *site, u64 target);
+void add_cold(Compiler *c, ColdKind kind, const u8 *site, u64 pc);
+void append_bytes(Compiler *c, ByteBuffer *buffer, const void *bytes, u32 size);
+
+int x86_compile(const IrRegion *region, const HostConfig *config, u8 *cache, u8 *code, size_t room,
+                Arena *arena, HostBlock *out);
+
+/* -- fault.c */
+bool x86_recover(void *state, HostFault *fault);
+const u8 *x86_access_site(const CpuCommon *common);
+void x86_abandon(void *state, const u8 *cache, void *ucontext);
+bool x86_stub_fault(void *state, const u8 *cache, void *ucontext, u64 address);
+
+#endif
