@@ -97,7 +97,7 @@ void ir_pass_cse(IrRegion *region)
 {
     Arena *arena = region->arena;
     Cse c = {.region = region, .mask = 15};
-    IrGraph graph;
+    const IrGraph *graph = ir_graph(region);
 
     while (c.mask < region->insn_count) {
         c.mask = c.mask * 2 + 1;
@@ -105,10 +105,9 @@ void ir_pass_cse(IrRegion *region)
     c.buckets = ARENA_ARRAY(arena, u32, c.mask + 1);
     c.chain = arena_alloc(arena, region->insn_count * sizeof(u32), 8);
     c.scope = arena_alloc(arena, region->insn_count * sizeof(u32), 8);
-    ir_graph_make(region, &graph, arena);
-    c.graph = graph.order_count > 1 ? &graph : NULL;
-    for (u32 i = 0; i < graph.order_count; i++) {
-        c.block = graph.order[i];
+    c.graph = graph->order_count > 1 ? graph : NULL;
+    for (u32 i = 0; i < graph->order_count; i++) {
+        c.block = graph->order[i];
         c.fp_scope++;
         IR_FOR_EACH(region, c.block, value)
         {

@@ -1,15 +1,19 @@
 /* Removes values that nothing uses, and copies.
  *
  * Roots are operations with effects. A floating-point operation counts as one, as it raises flags;
- * guests rarely leave one unused. Values are marked from the roots, so that unused PHIs of loops,
- * which use each other, go as well. */
+ * guests rarely leave one unused. Backward scans mark what roots use: one is enough where all uses
+ * come after their definitions, as without loops; otherwise they repeat until nothing is marked
+ * behind the scan's back. PHIs of loops that only use each other are never marked. Blocks that
+ * cannot be reached go first: their uses obey no order. */
+#include "ir/graph.h"
 #include "ir/pass.h"
+
+enum { LIVE = 1, PASSED = 2 };
 
 typedef struct Marker {
     IrRegion *region;
-    u8 *live;     /* by value */
-    IrVal *stack; /* live values whose arguments are still to be marked */
-    u32 depth;
+    u8 *marks; /* by value: LIVE, PASSED by the current scan */
+    bool again;
 } Marker;
 
 static bool is_root(const IrRegion *region, const IrInsn *insn)
@@ -25,17 +29,14 @@ static bool is_root(const IrRegion *region, const IrInsn *insn)
 /* Marks what stands in *arg, behind copies. */
 static void mark(Marker *m, IrVal *arg)
 {
-    if (!*arg) {
-        return;
-    }
-    *arg = ir_resolve(m->region, *arg);
-    if (!m->live[*arg]) {
-        m->live[*arg] = 1;
-        m->stack[m->depth++] = *arg;
+    if (*arg) {
+        *arg = ir_resolve(m->region, *arg);
+        m->again |= m->marks[*arg] == PASSED;
+        m->marks[*arg] |= LIVE;
     }
 }
 
-static void mark_args(Marker *m, IrVal value, u32 phi_count)
+static void mark_args(Marker *m, u32 block, IrVal value)
 {
     IrInsn *insn = &m->region->insns[value];
 
@@ -43,55 +44,68 @@ static void mark_args(Marker *m, IrVal value, u32 phi_count)
         mark(m, &insn->arg[i]);
     }
     if (insn->op == IR_PHI) {
-        for (u32 i = 0; i < phi_count; i++) {
+        for (u32 i = 0; i < m->region->blocks[block].predecessors; i++) {
             mark(m, &m->region->phi_args[insn->imm + i]);
         }
     }
 }
 
-/* The roots themselves, and the number of arguments of each PHI (in scratch). */
-static void mark_roots(Marker *m)
+/* Goes through all blocks backwards; `remove`: what is not live then goes. */
+static void scan(Marker *m, bool remove)
 {
     IrRegion *region = m->region;
 
-    for (u32 block = 0; block < region->block_count; block++) {
-        IR_FOR_EACH(region, block, value)
-        {
-            IrInsn *insn = &region->insns[value];
-            insn->scratch = region->blocks[block].predecessors;
-            if (is_root(region, insn)) {
-                m->live[value] = 1;
-                mark_args(m, value, 0);
+    for (u32 block = region->block_count; block-- > 0;) {
+        IrVal prev;
+        for (IrVal value = region->blocks[block].last; value; value = prev) {
+            prev = region->insns[value].prev;
+            if ((m->marks[value] & LIVE) || is_root(region, &region->insns[value])) {
+                mark_args(m, block, value);
+                m->marks[value] = LIVE | PASSED;
+            } else if (remove) {
+                ir_remove(region, block, value);
+            } else {
+                m->marks[value] = PASSED;
             }
         }
     }
 }
 
-static void sweep(Marker *m)
+static bool has_unreachable(IrRegion *region)
 {
-    IrRegion *region = m->region;
+    u32 count = 0;
 
     for (u32 block = 0; block < region->block_count; block++) {
-        IR_FOR_EACH(region, block, value)
-        {
-            if (!m->live[value]) {
-                ir_remove(region, block, value);
+        count += region->blocks[block].first != 0;
+    }
+    return ir_graph(region)->order_count != count;
+}
+
+/* Whether blocks are in an order in which uses come after definitions. */
+static bool is_ordered(const IrRegion *region)
+{
+    for (u32 block = 0; block < region->block_count; block++) {
+        for (u32 i = 0; i < ir_successor_count(region, block); i++) {
+            if (region->blocks[block].successor[i] <= block) {
+                return false;
             }
         }
     }
+    return true;
 }
 
 void ir_pass_dead(IrRegion *region)
 {
-    Marker m = {.region = region,
-                .live = ARENA_ARRAY(region->arena, u8, region->insn_count),
-                .stack = arena_alloc(region->arena, region->insn_count * sizeof(IrVal), 8)};
+    Marker m = {.region = region, .marks = ARENA_ARRAY(region->arena, u8, region->insn_count)};
 
-    ir_link_blocks(region);
-    mark_roots(&m);
-    while (m.depth) {
-        IrVal value = m.stack[--m.depth];
-        mark_args(&m, value, region->insns[value].scratch);
+    if (has_unreachable(region)) {
+        ir_remove_unreachable(region);
     }
-    sweep(&m);
+    ir_link_blocks(region);
+    m.again = !is_ordered(region);
+    while (m.again) {
+        m.again = false;
+        scan(&m, false);
+    }
+    scan(&m, true);
 }

@@ -10,7 +10,6 @@
 
 #include "ir/graph.h"
 #include "ir/pass.h"
-#include "ir/slots.h"
 
 typedef struct Deadput {
     IrRegion *region;
@@ -148,15 +147,14 @@ static u64 *new_set(Deadput *d)
 
 void ir_pass_deadput(IrRegion *region)
 {
-    Deadput d = {.region = region, .words = ir_state_end(region) / 64 + 2};
+    Deadput d = {.region = region, .words = region->state_end / 64 + 2};
     u64 **starts = ARENA_ARRAY(region->arena, u64 *, region->block_count);
-    IrGraph graph;
+    const IrGraph *graph = ir_graph(region);
 
     d.dead = new_set(&d);
     d.fault = new_set(&d);
-    ir_graph_make(region, &graph, region->arena);
-    for (u32 i = graph.order_count; i-- > 0;) {
-        u32 block = graph.order[i];
+    for (u32 i = graph->order_count; i-- > 0;) {
+        u32 block = graph->order[i];
         start_from(&d, starts, block);
         scan_block(&d, block);
         if (region->block_count > 1) {

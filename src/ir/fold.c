@@ -838,14 +838,13 @@ static bool phi_same(Fold *f)
 static bool branch_const(Fold *f)
 {
     IrBlock *block = &f->region->blocks[f->block];
-    IrGraph graph;
     u64 c;
 
     if (!const_arg(f, 0, &c)) {
         return false;
     }
-    ir_graph_make(f->region, &graph, f->region->arena);
-    ir_phi_drop_edge(f->region, &graph, f->block, block->successor[c ? 1 : 0]);
+    ir_phi_drop_edge(f->region, ir_graph(f->region), f->block, block->successor[c ? 1 : 0]);
+    f->region->graph = NULL;
     block->successor[0] = block->successor[c ? 0 : 1];
     block->successor[1] = 0;
     become(f, IR_JUMP, 0, 0, 0, 0);

@@ -10,7 +10,6 @@
 
 #include "ir/graph.h"
 #include "ir/pass.h"
-#include "ir/slots.h"
 
 enum { GRANULE_SHIFT = 2 };
 
@@ -188,13 +187,12 @@ static void forward_region(Forward *f)
     IrRegion *region = f->region;
     size_t size = f->granules * sizeof(IrVal);
     IrVal **ends = ARENA_ARRAY(region->arena, IrVal *, region->block_count);
-    IrGraph graph;
+    const IrGraph *graph = ir_graph(region);
 
-    ir_graph_make(region, &graph, region->arena);
-    for (u32 i = 0; i < graph.order_count; i++) {
-        u32 block = graph.order[i];
+    for (u32 i = 0; i < graph->order_count; i++) {
+        u32 block = graph->order[i];
         if (i) {
-            start_from(f, &graph, ends, block);
+            start_from(f, graph, ends, block);
         }
         forward_block(f, block);
         ends[block] = arena_alloc(region->arena, size, 8);
@@ -204,7 +202,7 @@ static void forward_region(Forward *f)
 
 void ir_pass_forward(IrRegion *region)
 {
-    Forward f = {.region = region, .granules = (ir_state_end(region) >> GRANULE_SHIFT) + 1};
+    Forward f = {.region = region, .granules = (region->state_end >> GRANULE_SHIFT) + 1};
     bool entry_only = true;
 
     f.known = ARENA_ARRAY(region->arena, IrVal, f.granules);

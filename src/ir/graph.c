@@ -10,13 +10,17 @@ static u32 successor(const IrRegion *region, u32 block, u32 index)
     return to < region->block_count ? to : IR_NO_BLOCK;
 }
 
-static void make_predecessors(const IrRegion *region, IrGraph *graph, Arena *arena)
+/* Arrays that only the computation needs, of block_count + 1 elements each, zeroed. */
+typedef struct Scratch {
+    u32 *fill;    /* by block: where its next predecessor goes */
+    u32 *stack;   /* of the walk */
+    u32 *visited; /* by block: successors seen, plus one */
+} Scratch;
+
+static void make_predecessors(const IrRegion *region, IrGraph *graph, Scratch *scratch)
 {
     u32 count = region->block_count, total = 0;
-    u32 *fill = ARENA_ARRAY(arena, u32, count + 1);
 
-    graph->first_predecessor = ARENA_ARRAY(arena, u32, count + 2);
-    graph->predecessors = ARENA_ARRAY(arena, u32, count * 2 + 1);
     for (u32 i = 0; i < count * 2; i++) {
         u32 to = successor(region, i / 2, i % 2);
         if (to != IR_NO_BLOCK) {
@@ -26,42 +30,39 @@ static void make_predecessors(const IrRegion *region, IrGraph *graph, Arena *are
     for (u32 i = 0; i < count; i++) {
         total += graph->first_predecessor[i + 1];
         graph->first_predecessor[i + 1] = total;
-        fill[i] = graph->first_predecessor[i];
+        scratch->fill[i] = graph->first_predecessor[i];
     }
     for (u32 i = 0; i < count * 2; i++) {
         u32 to = successor(region, i / 2, i % 2);
         if (to != IR_NO_BLOCK) {
-            graph->predecessors[fill[to]++] = i / 2;
+            graph->predecessors[scratch->fill[to]++] = i / 2;
         }
     }
 }
 
-/* Depth-first walk with an explicit stack: regions may be deep. */
-static void make_order(const IrRegion *region, IrGraph *graph, Arena *arena)
+/* Depth-first walk with an explicit stack: regions may be deep. `order` is filled from its end. */
+static void make_order(const IrRegion *region, IrGraph *graph, Scratch *scratch)
 {
     u32 count = region->block_count, depth = 0, left = count;
-    u32 *stack = ARENA_ARRAY(arena, u32, count + 1);
-    u8 *visited = ARENA_ARRAY(arena, u8, count + 1); /* successors seen, plus one */
-    u32 *post = ARENA_ARRAY(arena, u32, count + 1);
+    u32 *stack = scratch->stack, *visited = scratch->visited;
 
     stack[depth++] = 0;
     visited[0] = 1;
     while (depth) {
         u32 block = stack[depth - 1];
         if (visited[block] > 2) {
-            post[--left] = block;
+            graph->order[--left] = block;
             depth--;
             continue;
         }
-        u32 to = successor(region, block, visited[block]++ - 1u);
+        u32 to = successor(region, block, visited[block]++ - 1);
         if (to != IR_NO_BLOCK && !visited[to]) {
             visited[to] = 1;
             stack[depth++] = to;
         }
     }
-    graph->order = post + left;
+    graph->order += left;
     graph->order_count = count - left;
-    graph->rank = ARENA_ARRAY(arena, u32, count + 1);
     for (u32 i = 0; i < count; i++) {
         graph->rank[i] = IR_NO_BLOCK;
     }
@@ -97,11 +98,10 @@ static u32 find_dominator(const IrGraph *graph, u32 block)
     return best;
 }
 
-static void make_dominators(IrGraph *graph, Arena *arena)
+static void make_dominators(IrGraph *graph)
 {
     bool changed = true;
 
-    graph->dominator = ARENA_ARRAY(arena, u32, graph->block_count + 1);
     for (u32 i = 0; i < graph->block_count; i++) {
         graph->dominator[i] = i ? IR_NO_BLOCK : 0;
     }
@@ -118,12 +118,32 @@ static void make_dominators(IrGraph *graph, Arena *arena)
 
 void ir_graph_make(const IrRegion *region, IrGraph *graph, Arena *arena)
 {
-    *graph = (IrGraph){.block_count = region->block_count};
-    make_predecessors(region, graph, arena);
+    u32 size = region->block_count + 1;
+    u32 *memory = ARENA_ARRAY(arena, u32, size * 9 + 1);
+    Scratch scratch = {memory, memory + size, memory + size * 2};
+
+    *graph = (IrGraph){
+        .block_count = region->block_count,
+        .order = memory + size * 3,
+        .rank = memory + size * 4,
+        .dominator = memory + size * 5,
+        .predecessors = memory + size * 6,
+        .first_predecessor = memory + size * 8, /* one more */
+    };
+    make_predecessors(region, graph, &scratch);
     if (region->block_count) {
-        make_order(region, graph, arena);
+        make_order(region, graph, &scratch);
     }
-    make_dominators(graph, arena);
+    make_dominators(graph);
+}
+
+const IrGraph *ir_graph(IrRegion *region)
+{
+    if (!region->graph) {
+        region->graph = arena_alloc(region->arena, sizeof(IrGraph), 8);
+        ir_graph_make(region, region->graph, region->arena);
+    }
+    return region->graph;
 }
 
 bool ir_dominates(const IrGraph *graph, u32 a, u32 b)
@@ -155,14 +175,15 @@ void ir_phi_drop_edge(IrRegion *region, const IrGraph *graph, u32 from, u32 to)
 
 void ir_remove_unreachable(IrRegion *region)
 {
-    IrGraph graph;
+    const IrGraph *graph;
 
-    ir_graph_make(region, &graph, region->arena);
+    region->graph = NULL;
+    graph = ir_graph(region);
     for (u32 block = 0; block < region->block_count; block++) {
-        const u32 *from = graph.predecessors + graph.first_predecessor[block];
-        u32 count = ir_predecessor_count(&graph, block);
+        const u32 *from = graph->predecessors + graph->first_predecessor[block];
+        u32 count = ir_predecessor_count(graph, block);
 
-        if (graph.rank[block] == IR_NO_BLOCK) {
+        if (graph->rank[block] == IR_NO_BLOCK) {
             region->blocks[block].first = region->blocks[block].last = 0;
             continue;
         }
@@ -171,9 +192,10 @@ void ir_remove_unreachable(IrRegion *region)
             IrVal *args = region->phi_args + region->insns[v].imm;
             for (u32 i = 0, kept = 0; i < count; i++) {
                 args[kept] = args[i];
-                kept += graph.rank[from[i]] != IR_NO_BLOCK;
+                kept += graph->rank[from[i]] != IR_NO_BLOCK;
             }
         }
     }
+    region->graph = NULL;
     ir_link_blocks(region);
 }

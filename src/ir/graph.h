@@ -1,6 +1,7 @@
 /* The control-flow graph of a region, computed when a pass asks for it.
  *
- * Valid until a terminator changes. Blocks that cannot be reached from block 0 have no place in
+ * Valid until a terminator changes: who does that other than by appending one must set
+ * region->graph to NULL. Blocks that cannot be reached from block 0 have no place in
  * `order` and no dominator. */
 #ifndef IR_GRAPH_H
 #define IR_GRAPH_H
@@ -22,6 +23,9 @@ typedef struct IrGraph {
 
 /* Computes the graph, in `arena`. The region's successors must be in range, or are ignored. */
 void ir_graph_make(const IrRegion *region, IrGraph *graph, Arena *arena);
+
+/* The region's own graph, computed when it is not there or no longer valid; in its arena. */
+const IrGraph *ir_graph(IrRegion *region);
 
 /* Whether block a dominates block b (a block dominates itself). Both must be reachable. */
 bool ir_dominates(const IrGraph *graph, u32 a, u32 b);

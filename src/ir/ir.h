@@ -240,8 +240,10 @@ typedef struct IrRegion {
     u32 block_count, block_capacity;
     IrVal *phi_args; /* see PHI; in order of predecessor block number */
     u32 phi_arg_count, phi_arg_capacity;
-    u64 guest_pc;  /* of the entry */
-    bool exact_fp; /* floating-point operations must not use the host FPU's NaN shortcuts */
+    u32 state_end;         /* no slot that the region uses ends beyond this offset */
+    struct IrGraph *graph; /* what ir_graph() keeps; NULL: to be computed again */
+    u64 guest_pc;          /* of the entry */
+    bool exact_fp;         /* floating-point operations must not use the host FPU's NaN shortcuts */
     const IrHelper *helpers; /* the guest's table: names for print and parse */
     u32 helper_count;
     const IrSlot *slots; /* the guest's slots, for names; may be NULL */
@@ -283,6 +285,9 @@ IrVal ir_insert_before(IrRegion *region, u32 block, IrVal before, const IrInsn *
 void ir_remove(IrRegion *region, u32 block, IrVal value);
 /* Moves the instruction to just before another one of the block. */
 void ir_move_before(IrRegion *region, u32 block, IrVal value, IrVal before);
+/* Keeps what the region knows about its instructions right when `insn` is put into it by other
+ * means than the functions above. */
+void ir_note_insn(IrRegion *region, const IrInsn *insn);
 /* Makes sure that the next `count` insertions do not move region->insns. */
 void ir_reserve(IrRegion *region, u32 count);
 /* Takes `count` consecutive elements of phi_args, zeroed; returns the index of the first. */

@@ -407,6 +407,7 @@ static bool place(Parser *p, const IrInsn *insn, IrVal value)
         return fail(p, "value defined twice");
     }
     *at = *insn;
+    ir_note_insn(region, insn);
     at->prev = block->last;
     *(block->last ? &region->insns[block->last].next : &block->first) = value;
     block->last = value;

@@ -74,8 +74,20 @@ u32 ir_block_new(IrRegion *region)
     return region->block_count++;
 }
 
+void ir_note_insn(IrRegion *region, const IrInsn *insn)
+{
+    u8 properties = ir_ops[insn->op].properties;
+
+    if (properties & IR_PROP_STATE) {
+        region->state_end = MAX(region->state_end, (u32)insn->imm + ir_type_size(insn->type));
+    } else if (properties & IR_PROP_END) {
+        region->graph = NULL;
+    }
+}
+
 static IrVal new_insn(IrRegion *region, const IrInsn *insn)
 {
+    ir_note_insn(region, insn);
     if (region->insn_count == region->insn_capacity) {
         IrInsn copy = *insn; /* it may live in the array that moves */
         region->insns = grow(region->arena, region->insns, sizeof(IrInsn), region->insn_count,

@@ -505,6 +505,7 @@ IrRegion *region_copy(Arena *arena, const IrRegion *region)
 
     *copy = *region;
     copy->arena = arena;
+    copy->graph = NULL;
     copy->insns = arena_alloc(arena, region->insn_capacity * sizeof(IrInsn), 16);
     copy->blocks = arena_alloc(arena, region->block_capacity * sizeof(IrBlock), 16);
     copy->phi_args = arena_alloc(arena, region->phi_arg_capacity * sizeof(IrVal) + 1, 16);
