@@ -71,6 +71,26 @@ static void log_guest_code(Job *job)
     }
 }
 
+/* As instructions if the host can, else as hexadecimal bytes. */
+static void log_host_code(const Engine *engine, const Block *block)
+{
+    enum { ROW = 16 };
+
+    log_printf("out: 0x%llx, %u bytes at %p\n", (unsigned long long)block->pc, block->code_size,
+               (const void *)block->code);
+    if (engine->host->disassemble) {
+        engine->host->disassemble(block->code, block->code_size);
+        return;
+    }
+    for (u32 at = 0; at < block->code_size; at += ROW) {
+        char text[3 * ROW + 1] = "";
+        for (u32 i = at; i < MIN(at + ROW, block->code_size); i++) {
+            snprintf(text + 3 * (i - at), 4, " %02x", block->code[i]);
+        }
+        log_printf("  %04x:%s\n", at, text);
+    }
+}
+
 /* -- Translating */
 
 static IrRegion *new_region(Job *job, u64 pc)
@@ -214,10 +234,8 @@ static Block *record(Job *job, const HostBlock *code)
         coherence_add_block(block);
         block_insert(engine, block);
     }
-    if (log_on(LOG_OUT) && engine->host->disassemble) {
-        log_printf("out: 0x%llx, %u bytes at %p\n", (unsigned long long)block->pc, code->size,
-                   (const void *)block->code);
-        engine->host->disassemble(block->code, code->size);
+    if (log_on(LOG_OUT)) {
+        log_host_code(engine, block);
     }
     return block;
 }
