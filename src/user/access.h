@@ -37,18 +37,46 @@ bool touch_guest_pages(u64 address, size_t size);
 /* Values of 1, 2, 4 or 8 bytes at a host pointer in the guest's byte order. */
 static inline u64 get_value(const u8 *at, unsigned size, bool big_endian)
 {
-    u64 value = 0;
+    const bool swap = big_endian != (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__);
+    u16 half;
+    u32 word;
+    u64 value;
 
-    for (unsigned i = 0; i < size; i++) {
-        value |= (u64)at[i] << 8 * (big_endian ? size - 1 - i : i);
+    switch (size) {
+    case 1:
+        return *at;
+    case 2:
+        memcpy(&half, at, 2);
+        return swap ? __builtin_bswap16(half) : half;
+    case 4:
+        memcpy(&word, at, 4);
+        return swap ? __builtin_bswap32(word) : word;
+    default:
+        memcpy(&value, at, 8);
+        return swap ? __builtin_bswap64(value) : value;
     }
-    return value;
 }
 
 static inline void put_value(u8 *at, u64 value, unsigned size, bool big_endian)
 {
-    for (unsigned i = 0; i < size; i++) {
-        at[i] = (u8)(value >> 8 * (big_endian ? size - 1 - i : i));
+    const bool swap = big_endian != (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__);
+    u16 half = swap ? __builtin_bswap16((u16)value) : (u16)value;
+    u32 word = swap ? __builtin_bswap32((u32)value) : (u32)value;
+
+    switch (size) {
+    case 1:
+        *at = (u8)value;
+        break;
+    case 2:
+        memcpy(at, &half, 2);
+        break;
+    case 4:
+        memcpy(at, &word, 4);
+        break;
+    default:
+        value = swap ? __builtin_bswap64(value) : value;
+        memcpy(at, &value, 8);
+        break;
     }
 }
 
