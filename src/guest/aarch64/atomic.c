@@ -3,8 +3,7 @@
  * Exclusives: a load remembers address and value; a store succeeds if the address is the same and
  * memory still holds the value, by a compare-and-swap. So a store by another thread that puts the
  * old value back is not noticed, which the usual uses of exclusives bear.
- * Exclusive and atomic accesses must be naturally aligned, as on a CPU without FEAT_LSE2. Loads and
- * stores that are only ordered are not checked. */
+ * All of these accesses must be naturally aligned, as on a CPU without FEAT_LSE2. */
 #include "guest/aarch64/helpers.h"
 #include "guest/aarch64/translate.h"
 
@@ -153,12 +152,18 @@ void tr_clrex(Tr *t, const A_clrex *a)
 
 static void load_acquire(Tr *t, unsigned size, unsigned rn, unsigned rt)
 {
-    put_r(t, rt, load(t, lane_type(size), address_imm(t, rn, 0), IR_MEM_ACQUIRE));
+    Address at = address_imm(t, rn, 0);
+
+    check_alignment(t, at.base, 1u << size);
+    put_r(t, rt, load(t, lane_type(size), at, IR_MEM_ACQUIRE));
 }
 
 static void store_release(Tr *t, unsigned size, unsigned rn, unsigned rt)
 {
-    store(t, address_imm(t, rn, 0), get_r(t, lane_type(size), rt), IR_MEM_RELEASE);
+    Address at = address_imm(t, rn, 0);
+
+    check_alignment(t, at.base, 1u << size);
+    store(t, at, get_r(t, lane_type(size), rt), IR_MEM_RELEASE);
 }
 
 void tr_ldar(Tr *t, const A_ldar *a)

@@ -316,13 +316,27 @@ void tr_ccmp_imm(Tr *t, const A_ccmp_imm *a)
     compare_if(t, a->sub, a->cond, a->nzcv, get_r(t, type, a->rn), ir_const(t->b, type, a->imm));
 }
 
+/* CSET and CSETM, whose condition is the inverse of the encoded one: 1 or all ones if it holds. */
+static IrVal condition_value(Tr *t, const A_csel *a)
+{
+    IrType type = width_type(a->sf);
+    IrVal value = ir_zext(t->b, type, condition(t, a->cond ^ 1u));
+
+    return a->inv ? ir_unary(t->b, IR_NEG, type, value) : value;
+}
+
 void tr_csel(Tr *t, const A_csel *a)
 {
     IrType type = width_type(a->sf);
-    IrVal holds = condition(t, a->cond);
-    IrVal x = get_r(t, type, a->rn);
-    IrVal y = get_r(t, type, a->rm);
+    IrVal holds, x, y;
 
+    if (a->rn == REG_ZERO && a->rm == REG_ZERO && a->inv != a->inc && a->cond < 14) {
+        put_r(t, a->rd, condition_value(t, a));
+        return;
+    }
+    holds = condition(t, a->cond);
+    x = get_r(t, type, a->rn);
+    y = get_r(t, type, a->rm);
     if (a->inv && a->inc) {
         y = ir_unary(t->b, IR_NEG, type, y);
     } else if (a->inv) {
