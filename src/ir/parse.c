@@ -273,7 +273,9 @@ static bool parse_phi(Parser *p, IrInsn *insn)
         region->phi_args[index] = value;
         if (index >= p->phi_blocks_size) {
             u32 *larger = ARENA_ARRAY(region->arena, u32, p->phi_blocks_size * 2 + 16);
-            memcpy(larger, p->phi_blocks, p->phi_blocks_size * sizeof(u32));
+            for (u32 i = 0; i < p->phi_blocks_size; i++) {
+                larger[i] = p->phi_blocks[i];
+            }
             p->phi_blocks = larger;
             p->phi_blocks_size = p->phi_blocks_size * 2 + 16;
         }
