@@ -9,8 +9,8 @@
 
 #include "exec/job.h"
 
-/* Versions of a block that are compared. */
-enum { CANDIDATES = 4 };
+/* Versions of a block that are compared, and killed blocks that are looked at to find one. */
+enum { CANDIDATES = 4, PROBES = 32 };
 
 static Block **grave(const Engine *engine, u64 pc)
 {
@@ -57,20 +57,17 @@ static bool find_candidate(const Job *job, u64 pc, u32 skip, Candidate *candidat
 {
     Block *block = *grave(job->vcpu->engine, pc);
 
-    for (; block; block = block->buried_next) {
+    for (u32 i = 0; block && i < PROBES; i++, block = block->buried_next) {
         if (block->pc == pc && block->mode == job->vcpu->mode && block->kind == job->kind &&
             (block->exact_fp || !job->exact_fp) && skip-- == 0) {
-            break;
+            candidate->block = block;
+            memcpy(candidate->extents, block->extents, sizeof candidate->extents);
+            memcpy(candidate->source, block->source,
+                   extent_size(&block->extents[0]) + extent_size(&block->extents[1]));
+            return true;
         }
     }
-    if (!block) {
-        return false;
-    }
-    candidate->block = block;
-    memcpy(candidate->extents, block->extents, sizeof candidate->extents);
-    memcpy(candidate->source, block->source,
-           extent_size(&block->extents[0]) + extent_size(&block->extents[1]));
-    return true;
+    return false;
 }
 
 /* Reads again what the candidate depended on. */

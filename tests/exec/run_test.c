@@ -156,6 +156,14 @@ static void test_fetch(const Host *host)
     kind = machine_run(machine, last);
     OK(fetch_fault_at(machine, kind, next_page, SEGV_MAPERR) && machine->state->r[0] == 13,
        "%s: or unmapped behind the callback's back", host->name);
+    int empty = memfd_create("empty", 0);
+    mmap(&machine->code[last + 1], TOY_PAGE, PROT_READ, MAP_PRIVATE | MAP_FIXED, empty, 0);
+    close(empty);
+    engine_invalidate(machine->engine, next_page, TOY_PAGE);
+    kind = machine_run(machine, last);
+    OK(fetch_fault_at(machine, kind, next_page, BUS_ADRERR) &&
+           exec_fault(machine->vcpu)->signal == SIGBUS && machine->state->r[0] == 14,
+       "%s: or a file that ends before it", host->name);
     machine->state->pc = 0;
     kind = exec_run(machine->vcpu);
     OK(fetch_fault_at(machine, kind, 0, SEGV_MAPERR), "%s: a jump to address 0", host->name);
