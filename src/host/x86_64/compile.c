@@ -787,7 +787,7 @@ int x86_compile(const IrRegion *region, const HostConfig *config, u8 *cache, u8 
         return -ENOSPC;
     }
     if (c.ra.out_of_spills) {
-        return -E2BIG;
+        return -ENOSPC; /* as for lack of room: fewer guest instructions will fit */
     }
     bind_jumps(&c);
     emit_cold(&c);

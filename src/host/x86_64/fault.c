@@ -121,7 +121,7 @@ typedef struct Recovered {
     u8 bytes[16];
 } Recovered;
 
-/* Reads one note; `values` may be NULL to skip it. */
+/* Reads one note; without `to` it only skips it. */
 static void get_note(Reader *reader, const u8 *state, const ucontext_t *context, Recovered *to)
 {
     u64 offset = get_number(reader), size = get_number(reader), valid = get_number(reader);
@@ -131,10 +131,12 @@ static void get_note(Reader *reader, const u8 *state, const ucontext_t *context,
     if (kind == NOTE_CONSTANT) {
         reader->at += 16;
     } else if (kind == NOTE_SPILL) {
-        from = (const u8 *)&cpu_common((void *)(uintptr_t)state)->spill[get_number(reader)];
+        u64 slot = get_number(reader);
+        from = to ? (const u8 *)&cpu_common((void *)(uintptr_t)state)->spill[slot] : NULL;
     } else if (kind == NOTE_SLOT) {
-        from = state + get_number(reader);
-    } else {
+        u64 where = get_number(reader);
+        from = to ? state + where : NULL;
+    } else if (to) {
         from = register_bytes(context, (u8)kind);
     }
     if (to) {
@@ -160,7 +162,7 @@ static bool find_entry(Reader *reader, u64 offset, u64 *pc, u64 *notes)
         *pc = entry_pc;
         *notes = count;
         for (u64 i = 0; i < count; i++) {
-            get_note(reader, (const u8 *)reader, NULL, NULL);
+            get_note(reader, NULL, NULL, NULL);
         }
     }
     *reader = found;

@@ -101,9 +101,10 @@ bool lower_convert(Compiler *c, IrVal value, const IrInsn *insn)
     if (!int_to) {
         return to_vector(c, value, insn, int_from);
     }
-    if (!int_from) { /* TRUNC, BITCAST of a vector register */
+    if (!int_from) { /* TRUNC, ZEXT, BITCAST of a vector register */
         u8 operand = use(c, insn->arg[0]), to = define(c, value, 0);
-        x86_vector2(&c->as, OP_MOVD_STORE | wide(ir_type_size(type)), operand, x86_reg(to));
+        x86_vector2(&c->as, OP_MOVD_STORE | wide(MIN(ir_type_size(from), ir_type_size(type))),
+                    operand, x86_reg(to));
         return true;
     }
     u32 size = ir_type_size(from);

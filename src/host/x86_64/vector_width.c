@@ -48,9 +48,13 @@ static void saturate_doublewords(Compiler *c, IrVal value, const IrInsn *insn)
         vector3(c, V_PXOR, mask, mask, pool_lanes(c, 3, ~(u64)0));
         vector_op(c, V_POR, to, to, mask);
     } else if (to_unsigned) { /* all ones above 0, zero below */
+        u8 above = scratch_vector(c);
         vector_zero(c, mask);
-        vector_op(c, V_PCMPGTD, mask, mask, high);
-        vector_op(c, V_PANDN, to, mask, to);
+        vector_op(c, V_PCMPGTD, above, high, mask);
+        vector_op(c, V_POR, to, to, above);
+        vector_shift(c, VECTOR_SAR, 2, mask, high, 31);
+        vector_op(c, V_PANDN, mask, mask, to);
+        vector_move(c, to, mask);
     } else { /* the limit on the side of the sign unless high is all sign of low */
         vector_shift(c, VECTOR_SAR, 2, mask, to, 31);
         vector_op(c, V_PCMPEQD, mask, mask, high);

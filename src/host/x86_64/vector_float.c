@@ -1,0 +1,443 @@
+/* Floating-point operations on lanes, for regions that are not exact_fp.
+ *
+ * Invalid traps, and the instruction is then repeated in soft float: so results matter only where
+ * no operand is a signalling NaN and no result a generated one. What is left to care for:
+ *  - which quiet NaN is passed on: the first operand's for two operands, as Arm has it;
+ *  - the unused half of a v64, which must raise nothing: operands are copied with zeros there;
+ *  - instructions that answer quiet NaNs otherwise than Arm: these operations compare first, with
+ *    an instruction to which any NaN is invalid (a guard);
+ *  - pinned registers: none changes before the last instruction that may trap. */
+#include "host/x86_64/vector.h"
+
+enum {
+    F_ADD = 0x58,
+    F_MUL = 0x59,
+    F_SUB = 0x5c,
+    F_MIN = 0x5d,
+    F_DIV = 0x5e,
+    F_MAX = 0x5f,
+    F_SQRT = 0x51,
+    F_CMP = 0xc2,
+    COMPARE_LESS = 1, /* immediate of cmpps: signals any NaN */
+};
+
+/* The packed instruction for the lanes. */
+static u32 packed(const IrInsn *insn, u32 byte)
+{
+    return lane_log(insn) == 2 ? PS(byte) : PD(byte);
+}
+
+/* How to define the result of one three-operand instruction that may trap. Without AVX it takes a
+ * copy of the first operand before. */
+static u32 result_flags(const Compiler *c)
+{
+    return has_feature(c, X86_AVX) ? 0 : RA_EARLY | RA_NO_PIN;
+}
+
+/* Puts the operands into registers whose unused half is 0. */
+static void use_operands(Compiler *c, const IrInsn *insn, u32 count, u8 *regs)
+{
+    bool half = insn->type == IR_V64;
+
+    for (u32 i = 0; i < count; i++) {
+        if (half && !c->clean[insn->arg[i]]) {
+            u8 from = use(c, insn->arg[i]);
+            regs[i] = scratch_vector(c);
+            x86_vector2(&c->as, V_MOVQ, regs[i], x86_reg(from));
+            ra_unlock(&c->ra, from + VECTOR);
+        }
+    }
+    for (u32 i = 0; i < count; i++) {
+        if (!(half && !c->clean[insn->arg[i]])) {
+            regs[i] = use(c, insn->arg[i]);
+        }
+    }
+}
+
+/* Keeps the promise of Compiler.clean after instructions that may have put something above. */
+static void keep_clean(Compiler *c, IrVal value, const IrInsn *insn, u8 reg)
+{
+    if (insn->type == IR_V64 && c->clean[value]) {
+        x86_vector2(&c->as, V_MOVQ, reg, x86_reg(reg));
+    }
+}
+
+/* -- Arithmetic */
+
+/* A divisor with ones in the unused half. */
+static u8 safe_divisor(Compiler *c, const IrInsn *insn, u8 divisor)
+{
+    u64 ones = lane_log(insn) == 2 ? 0x3f8000003f800000 : 0x3ff0000000000000;
+    u8 safe;
+
+    if (insn->type != IR_V64) {
+        return divisor;
+    }
+    safe = scratch_vector(c);
+    vector3(c, V_POR, safe, divisor, pool_u64_pair(c, 0, ones));
+    return safe;
+}
+
+/* FMULX is like FMUL where nothing traps, as 0 * infinity does. */
+bool vector_float_binary(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    static const u8 opcodes[IR_OP_COUNT] = {[IR_FADD] = F_ADD,
+                                            [IR_FSUB] = F_SUB,
+                                            [IR_FMUL] = F_MUL,
+                                            [IR_FMULX] = F_MUL,
+                                            [IR_FDIV] = F_DIV};
+    u8 x[2];
+
+    use_operands(c, insn, 2, x);
+    if (insn->op == IR_FDIV) {
+        x[1] = safe_divisor(c, insn, x[1]);
+    }
+    u8 to = define(c, value, result_flags(c));
+    fp_point(c);
+    vector_op(c, packed(insn, opcodes[insn->op]), to, x[0], x[1]);
+    if (insn->op == IR_FSUB) { /* 0 - 0 is -0 when rounding down */
+        keep_clean(c, value, insn, to);
+    }
+    return true;
+}
+
+bool vector_float_sqrt(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    u8 x;
+
+    use_operands(c, insn, 1, &x);
+    u8 to = define(c, value, 0);
+    fp_point(c);
+    x86_vector2(&c->as, packed(insn, F_SQRT), to, x86_reg(x));
+    return true;
+}
+
+/* FNEG and FABS flip or clear signs and raise nothing. The unused half stays, or is cleared. */
+bool vector_float_sign(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    bool neg = insn->op == IR_FNEG, half = insn->type == IR_V64;
+    u64 sign = lane_log(insn) == 2 ? 0x8000000080000000 : 0x8000000000000000;
+    u64 mask = neg ? sign : ~sign;
+    u8 from = use(c, insn->arg[0]);
+    u8 to = define(c, value, 0);
+
+    vector3(c, neg ? V_PXOR : V_PAND, to, from, pool_u64_pair(c, mask, half ? 0 : mask));
+    return true;
+}
+
+/* Any NaN is invalid. Of two zeros the CPU gives the second, so both orders are tried: the results
+ * differ in their sign at most. */
+bool vector_float_minmax(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    bool min = insn->op == IR_FMIN || insn->op == IR_FMINNM;
+    u32 opcode = packed(insn, min ? F_MIN : F_MAX);
+    u8 x[2];
+
+    use_operands(c, insn, 2, x);
+    u8 other = scratch_vector(c);
+    u8 to = define(c, value, result_flags(c));
+    fp_point(c);
+    vector_op(c, opcode, other, x[0], x[1]);
+    vector_op(c, opcode, to, x[1], x[0]);
+    vector_op(c, min ? V_POR : V_PAND, to, to, other);
+    return true;
+}
+
+/* -- Fused operations */
+
+enum {
+    F_MADD132 = P38(0x98), /* to * second + first */
+    F_MADD213 = P38(0xa8), /* first * to + second */
+    F_MADD231 = P38(0xb8), /* first * second + to */
+    F_NMADD231 = P38(0xbc),
+};
+
+static u32 fused(const IrInsn *insn, u32 opcode)
+{
+    return opcode | (lane_log(insn) == 3 ? X86_W : 0);
+}
+
+/* Traps if a lane of either is a NaN. */
+static void guard_nan(Compiler *c, const IrInsn *insn, u8 x, u8 y)
+{
+    u8 result = scratch_vector(c);
+
+    vector3_imm(c, packed(insn, F_CMP), result, x, x86_reg(y), COMPARE_LESS);
+    ra_release(&c->ra, result + VECTOR);
+}
+
+/* Whether the pinned register that wants the value is one of the operands. */
+static bool target_is_operand(const Compiler *c, IrVal value, const u8 x[3])
+{
+    u8 pin = c->ra.values[value].target;
+    u8 reg = pin == REG_PIN_NONE ? REG_NONE : c->header->pins.pin[pin].reg - VECTOR;
+
+    return reg == x[0] || reg == x[1] || reg == x[2];
+}
+
+/* The CPU passes on a NaN of the first factor, then of the second, last of the addend; Arm of the
+ * addend first, which is guarded. The first factor is the register that is written for 132, else
+ * the second register (Intel SDM volume 1, 14.5.2). */
+bool vector_fma(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    u8 x[3];
+
+    if (!has_feature(c, X86_FMA)) {
+        return false;
+    }
+    use_operands(c, insn, 3, x);
+    u8 to = define(c, value, target_is_operand(c, value, x) ? 0 : RA_NO_PIN);
+    bool fresh = to != x[0] && to != x[1] && to != x[2];
+    if (fresh) {
+        vector_move(c, to, x[2]);
+    }
+    fp_point(c);
+    guard_nan(c, insn, x[2], x[2]);
+    if (fresh || to == x[2]) {
+        x86_vex(&c->as, fused(insn, F_MADD231), to, x[0], x86_reg(x[1]), 0);
+    } else if (to == x[0]) {
+        x86_vex(&c->as, fused(insn, F_MADD132), to, x[2], x86_reg(x[1]), 0);
+    } else {
+        x86_vex(&c->as, fused(insn, F_MADD213), to, x[0], x86_reg(x[2]), 0);
+    }
+    return true;
+}
+
+/* 2 - x * y. Arm negates x first, which shows in NaNs; 0 * infinity traps. */
+bool vector_recip_step(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    u64 two = lane_log(insn) == 2 ? 0x4000000040000000 : 0x4000000000000000;
+    u8 x[2];
+
+    if (!has_feature(c, X86_FMA)) {
+        return false;
+    }
+    use_operands(c, insn, 2, x);
+    u8 to = define(c, value, RA_EARLY | RA_NO_PIN);
+    x86_vector2(&c->as, V_MOVAPS, to, pool_u64_pair(c, two, two));
+    fp_point(c);
+    guard_nan(c, insn, x[0], x[1]);
+    x86_vex(&c->as, fused(insn, F_NMADD231), to, x[0], x86_reg(x[1]), 0);
+    return true;
+}
+
+/* -- Comparison */
+
+/* Immediates of cmpps by predicate, not signalling and signalling. Those above 7 need VEX. */
+static const u8 predicates[][2] = {
+    [IR_FEQ] = {0x00, 0x10},  [IR_FNE] = {0x04, 0x14},  [IR_FLT] = {0x11, 0x01},
+    [IR_FNLT] = {0x15, 0x05}, [IR_FLE] = {0x12, 0x02},  [IR_FNLE] = {0x16, 0x06},
+    [IR_FGT] = {0x1e, 0x0e},  [IR_FNGT] = {0x1a, 0x0a}, [IR_FGE] = {0x1d, 0x0d},
+    [IR_FNGE] = {0x19, 0x09}, [IR_FUNO] = {0x03, 0x13}, [IR_FORD] = {0x07, 0x17},
+};
+
+bool vector_fcmp(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    IrFcmp compare = (IrFcmp)(insn->sub & ~IR_FCMP_SIGNALLING);
+    bool signalling = insn->sub & IR_FCMP_SIGNALLING;
+    bool swap = compare >= IR_FGT && compare <= IR_FNGE && !has_feature(c, X86_AVX);
+    u8 x[2];
+
+    if (swap) {
+        compare =
+            (IrFcmp)(compare <= IR_FNGT ? compare - IR_FGT + IR_FLT : compare - IR_FGE + IR_FLE);
+    }
+    u8 predicate = predicates[compare][signalling];
+    if (predicate > 7 && !has_feature(c, X86_AVX)) {
+        return false;
+    }
+    use_operands(c, insn, 2, x);
+    u8 to = define(c, value, result_flags(c));
+    fp_point(c);
+    vector3_imm(c, packed(insn, F_CMP), to, x[swap], x86_reg(x[!swap]), predicate);
+    return true;
+}
+
+/* -- Rounding and conversion */
+
+enum { ROUNDS_QUIETLY = 8, ROUND_NONE = 0xff };
+
+/* Immediate of roundps for the rounding in `sub`, or ROUND_NONE. */
+static u8 rounding_of(u8 sub)
+{
+    static const u8 modes[8] = {
+        [FP_NEAREST_EVEN] = 0,
+        [FP_UP] = 2,
+        [FP_DOWN] = 1,
+        [FP_TO_ZERO] = 3,
+        [FP_NEAREST_AWAY] = ROUND_NONE,
+        [FP_TO_ODD] = ROUND_NONE,
+        [6] = ROUND_NONE,
+        [IR_ROUND_CURRENT] = 4,
+    };
+
+    return modes[sub & 7];
+}
+
+static u32 round_opcode(const IrInsn *insn)
+{
+    return lane_log(insn) == 2 ? P3A(0x08) : P3A(0x09);
+}
+
+bool vector_round(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    u8 mode = rounding_of(insn->sub), x;
+
+    if (mode == ROUND_NONE) {
+        return false;
+    }
+    use_operands(c, insn, 1, &x);
+    u8 to = define(c, value, 0);
+    fp_point(c);
+    x86_vector2_imm(&c->as, round_opcode(insn), to, x86_reg(x),
+                    mode | (insn->sub & IR_ROUND_EXACT ? 0 : ROUNDS_QUIETLY));
+    return true;
+}
+
+/* Between f32 and f64: the low half <-> all. */
+bool vector_fcvt(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    if (insn->sub) {
+        return false;
+    }
+    X86Rm from = vector_rm(c, insn->arg[0]);
+    u8 to = define(c, value, 0);
+    fp_point(c);
+    x86_vector2(&c->as, insn->type == IR_V128 ? PS(0x5a) : PD(0x5a), to, from);
+    return true;
+}
+
+/* Between IEEE half and f32. */
+bool vector_fcvt16(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    enum { CURRENT_ROUNDING = 4 };
+
+    if (insn->sub || !has_feature(c, X86_F16C)) {
+        return false;
+    }
+    u8 from = use(c, insn->arg[0]);
+    u8 to = define(c, value, 0);
+    fp_point(c);
+    if (insn->type == IR_V128) {
+        x86_vex(&c->as, P38(0x13), to, 0, x86_reg(from), 0);
+    } else { /* vcvtps2ph has its registers the other way round */
+        x86_vex(&c->as, P3A(0x1d), from, 0, x86_reg(to), 1);
+        x86_byte(&c->as, CURRENT_ROUNDING);
+    }
+    return true;
+}
+
+/* Rounds to integral values in `to`, raising inexact, unless the conversion that follows rounds so
+ * itself: to zero, or as MXCSR says. Returns where the values are. */
+static u8 round_first(Compiler *c, const IrInsn *insn, u8 to, u8 from, u8 mode)
+{
+    if (mode >= 3) {
+        return from;
+    }
+    x86_vector2_imm(&c->as, round_opcode(insn), to, x86_reg(from), mode);
+    return to;
+}
+
+/* Quadwords are converted one after the other. */
+static void convert_to_quads(Compiler *c, IrVal value, const IrInsn *insn, u8 mode)
+{
+    u32 convert = X86_OPCODE(X86_PF2, X86_0F, mode == 4 ? 0x2d : 0x2c) | X86_W; /* cvt(t)sd2si */
+    bool whole = insn->type == IR_V128;
+    u8 low = scratch_int(c), high = scratch_int(c), other = scratch_vector(c), x;
+
+    use_operands(c, insn, 1, &x);
+    u8 to = define(c, value, 0);
+    fp_point(c);
+    x = round_first(c, insn, other, x, mode);
+    x86_vector2(&c->as, convert, low, x86_reg(x));
+    if (whole) {
+        vector_shuffle(c, other, x, 0xee);
+        x86_vector2(&c->as, convert, high, x86_reg(other));
+    }
+    x86_vector2(&c->as, V_MOVD_FROM_INT | X86_W, to, x86_reg(low));
+    if (whole) {
+        x86_vector_imm(&c->as, P3A(0x22) | X86_W, to, to, x86_reg(high), 1); /* pinsrq */
+    }
+}
+
+/* What is out of range is invalid, and saturates in soft float. */
+bool vector_ftoi(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    u8 mode = rounding_of(insn->sub), x;
+
+    if (mode == ROUND_NONE || insn->sub & IR_UNSIGNED || insn->imm) {
+        return false;
+    }
+    if (lane_log(insn) == 3) {
+        convert_to_quads(c, value, insn, mode);
+        return true;
+    }
+    use_operands(c, insn, 1, &x);
+    u8 integral = scratch_vector(c);
+    u8 to = define(c, value, 0);
+    fp_point(c);
+    x = round_first(c, insn, integral, x, mode);
+    x86_vector2(&c->as, X86_OPCODE(mode == 4 ? X86_P66 : X86_PF3, X86_0F, 0x5b), to, x86_reg(x));
+    return true;
+}
+
+/* value *= 2^-fraction_bits: exact, as nothing gets subnormal. */
+static void scale(Compiler *c, const IrInsn *insn, u8 to)
+{
+    u64 fraction = insn->imm;
+
+    if (fraction && lane_log(insn) == 2) {
+        vector3(c, PS(F_MUL), to, to, pool_lanes(c, 2, (127 - fraction) << 23));
+    } else if (fraction) {
+        vector3(c, PD(F_MUL), to, to, pool_lanes(c, 3, (1023 - fraction) << 52));
+    }
+}
+
+/* Both halves are exact; their sum is rounded once. */
+static void convert_unsigned_doublewords(Compiler *c, u8 to, u8 x, u8 high)
+{
+    vector_shift(c, VECTOR_SHR, 2, high, x, 16);
+    x86_vector2(&c->as, PS(0x5b), high, x86_reg(high));
+    vector3(c, PS(F_MUL), high, high, pool_lanes(c, 2, 0x47800000)); /* 65536.0 */
+    vector3(c, V_PAND, to, x, pool_lanes(c, 2, 0xffff));
+    x86_vector2(&c->as, PS(0x5b), to, x86_reg(to));
+    vector_op(c, PS(F_ADD), to, to, high);
+}
+
+static void convert_quads(Compiler *c, const IrInsn *insn, u8 to, u8 x, u8 upper)
+{
+    u32 convert = X86_OPCODE(X86_PF2, X86_0F, 0x2a) | X86_W; /* cvtsi2sd */
+    u8 integer = scratch_int(c);
+
+    x86_vector2(&c->as, V_MOVD_TO_INT | X86_W, x, x86_reg(integer));
+    vector_zero(c, to);
+    x86_vector(&c->as, convert, to, to, x86_reg(integer));
+    if (insn->type == IR_V128) {
+        x86_vector2_imm(&c->as, P3A(0x16) | X86_W, x, x86_reg(integer), 1); /* pextrq */
+        vector_zero(c, upper);
+        x86_vector(&c->as, convert, upper, upper, x86_reg(integer));
+        vector_op(c, V_PUNPCKLQDQ, to, to, upper);
+    }
+}
+
+/* Nothing here is ever invalid. */
+bool vector_itof(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    bool is_unsigned = insn->sub & IR_UNSIGNED;
+    u8 x;
+
+    if (is_unsigned && lane_log(insn) == 3) {
+        return false;
+    }
+    use_operands(c, insn, 1, &x);
+    u8 to = define(c, value, RA_EARLY), other = scratch_vector(c);
+    if (lane_log(insn) == 3) {
+        convert_quads(c, insn, to, x, other);
+    } else if (is_unsigned) {
+        convert_unsigned_doublewords(c, to, x, other);
+    } else {
+        x86_vector2(&c->as, PS(0x5b), to, x86_reg(x));
+    }
+    scale(c, insn, to);
+    return true;
+}
