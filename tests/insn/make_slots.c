@@ -20,6 +20,7 @@ typedef struct Maker {
     const char **classes;
     unsigned class_count;
     unsigned base; /* register of the slot's memory instructions */
+    bool skipping; /* the word before may skip the next one */
 } Maker;
 
 /* splitmix64 */
@@ -55,6 +56,7 @@ static unsigned branch_over(Maker *m, u32 *words)
     default: /* B.cond */
         words[0] = 0x54000000 | skip | pick(m, 16);
     }
+    m->skipping = true;
     return 1;
 }
 
@@ -73,34 +75,43 @@ static unsigned branch_next(Maker *m, u32 *words)
     return 2;
 }
 
+/* FPSR is written without the bits that only CPUs with AArch32 keep. */
 static unsigned system_register(Maker *m, u32 *words)
 {
     static const u32 reads[] = {0xd53b4200, 0xd53b4400, 0xd53b4420, 0xd53b00e0};
-    static const u32 writes[] = {0xd51b4200, 0xd51b4420};
+    const u32 write_nzcv = 0xd51b4200, write_fpsr = 0xd51b4420;
+    u32 rt = pick(m, INDEX_REGISTER);
 
-    words[0] = pick(m, 2) ? reads[pick(m, COUNT(reads))] | pick(m, INDEX_REGISTER)
-                          : writes[pick(m, COUNT(writes))] | pick(m, 32);
-    return 1;
+    switch (pick(m, 4)) {
+    case 0:
+        words[0] = write_nzcv | rt;
+        return 1;
+    case 1:
+        words[0] = 0x92400000 | 27 << 10 | rt << 5 | rt; /* and xt, xt, #0xfffffff */
+        words[1] = write_fpsr | rt;
+        return 2;
+    default:
+        words[0] = reads[pick(m, COUNT(reads))] | rt;
+        return 1;
+    }
 }
 
-/* A load-exclusive and a store-exclusive, not always of the same kind, of single registers or of
- * pairs; perhaps with CLREX between. Registers as the manual wants them distinct. */
+/* A load-exclusive and a store-exclusive, of single registers or of pairs; perhaps with CLREX
+ * between. Sizes are equal and registers distinct, as the manual wants them. */
 static unsigned exclusive_pair(Maker *m, u32 *words)
 {
     u32 pair = pick(m, 2), rn = m->base << 5;
     u32 size = (pair ? 2 + pick(m, 2) : pick(m, 4)) << 30;
-    u32 other = pick(m, 8) ? size : (pair ? 2 + pick(m, 2) : pick(m, 4)) << 30;
     u32 order = pick(m, 2) << 15, clear = !pick(m, 8);
     u32 rt = pick(m, 8), rt2 = 8 + pick(m, 8), rs = 16 + pick(m, 8);
+    u32 shape = size | pair << 21 | order | (pair ? rt2 : 0x1f) << 10 | rn;
     unsigned n = 0;
 
-    words[n++] =
-        0x08400000 | size | pair << 21 | 0x1f << 16 | order | (pair ? rt2 : 0x1f) << 10 | rn | rt;
+    words[n++] = 0x08400000 | 0x1f << 16 | shape | rt;
     if (clear) {
         words[n++] = 0xd5033f5f;
     }
-    words[n++] = 0x08000000 | other | pair << 21 | rs << 16 | order | (pair ? rt2 : 0x1f) << 10 |
-                 rn | pick(m, 8);
+    words[n++] = 0x08000000 | rs << 16 | shape | pick(m, 8);
     return n;
 }
 
@@ -127,18 +138,13 @@ static unsigned other_control(Maker *m, u32 *words)
 
 static unsigned make_control(Maker *m, u32 *words)
 {
-    switch (pick(m, 8)) {
-    case 0:
-        return branch_next(m, words);
-    case 1:
-        return system_register(m, words);
-    case 2:
-        return exclusive_pair(m, words);
-    case 3:
-        return other_control(m, words);
-    default:
-        return branch_over(m, words);
+    static unsigned (*const several[])(Maker *, u32 *) = {branch_next, system_register,
+                                                          exclusive_pair};
+
+    if (!m->skipping && pick(m, 2)) { /* only all of these words together make sense */
+        return several[pick(m, COUNT(several))](m, words);
     }
+    return pick(m, 4) ? branch_over(m, words) : other_control(m, words);
 }
 
 /* -- Slots */
@@ -163,22 +169,31 @@ static unsigned make_words(Maker *m, u32 *words)
         return make_control(m, words);
     }
     words[0] = aarch64_random(&how);
+    m->skipping = false;
     return 1;
 }
 
-static bool accesses_memory(u32 word)
+/* The slot's flags that the word calls for. */
+static u16 flags_for(u32 word)
 {
-    Aarch64Insn insn;
     const u32 dc_zva = 0xd50b7420;
+    Aarch64Insn insn;
+    u32 attributes;
 
-    return (word & ~31u) == dc_zva || (aarch64_decode(word, AARCH64_FEATURES, &insn) &&
-                                       aarch64_attributes(&insn) & (INSN_LOADS | INSN_STORES));
+    if (!aarch64_decode(word, AARCH64_FEATURES, &insn)) {
+        return 0;
+    }
+    attributes = aarch64_attributes(&insn);
+    attributes |= (word & ~31u) == dc_zva ? INSN_STORES : 0;
+    return (attributes & (INSN_LOADS | INSN_STORES) ? SLOT_MEMORY : 0) |
+           (attributes & INSN_ENDS ? SLOT_BLOCKS : 0);
 }
 
 static void make_slot(Maker *m, Slot *slot)
 {
     unsigned length = 1 + pick(m, MAX_SEQUENCE);
 
+    m->skipping = false;
     *slot = (Slot){.seed = next(m)};
     m->base = pick(m, 4) ? BASE_REGISTER : SP;
     if (pick(m, 4) == 0) { /* AHP, DN, FZ, RMode */
@@ -189,7 +204,7 @@ static void make_slot(Maker *m, Slot *slot)
     }
     assert(slot->count <= SLOT_WORDS);
     for (unsigned i = 0; i < slot->count; i++) {
-        slot->flags |= accesses_memory(slot->words[i]) ? SLOT_MEMORY : 0;
+        slot->flags |= flags_for(slot->words[i]);
     }
 }
 

@@ -177,6 +177,9 @@ static void execute(const Slot *slot, size_t index)
     make_state(slot);
     running = code + index * CODE_WORDS;
     enter(&state, running);
+    if (slot->flags & SLOT_BLOCKS && (state.signal == SIGSEGV || state.signal == SIGBUS)) {
+        state.nzcv = 0;
+    }
     if (slot->flags & SLOT_MEMORY) {
         memcpy(state.memory, memory, MEMORY_SIZE);
     } else {

@@ -15,7 +15,10 @@
 #define INDEX_REGISTER 27
 
 #define SLOT_WORDS 12
-#define SLOT_MEMORY 1 /* flag: an instruction accesses memory */
+/* Flags: an instruction accesses memory; one may end a translated block, so that NZCV at a fault
+ * behind it may be older if nothing would have read it any more (lookahead.c). */
+#define SLOT_MEMORY 1
+#define SLOT_BLOCKS 2
 
 #ifndef __ASSEMBLER__
 #include <stdint.h>
