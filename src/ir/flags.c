@@ -2,8 +2,11 @@
  * that the packed flags need not exist. Left alone is what no comparison says (overflow, parity).
  *
  * Fold comes after: the comparisons made here are not simplified further. */
+#include <string.h>
+
 #include "ir/pass.h"
 
+enum { MAX_DEPTH = 4, MAX_NEW = 2 }; /* MAX_NEW: inserted before pointers are looked up again */
 enum { NONE = 0xff, ALWAYS = 0xfe };
 enum { STORED = 1 }; /* scratch: a PUT of the value was seen */
 enum { NEAR = 4 };   /* instructions between a difference and its flags */
@@ -45,6 +48,7 @@ typedef struct Resolver {
     IrRegion *region;
     u32 block;
     IrVal value; /* the COND */
+    u32 depth;   /* of choices between flags that were looked through */
 } Resolver;
 
 static IrVal before(Resolver *r, const IrInsn *insn)
@@ -169,8 +173,44 @@ static void resolve_fcmp(Resolver *r, u32 cond, const IrInsn *flags)
     insn->sub = 0;
 }
 
+/* Whether the value is flags that a condition may profit from looking behind. */
+static bool makes_flags(const Resolver *r, IrVal value)
+{
+    IrOp op = (IrOp)r->region->insns[value].op;
+
+    return (op >= IR_FLAGS_ADD && op <= IR_FLAGS_MAKE) || op == IR_CONST || op == IR_SELECT;
+}
+
+static void resolve(Resolver *r);
+
+/* A choice between flags, as Arm's CCMP makes: choose between the conditions on them. */
+static void resolve_select(Resolver *r, u32 cond, const IrInsn *select)
+{
+    IrVal choice = select->arg[0], arms[2];
+
+    for (u32 i = 0; i < 2; i++) {
+        arms[i] = ir_resolve(r->region, select->arg[i + 1]);
+        if (!makes_flags(r, arms[i])) {
+            return;
+        }
+    }
+    if (r->depth == MAX_DEPTH) {
+        return;
+    }
+    for (u32 i = 0; i < 2; i++) {
+        arms[i] =
+            before(r, &(IrInsn){.op = IR_COND, .type = IR_I32, .sub = (u8)cond, .arg = {arms[i]}});
+        resolve(&(Resolver){r->region, r->block, arms[i], r->depth + 1});
+    }
+    r->region->insns[r->value].op = IR_SELECT;
+    r->region->insns[r->value].sub = 0;
+    memcpy(r->region->insns[r->value].arg, (IrVal[]){choice, arms[0], arms[1], 0},
+           sizeof(r->region->insns[0].arg));
+}
+
 static void resolve(Resolver *r)
 {
+    ir_reserve(r->region, MAX_NEW);
     const IrInsn *insn = &r->region->insns[r->value];
     const IrInsn *flags = &r->region->insns[insn->arg[0]];
     u32 cond = insn->sub;
@@ -191,6 +231,9 @@ static void resolve(Resolver *r)
         break;
     case IR_FLAGS_FCMP:
         resolve_fcmp(r, cond, flags);
+        break;
+    case IR_SELECT:
+        resolve_select(r, cond, flags);
         break;
     default:
         break;
@@ -255,10 +298,8 @@ void ir_pass_flags(IrRegion *region)
             if (insn->op == IR_PUT) {
                 region->insns[insn->arg[0]].scratch = STORED;
             } else if (insn->op == IR_COND) {
-                ir_reserve(region, 2); /* the most that resolve() inserts */
-                insn = &region->insns[value];
                 insn->arg[0] = ir_resolve(region, insn->arg[0]);
-                resolve(&(Resolver){region, block, value});
+                resolve(&(Resolver){region, block, value, 0});
             }
         }
     }

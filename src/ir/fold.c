@@ -147,8 +147,18 @@ static bool is_boolean(const Fold *f, IrVal value)
 {
     const IrInsn *insn = &f->region->insns[value];
 
-    return insn->op == IR_CMP || insn->op == IR_FCMP || insn->op == IR_COND ||
-           (insn->op == IR_CONST && insn->imm <= 1) || (insn->op == IR_EXTU && insn->imm == 1);
+    switch ((IrOp)insn->op) {
+    case IR_CMP:
+    case IR_FCMP:
+    case IR_COND:
+        return true;
+    case IR_CONST:
+        return insn->imm <= 1;
+    case IR_EXTU:
+        return insn->imm == 1;
+    default:
+        return false;
+    }
 }
 
 /* The constant that shifts `insn` (a SHL, SHR or SAR of a scalar), modulo its width. */
@@ -776,7 +786,7 @@ static bool select_simple(Fold *f)
 {
     const IrInsn *condition = arg_insn(f, 0);
     IrVal x = f->insn->arg[1], y = f->insn->arg[2];
-    u64 c, one, zero;
+    u64 c, zero;
 
     if (const_arg(f, 0, &c)) {
         return become_copy(f, c ? x : y);
@@ -784,15 +794,30 @@ static bool select_simple(Fold *f)
     if (x == y) {
         return become_copy(f, x);
     }
-    if (f->insn->type == IR_I32 && is_boolean(f, f->insn->arg[0]) && is_const(f, x, &one) &&
-        is_const(f, y, &zero) && one == 1 && zero == 0) {
-        return become_copy(f, f->insn->arg[0]);
-    }
     if (condition->op == IR_CMP && condition->sub == IR_NE && arg_insn(f, 0)->type == IR_I32 &&
         is_const(f, arg_of(f, condition, 1), &zero) && zero == 0 &&
         f->region->insns[arg_of(f, condition, 0)].type == IR_I32) {
         f->insn->arg[0] = arg_of(f, condition, 0); /* SELECT compares with 0 itself */
         return true;
+    }
+    return false;
+}
+
+/* A choice between booleans, one of them constant. */
+static bool select_boolean(Fold *f)
+{
+    IrVal condition = f->insn->arg[0], x = f->insn->arg[1], y = f->insn->arg[2];
+    u64 c;
+
+    if (f->insn->type != IR_I32 || !is_boolean(f, condition) || !is_boolean(f, x) ||
+        !is_boolean(f, y)) {
+        return false;
+    }
+    if (is_const(f, y, &c) && c == 0) {
+        return become(f, IR_AND, 0, condition, x, 0);
+    }
+    if (is_const(f, x, &c)) {
+        return become(f, c ? IR_OR : IR_ANDN, 0, c ? condition : y, c ? y : condition, 0);
     }
     return false;
 }
@@ -862,7 +887,7 @@ static FoldFn *const rules[IR_OP_COUNT][MAX_RULES] = {
     [IR_ZEXT] = {zext_moved},
     [IR_SEXT] = {sext_moved},
     [IR_BITCAST] = {bitcast_bitcast},
-    [IR_SELECT] = {select_simple},
+    [IR_SELECT] = {select_simple, select_boolean},
     [IR_PHI] = {phi_same},
     [IR_ADD] = {add_zero, add_add, add_neg},
     [IR_SUB] = {sub_self, sub_const, sub_add},

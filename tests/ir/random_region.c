@@ -316,6 +316,11 @@ static void add_condition(Maker *m)
     IrVal x = value_of(m, type), y = op == IR_FLAGS_LOGIC ? 0 : value_of(m, type);
     IrVal flags = ir_emit(&m->b, op, IR_I32, IR_VOID, 0, x, y, 0, 0, 0);
 
+    if (random_below(&m->random, 3) == 0) { /* or constant flags, as Arm's CCMP */
+        IrVal other = ir_const(&m->b, IR_I32, random_below(&m->random, 2) ? IR_FLAG_Z : IR_FLAG_C);
+        flags = ir_select(&m->b, value_of(m, IR_I32), flags, other);
+    }
+
     add_value(m, ir_cond(&m->b, (IrCond)random_below(&m->random, IR_COND_NP + 1), flags));
     ir_put(&m->b, random_slot(m, IR_I32), flags);
     m->put = true;
