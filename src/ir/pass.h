@@ -20,6 +20,8 @@ void ir_pass_dead(IrRegion *region);
 /* Puts that are overwritten before anything can see them; those that only a fault could see become
  * NOTEs: ir/deadput.c. */
 void ir_pass_deadput(IrRegion *region);
+/* Values that only one way out of a block needs move there: ir/sink.c. */
+void ir_pass_sink(IrRegion *region);
 /* base + index << scale + displacement folded into LOAD and STORE: ir/address.c. */
 void ir_pass_address(IrRegion *region);
 

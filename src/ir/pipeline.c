@@ -17,7 +17,7 @@ typedef struct Pass {
 static const Pass quick[] = {
     {"forward", ir_pass_forward}, {"deadput", ir_pass_deadput}, {"flags", ir_pass_flags},
     {"fold", ir_pass_fold},       {"cse", ir_pass_cse},         {"address", ir_pass_address},
-    {"dead", ir_pass_dead},
+    {"dead", ir_pass_dead},       {"sink", ir_pass_sink},
 };
 
 /* For regions: merged values open new chances in a second round. */
@@ -25,7 +25,7 @@ static const Pass thorough[] = {
     {"forward", ir_pass_forward}, {"flags", ir_pass_flags},     {"fold", ir_pass_fold},
     {"cse", ir_pass_cse},         {"forward", ir_pass_forward}, {"deadput", ir_pass_deadput},
     {"flags", ir_pass_flags},     {"fold", ir_pass_fold},       {"cse", ir_pass_cse},
-    {"address", ir_pass_address}, {"dead", ir_pass_dead},
+    {"address", ir_pass_address}, {"dead", ir_pass_dead},       {"sink", ir_pass_sink},
 };
 
 #ifdef IR_VERIFY_PASSES
