@@ -64,10 +64,9 @@ Engine *exec_engine_new(const ExecOptions *options, const char **error)
     engine->guest = options->guest;
     engine->host = options->host;
     pthread_mutex_init(&engine->lock, NULL);
-    engine->blocks = map_zeroed(sizeof(Block *) << BLOCK_TABLE_BITS);
-    engine->buried = map_zeroed(sizeof(Block *) << BLOCK_TABLE_BITS);
+    engine->buried = calloc((size_t)1 << BURIED_BITS, sizeof *engine->buried);
     engine->no_jumps = new_jump_table();
-    if (!engine->blocks || !engine->buried || !engine->no_jumps || !make_config(engine) ||
+    if (!engine->buried || block_table_init(engine) || !engine->no_jumps || !make_config(engine) ||
         coherence_init(engine)) {
         engine_free(engine);
         return NULL;
@@ -86,12 +85,8 @@ void engine_free(Engine *engine)
     cache_free(engine);
     coherence_free(engine);
     arena_free(&engine->arena);
-    if (engine->blocks) {
-        munmap(engine->blocks, sizeof(Block *) << BLOCK_TABLE_BITS);
-    }
-    if (engine->buried) {
-        munmap(engine->buried, sizeof(Block *) << BLOCK_TABLE_BITS);
-    }
+    block_table_free(engine);
+    free(engine->buried);
     if (engine->no_jumps) {
         munmap(engine->no_jumps, jump_table_size);
     }

@@ -21,6 +21,7 @@
 typedef struct Block Block;
 typedef struct Link Link;
 typedef struct CodePage CodePage;
+typedef struct BlockTable BlockTable;
 
 /* Guest memory is watched in pages of this size, which is the host's. */
 enum { CODE_PAGE = 4096 };
@@ -92,7 +93,7 @@ typedef struct Cache {
     Segment segments[CACHE_SEGMENTS];
 } Cache;
 
-enum { BLOCK_TABLE_BITS = 16, PAGE_TABLE_BITS = 12 };
+enum { BURIED_BITS = 12, PAGE_TABLE_BITS = 10 };
 
 struct Engine {
     ExecOptions options;
@@ -102,9 +103,9 @@ struct Engine {
     pthread_mutex_t lock;
     u32 stopping; /* atomic: an evictor waits for all threads to be outside */
     Cache cache;
-    Block **blocks;   /* hash table, 1 << BLOCK_TABLE_BITS heads; atomic */
-    Block **buried;   /* killed blocks by pc: hash table of the same size */
-    CodePage **pages; /* hash table, 1 << PAGE_TABLE_BITS heads; atomic */
+    BlockTable *blocks; /* atomic */
+    Block **buried;     /* killed blocks by pc: hash table, 1 << BURIED_BITS heads */
+    CodePage **pages;   /* hash table, 1 << PAGE_TABLE_BITS heads; atomic */
     u32 page_count;
     u32 protected_pages; /* atomic: pages that are write-protected though the guest may write them
                           */
@@ -152,6 +153,8 @@ bool cache_contains(const Engine *engine, const u8 *address);
 Block *cache_block_at(const Engine *engine, const u8 *address);
 
 /* -- block.c */
+int block_table_init(Engine *engine);
+void block_table_free(Engine *engine);
 /* The live block of that key; the caller is inside or holds the lock. */
 Block *block_find(const Engine *engine, u64 pc, u32 mode, BlockKind kind);
 void block_insert(Engine *engine, Block *block);

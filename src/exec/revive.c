@@ -14,7 +14,7 @@ enum { CANDIDATES = 4, PROBES = 32 };
 
 static Block **grave(const Engine *engine, u64 pc)
 {
-    return &engine->buried[hash_u64(pc, BLOCK_TABLE_BITS)];
+    return &engine->buried[hash_u64(pc, BURIED_BITS)];
 }
 
 void revive_bury(Engine *engine, Block *block)
