@@ -40,6 +40,17 @@ static bool fetch(GuestTranslation *t, u64 pc, void *bytes, u32 size)
     return true;
 }
 
+/* As TAP comments. */
+static void print_lines(const char *heading, const char *text)
+{
+    printf("# %s:\n", heading);
+    while (*text) {
+        int length = (int)strcspn(text, "\n");
+        printf("#   %.*s\n", length, text);
+        text += length + (text[length] == '\n');
+    }
+}
+
 /* The optimised IR as text, allocated; NULL, with the reason printed, when it does not verify. */
 static char *translate(const Case *c)
 {
@@ -69,7 +80,7 @@ static char *translate(const Case *c)
     ir_print(region, out);
     fclose(out);
     if (error) {
-        printf("# %s: %s\n%s", c->name, error, text);
+        print_lines(error, text);
         free(text);
         text = NULL;
     }
@@ -95,7 +106,8 @@ static void report(const Case *c, const char *expected, const char *text)
 
     OK(same, "%s", c->name);
     if (!same) {
-        printf("# expected:\n%s# is now:\n%s", expected, text ? text : "");
+        print_lines("expected", expected);
+        print_lines("is now", text ? text : "");
     }
 }
 
