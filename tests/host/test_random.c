@@ -223,6 +223,8 @@ static const char *check(Context *c, const IrRegion *region, const Machine *star
             return NULL; /* of several blocks, or effects of the cut instruction remain */
         }
         run(c, &host_interp, region, start, &c->wanted, &config);
+        /* What the cut instruction stored before it trapped, it stores again. */
+        memcpy(c->got.memory, c->wanted.memory, sizeof(c->got.memory));
         c->got.cpu.common.exit_kind = CPU_EXIT_IR;
         c->got.cpu.common.exit_code = 0;
         c->got.cpu.common.fp.flags = c->wanted.cpu.common.fp.flags; /* others may have run ahead */

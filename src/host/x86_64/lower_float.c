@@ -1,16 +1,179 @@
-/* Floating point on the host's unit: see x86_64.h on MXCSR, and each function on what differs
- * between Arm and x86. Only in regions that are not exact_fp. */
-#include "host/x86_64/x86_64.h"
+/* Scalar floating point on the host's unit; only in regions that are not exact_fp.
+ *
+ * What differs between Arm and x86 traps: with Invalid unmasked a signalling NaN, a NaN made from
+ * numbers and a conversion out of range never reach the result. Quiet NaNs pass through add, sub,
+ * mul, div and sqrt as on Arm: the first operand's wins, so operands must not be exchanged. Where a
+ * quiet NaN would be treated otherwise, it is made to trap as well: min and max do by themselves;
+ * after a fused multiply-add a signalling comparison of the result with itself does. */
+#include "host/x86_64/vector.h"
+#include "ir/softfloat.h"
 
 enum {
-    OP_UCOMIS = X86_OPCODE(0, X86_0F, 0x2e), /* 66 for f64 */
-    OP_COMIS = X86_OPCODE(0, X86_0F, 0x2f),
+    OP_UCOMIS = PS(0x2e), /* 66 for f64 */
+    OP_COMIS = PS(0x2f),
+    OP_ADD = PS(0x58),
+    OP_MUL = PS(0x59),
+    OP_CVT_FORMAT = PS(0x5a), /* ss2sd, sd2ss, ps2pd, pd2ps by prefix */
+    OP_SUB = PS(0x5c),
+    OP_MIN = PS(0x5d),
+    OP_DIV = PS(0x5e),
+    OP_MAX = PS(0x5f),
+    OP_SQRT = PS(0x51),
+    OP_CVT_FROM_INT = PS(0x2a),
+    OP_CVT_TO_INT = PS(0x2d),
+    OP_CVTT_TO_INT = PS(0x2c),
+    OP_BTC = X86_OPCODE(0, X86_0F, 0xba), /* /7 with an immediate */
 };
 
-static u32 double_prefix(IrType type)
+/* The opcode with the prefix that selects ss or sd. */
+static u32 scalar_opcode(u32 opcode, IrType type)
 {
-    return type == IR_F64 ? X86_OPCODE(X86_P66, 0, 0) : 0;
+    return opcode | X86_OPCODE(type == IR_F64 ? X86_PF2 : X86_PF3, 0, 0);
 }
+
+/* 66 for doubles, none for singles: comis. */
+static u32 compare_opcode(u32 opcode, IrType type)
+{
+    return opcode | X86_OPCODE(type == IR_F64 ? X86_P66 : X86_P0, 0, 0);
+}
+
+static bool is_scalar(const IrInsn *insn)
+{
+    return ir_type_is_float((IrType)insn->type);
+}
+
+/* A constant of the type, alone in its register. */
+static X86Rm float_constant(Compiler *c, IrType type, u64 f32, u64 f64)
+{
+    return pool_u64_pair(c, type == IR_F64 ? f64 : f32, 0);
+}
+
+/* -- Arithmetic */
+
+static const u32 binary_opcodes[IR_OP_COUNT] = {
+    [IR_FADD] = OP_ADD, [IR_FSUB] = OP_SUB,  [IR_FMUL] = OP_MUL,
+    [IR_FDIV] = OP_DIV, [IR_FMULX] = OP_MUL, /* 0 * inf traps */
+};
+
+bool lower_fp_binary(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    IrType type = (IrType)insn->type;
+    u32 opcode = scalar_opcode(binary_opcodes[insn->op], type);
+
+    if (!is_scalar(insn)) {
+        return lower_vector(c, value, insn);
+    }
+    X86Rm second = use_rm(c, insn->arg[1], ir_type_size(type));
+    if (has_feature(c, X86_AVX)) {
+        u8 first = use(c, insn->arg[0]), to = define(c, value, 0);
+        fp_point(c);
+        x86_vector(&c->as, opcode, to, first, second);
+    } else {
+        u8 to = define_over(c, value, insn->arg[0], RA_NO_PIN);
+        fp_point(c);
+        x86_vector(&c->as, opcode, to, to, second);
+    }
+    return true;
+}
+
+bool lower_fp_sqrt(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    if (!is_scalar(insn)) {
+        return lower_vector(c, value, insn);
+    }
+    u8 x = use(c, insn->arg[0]), to = define(c, value, fp_flags(c));
+    if (!has_feature(c, X86_AVX)) {
+        vector_move(c, to, x); /* the rest of the register comes along */
+        x = to;
+    }
+    fp_point(c);
+    x86_vector(&c->as, scalar_opcode(OP_SQRT, (IrType)insn->type), to, x, x86_reg(x));
+    return true;
+}
+
+/* Traps if `reg` holds a NaN, quiet ones included. */
+static void trap_nan(Compiler *c, IrType type, u8 reg)
+{
+    c->as.flags_of = 0;
+    x86_vector2(&c->as, compare_opcode(OP_COMIS, type), reg, x86_reg(reg));
+}
+
+/* x86 ranks the addend's NaN last, Arm first, and infinity times zero plus a quiet NaN is no
+ * exception on x86: a NaN result traps. */
+bool lower_fma(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    IrType type = (IrType)insn->type;
+
+    if (!is_scalar(insn)) {
+        return lower_vector(c, value, insn);
+    }
+    if (!has_feature(c, X86_FMA)) {
+        return false;
+    }
+    u8 x = use(c, insn->arg[0]);
+    X86Rm y = use_rm(c, insn->arg[1], ir_type_size(type));
+    u8 to = define_over(c, value, insn->arg[2], RA_EARLY | RA_NO_PIN);
+    fp_point(c);
+    x86_vex(&c->as, P38(0xb9) | (type == IR_F64 ? X86_W : 0), to, x, y, 0); /* to += x * y */
+    trap_nan(c, type, to);
+    return true;
+}
+
+/* 2 - x * y in one rounding; infinity times zero traps. */
+bool lower_frecps(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    IrType type = (IrType)insn->type;
+
+    if (!is_scalar(insn)) {
+        return lower_vector(c, value, insn);
+    }
+    if (!has_feature(c, X86_FMA)) {
+        return false;
+    }
+    u8 x = use(c, insn->arg[0]);
+    X86Rm y = use_rm(c, insn->arg[1], ir_type_size(type));
+    u8 to = define(c, value, RA_EARLY | RA_NO_PIN);
+    x86_vector2(&c->as, V_MOVAPS, to, float_constant(c, type, 0x40000000, 0x4000000000000000));
+    fp_point(c);
+    x86_vex(&c->as, P38(0xbd) | (type == IR_F64 ? X86_W : 0), to, x, y, 0); /* to -= x * y */
+    trap_nan(c, type, to);
+    return true;
+}
+
+bool lower_fp_sign(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    bool negate = insn->op == IR_FNEG;
+    u64 f32 = 0x80000000, f64 = 0x8000000000000000;
+
+    if (!is_scalar(insn)) {
+        return lower_vector(c, value, insn);
+    }
+    u8 x = use(c, insn->arg[0]), to = define(c, value, 0);
+    vector3(c, negate ? V_PXOR : V_PAND, to, x,
+            float_constant(c, (IrType)insn->type, negate ? f32 : f32 - 1, negate ? f64 : f64 - 1));
+    return true;
+}
+
+/* minsd gives its second operand when both are zero: do it both ways and join the signs. A NaN
+ * traps, be it quiet, so that min and minNum are the same here. */
+bool lower_fp_minmax(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    bool min = insn->op == IR_FMIN || insn->op == IR_FMINNM;
+    u32 opcode = scalar_opcode(min ? OP_MIN : OP_MAX, (IrType)insn->type);
+
+    if (!is_scalar(insn)) {
+        return lower_vector(c, value, insn);
+    }
+    u8 x = use(c, insn->arg[0]), y = use(c, insn->arg[1]), other = scratch_vector(c);
+    u8 to = define(c, value, RA_EARLY | fp_flags(c));
+    fp_point(c);
+    vector3(c, opcode, to, x, x86_reg(y));
+    vector3(c, opcode, other, y, x86_reg(x));
+    x86_vector(&c->as, min ? V_POR : V_PAND, to, to, x86_reg(other));
+    return true;
+}
+
+/* -- Comparisons */
 
 /* The guest address that a comparison belongs to when a later instruction emits it. */
 static u64 pc_of(const Compiler *c, IrVal value)
@@ -31,7 +194,7 @@ X86Cond emit_fp_compare(Compiler *c, IrVal fcmp, bool *parity)
     u32 kind = predicate & ~1u;
     /* a < b is b > a, which CF tells apart from unordered. */
     bool swap = kind == IR_FLT || kind == IR_FLE;
-    u32 opcode = (insn->sub & IR_FCMP_SIGNALLING ? OP_COMIS : OP_UCOMIS) | double_prefix(type);
+    u32 opcode = compare_opcode(insn->sub & IR_FCMP_SIGNALLING ? OP_COMIS : OP_UCOMIS, type);
     u64 pc = c->pc;
 
     u8 first = use(c, insn->arg[swap]);
@@ -54,4 +217,234 @@ X86Cond emit_fp_compare(Compiler *c, IrVal fcmp, bool *parity)
     default:
         return negated ? CC_B : CC_AE;
     }
+}
+
+/* Arm's FCMP flags: less N, equal Z C, greater C, unordered C V. */
+bool lower_flags_fcmp(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    static const struct {
+        u8 cc;
+        u16 flags;
+    } steps[] = {{CC_B, IR_FLAG_N}, {CC_E, IR_FLAG_Z | IR_FLAG_C}, {CC_P, IR_FLAG_C | IR_FLAG_V}};
+    IrType type = (IrType)insn_of(c, insn->arg[0])->type;
+
+    X86Rm second = use_rm(c, insn->arg[1], ir_type_size(type));
+    u8 first = use(c, insn->arg[0]), other = scratch_int(c), to = define(c, value, RA_EARLY);
+    fp_point(c);
+    c->as.flags_of = 0;
+    x86_vector2(&c->as, compare_opcode(insn->sub ? OP_COMIS : OP_UCOMIS, type), first, second);
+    x86_mov_imm(&c->as, to, IR_FLAG_C);
+    for (u32 i = 0; i < COUNT(steps); i++) {
+        x86_mov_imm(&c->as, other, steps[i].flags);
+        x86_cmov(&c->as, (X86Cond)steps[i].cc, 4, to, x86_reg(other));
+    }
+    return true;
+}
+
+/* -- Conversions */
+
+/* roundsd's immediate for a rounding mode; false if there is none. */
+static bool rounding_immediate(u32 mode, u8 *imm)
+{
+    static const u8 modes[] = {[FP_NEAREST_EVEN] = 0, [FP_UP] = 2, [FP_DOWN] = 1, [FP_TO_ZERO] = 3};
+
+    if (mode == IR_ROUND_CURRENT) {
+        *imm = 4;
+        return true;
+    }
+    if (mode > FP_TO_ZERO) {
+        return false;
+    }
+    *imm = modes[mode];
+    return true;
+}
+
+enum { ROUND_QUIETLY = 8 }; /* do not raise inexact */
+
+static void round_to_integral(Compiler *c, IrType type, u8 to, u8 from, u8 imm)
+{
+    vector3_imm(c, P3A(type == IR_F64 ? 0x0b : 0x0a), to, from, x86_reg(from), imm);
+}
+
+bool lower_fround(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    u8 imm;
+
+    if (!is_scalar(insn)) {
+        return lower_vector(c, value, insn);
+    }
+    if (!rounding_immediate(insn->sub & 7, &imm)) {
+        return false;
+    }
+    u8 x = use(c, insn->arg[0]), to = define(c, value, RA_EARLY | fp_flags(c));
+    fp_point(c);
+    round_to_integral(c, (IrType)insn->type, to, x,
+                      imm | (insn->sub & IR_ROUND_EXACT ? 0 : ROUND_QUIETLY));
+    return true;
+}
+
+/* f32 <-> f64. The instructions merge into a register: a zero one. */
+bool lower_fcvt(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    IrType from = (IrType)insn_of(c, insn->arg[0])->type;
+
+    if (!is_scalar(insn)) {
+        return lower_vector(c, value, insn);
+    }
+    if (insn->sub) {
+        return false;
+    }
+    u32 opcode = scalar_opcode(OP_CVT_FORMAT, from);
+    X86Rm x = use_rm(c, insn->arg[0], ir_type_size(from));
+    u8 zero = scratch_vector(c);
+    vector_zero(c, zero);
+    fp_point(c);
+    if (has_feature(c, X86_AVX)) {
+        u8 to = define(c, value, 0);
+        x86_vector(&c->as, opcode, to, zero, x);
+    } else {
+        x86_vector(&c->as, opcode, zero, zero, x);
+        ra_define_in(&c->ra, value, zero + VECTOR);
+    }
+    return true;
+}
+
+/* Traps unless x > -1 and, for `limit`, x < limit. */
+static void trap_outside(Compiler *c, IrType type, u8 x, u64 limit_f32, u64 limit_f64)
+{
+    X86Rm quiet_nan = pool_u64_pair(c, type == IR_F64 ? 0x7ff8000000000000 : 0x7fc00000, 0);
+    u32 comis = compare_opcode(OP_COMIS, type);
+
+    c->as.flags_of = 0;
+    fp_point(c);
+    x86_vector2(&c->as, comis, x, float_constant(c, type, 0xbf800000, 0xbff0000000000000));
+    u8 *low = x86_jcc_short(&c->as, CC_BE), *inside = NULL;
+    if (limit_f64) {
+        x86_vector2(&c->as, comis, x, float_constant(c, type, limit_f32, limit_f64));
+        inside = x86_jcc_short(&c->as, CC_B);
+    } else {
+        inside = x86_jmp_short(&c->as);
+    }
+    x86_bind_short(&c->as, low);
+    x86_vector2(&c->as, comis, x, quiet_nan);
+    x86_bind_short(&c->as, inside);
+}
+
+static u32 to_int_opcode(IrType type, bool truncate, bool wide)
+{
+    return scalar_opcode(truncate ? OP_CVTT_TO_INT : OP_CVT_TO_INT, type) | (wide ? X86_W : 0);
+}
+
+/* x in [0, 2^64) to u64: from 2^63 on by way of x - 2^63. */
+static void convert_u64(Compiler *c, IrType type, u8 to, u8 x)
+{
+    X86Rm half = float_constant(c, type, 0x5f000000, 0x43e0000000000000);
+    u8 rest = scratch_vector(c);
+
+    x86_vector2(&c->as, compare_opcode(OP_COMIS, type), x, half);
+    u8 *big = x86_jcc_short(&c->as, CC_AE);
+    x86_vector2(&c->as, to_int_opcode(type, true, true), to, x86_reg(x));
+    u8 *done = x86_jmp_short(&c->as);
+    x86_bind_short(&c->as, big);
+    vector3(c, scalar_opcode(OP_SUB, type), rest, x, half);
+    x86_vector2(&c->as, to_int_opcode(type, true, true), to, x86_reg(rest));
+    x86_flags_op(&c->as, OP_BTC, 8, 7, x86_reg(to), 1);
+    x86_byte(&c->as, 63);
+    x86_bind_short(&c->as, done);
+}
+
+/* Out of range traps. Inexact must not be raised then: with other roundings than those of the
+ * conversion itself the operand is rounded quietly first, and once more for the flag at the end. */
+bool lower_ftoi(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    IrType type = (IrType)insn_of(c, insn->arg[0])->type;
+    u32 mode = insn->sub & 7;
+    bool is_unsigned = insn->sub & IR_UNSIGNED, wide = insn->type == IR_I64;
+    bool direct = mode == FP_TO_ZERO || (mode == IR_ROUND_CURRENT && !is_unsigned);
+    u8 imm;
+
+    if (ir_type_is_vector((IrType)insn->type)) {
+        return lower_vector(c, value, insn);
+    }
+    if (insn->imm || insn->type < IR_I32 || !rounding_immediate(mode, &imm)) {
+        return false;
+    }
+    u8 x = use(c, insn->arg[0]), rounded = x;
+    if (!direct) {
+        rounded = scratch_vector(c);
+        fp_point(c);
+        round_to_integral(c, type, rounded, x, imm | ROUND_QUIETLY);
+    }
+    u8 to = define(c, value, is_unsigned || !direct ? RA_NO_PIN : 0);
+    if (is_unsigned) {
+        trap_outside(c, type, rounded, wide ? 0 : 0x4f800000, wide ? 0 : 0x41f0000000000000);
+    }
+    fp_point(c);
+    if (is_unsigned && wide) {
+        convert_u64(c, type, to, rounded);
+    } else {
+        x86_vector2(&c->as,
+                    to_int_opcode(type, mode != IR_ROUND_CURRENT || !direct, wide || is_unsigned),
+                    to, x86_reg(rounded));
+    }
+    if (!direct) {
+        round_to_integral(c, type, rounded, x, imm);
+    }
+    return true;
+}
+
+/* u64 from 2^63 on: halved, the lost bit kept sticky, and doubled after the conversion. */
+static void convert_from_u64(Compiler *c, IrType type, u8 to, u8 x)
+{
+    u8 half = scratch_int(c), low = scratch_int(c);
+    u32 opcode = scalar_opcode(OP_CVT_FROM_INT, type) | X86_W;
+
+    x86_test(&c->as, 8, x86_reg(x), x);
+    u8 *big = x86_jcc_short(&c->as, CC_S);
+    x86_vector(&c->as, opcode, to, to, x86_reg(x));
+    u8 *done = x86_jmp_short(&c->as);
+    x86_bind_short(&c->as, big);
+    x86_mov(&c->as, 8, half, x);
+    x86_mov(&c->as, 4, low, x);
+    x86_shift_imm(&c->as, SHIFT_SHR, 8, half, 1);
+    x86_alu_imm(&c->as, ALU_AND, 4, x86_reg(low), 1);
+    x86_alu(&c->as, ALU_OR, 8, half, x86_reg(low));
+    x86_vector(&c->as, opcode, to, to, x86_reg(half));
+    x86_vector(&c->as, scalar_opcode(OP_ADD, type), to, to, x86_reg(to));
+    x86_bind_short(&c->as, done);
+}
+
+bool lower_itof(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    IrType from = (IrType)insn_of(c, insn->arg[0])->type;
+    IrType type = (IrType)insn->type;
+    bool is_unsigned = insn->sub & IR_UNSIGNED;
+
+    if (ir_type_is_vector((IrType)insn->type)) {
+        return lower_vector(c, value, insn);
+    }
+    if (from != IR_I32 && from != IR_I64) {
+        return false;
+    }
+    u8 x = use(c, insn->arg[0]);
+    if (is_unsigned && from == IR_I32) {
+        u8 extended = scratch_int(c);
+        x86_mov(&c->as, 4, extended, x);
+        x = extended;
+    }
+    u8 to = define(c, value, RA_EARLY);
+    vector_zero(c, to);
+    if (is_unsigned && from == IR_I64) {
+        convert_from_u64(c, type, to, x);
+    } else {
+        x86_vector(&c->as,
+                   scalar_opcode(OP_CVT_FROM_INT, type) |
+                       (is_unsigned || from == IR_I64 ? X86_W : 0),
+                   to, to, x86_reg(x));
+    }
+    if (insn->imm) { /* a power of two: exact */
+        u64 f32 = (127 - insn->imm) << 23, f64 = (1023 - insn->imm) << 52;
+        x86_vector(&c->as, scalar_opcode(OP_MUL, type), to, to, float_constant(c, type, f32, f64));
+    }
+    return true;
 }

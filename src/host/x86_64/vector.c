@@ -272,9 +272,10 @@ static Lower *const sequences[IR_OP_COUNT] = {
 
 bool lower_vector(Compiler *c, IrVal value, const IrInsn *insn)
 {
+    IrType type = (IrType)insn->type, from = (IrType)insn_of(c, insn->arg[0])->type;
     u32 log = lane_log(insn);
 
-    if (insn->type == IR_V256 || (insn->arg[0] && insn_of(c, insn->arg[0])->type == IR_V256)) {
+    if (type == IR_V256 || from == IR_V256 || (type < IR_V64 && from < IR_V64)) {
         return false;
     }
     if (instructions[insn->op][log]) {

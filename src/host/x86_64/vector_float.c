@@ -297,7 +297,7 @@ bool vector_round(Compiler *c, IrVal value, const IrInsn *insn)
 /* Between f32 and f64: the low half <-> all. */
 bool vector_fcvt(Compiler *c, IrVal value, const IrInsn *insn)
 {
-    if (insn->sub) {
+    if (insn->sub || insn_of(c, insn->arg[0])->type <= IR_I64) {
         return false;
     }
     X86Rm from = vector_rm(c, insn->arg[0]);

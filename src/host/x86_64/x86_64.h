@@ -259,8 +259,8 @@ Lower lower_load, lower_store, lower_cas, lower_rmw, lower_fence;
 Lower lower_call;
 Lower lower_jump, lower_branch, lower_goto, lower_goto_call, lower_igoto, lower_igoto_call,
     lower_igoto_ret, lower_exit;
-Lower lower_fp_binary, lower_fp_sqrt, lower_fma, lower_fp_sign, lower_fp_minmax, lower_fcmp,
-    lower_flags_fcmp, lower_fround, lower_fcvt, lower_ftoi, lower_itof;
+Lower lower_fp_binary, lower_fp_sqrt, lower_fma, lower_frecps, lower_fp_sign, lower_fp_minmax,
+    lower_fcmp, lower_flags_fcmp, lower_fround, lower_fcvt, lower_ftoi, lower_itof;
 Lower lower_vector;
 
 /* Emits the comparison of the condition of a SELECT or BRANCH (CMP, FCMP, COND of flags or of
