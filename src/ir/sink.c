@@ -63,6 +63,12 @@ static bool is_movable(const IrInsn *insn)
            insn->op != IR_CONST;
 }
 
+/* PHIs must come first; fold makes a copy of one with one argument. */
+static bool starts_with_phi(const IrRegion *region, u32 block)
+{
+    return ir_insn(region, region->blocks[block].first)->op == IR_PHI;
+}
+
 /* Moves the value to the start of block `to`. */
 static void move(Sink *s, u32 from, u32 to, IrVal value)
 {
@@ -93,7 +99,8 @@ static void sink_from(Sink *s, u32 block)
         prev = ir_insn(region, value)->prev;
         u32 there = s->there[value];
         if (s->here[value] || there == UNUSED || there == SEVERAL ||
-            region->blocks[there - 1].predecessors != 1 || !is_movable(ir_insn(region, value))) {
+            region->blocks[there - 1].predecessors != 1 || starts_with_phi(region, there - 1) ||
+            !is_movable(ir_insn(region, value))) {
             continue;
         }
         const u32 *successor = region->blocks[block].successor;

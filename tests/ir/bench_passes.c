@@ -19,7 +19,7 @@ static const struct {
 } passes[] = {
     {"forward", ir_pass_forward}, {"deadput", ir_pass_deadput}, {"flags", ir_pass_flags},
     {"fold", ir_pass_fold},       {"cse", ir_pass_cse},         {"address", ir_pass_address},
-    {"dead", ir_pass_dead},
+    {"dead", ir_pass_dead},       {"sink", ir_pass_sink},
 };
 
 static u64 now(void)

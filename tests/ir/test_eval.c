@@ -202,7 +202,7 @@ static int clamp(int value, int low, int high)
 static int shift(int value, int count, bool rounding)
 {
     if (count >= 0) {
-        return count > 20 ? (value ? (value < 0 ? -1 : 1) << 28 : 0) : value * (1 << count);
+        return count > 20 ? (value ? (value < 0 ? -1 : 1) * (1 << 28) : 0) : value * (1 << count);
     }
     if (count < -16) {
         return !rounding && value < 0 ? -1 : 0;

@@ -23,7 +23,7 @@ static const struct {
 } passes[] = {
     {"fold", ir_pass_fold},       {"forward", ir_pass_forward}, {"cse", ir_pass_cse},
     {"flags", ir_pass_flags},     {"dead", ir_pass_dead},       {"deadput", ir_pass_deadput},
-    {"address", ir_pass_address},
+    {"address", ir_pass_address}, {"sink", ir_pass_sink},
 };
 
 /* The contents of a file, with a final NUL, in the arena. Exits when it can't be read. */

@@ -51,6 +51,7 @@ static const struct {
     {"dead", ir_pass_dead},
     {"deadput", ir_pass_deadput},
     {"address", ir_pass_address},
+    {"sink", ir_pass_sink},
     {"quick", quick},
     {"full", full},
 };
