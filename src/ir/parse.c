@@ -520,6 +520,23 @@ static bool check_phis(Parser *p)
     return true;
 }
 
+static bool check_successors(Parser *p)
+{
+    const IrRegion *region = p->region;
+
+    for (u32 block = 0; block < region->block_count; block++) {
+        for (u32 i = 0; i < ir_successor_count(region, block); i++) {
+            u32 to = region->blocks[block].successor[i];
+            if (to >= region->block_count) {
+                p->error = arena_printf(region->arena, "block %u leads to %u, which is missing",
+                                        block, to);
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 static bool parse_text(Parser *p, const char *text)
 {
     if (!reserve_values(p, text)) {
@@ -533,7 +550,7 @@ static bool parse_text(Parser *p, const char *text)
         text += strcspn(text, "\n");
         text += *text == '\n';
     }
-    return check_phis(p);
+    return check_successors(p) && check_phis(p);
 }
 
 IrRegion *ir_parse(Arena *arena, const char *text, const IrHelper *helpers, u32 helper_count,
