@@ -6,8 +6,9 @@
  * instruction itself branches.
  *
  * Flags: each setter puts its NZCV into the slot, and the put is taken back when a later setter of
- * the block or, at the block's end, every successor overwrites them first (flags_dead()). A fault
- * between the two setters in one block still finds the right flags, through a NOTE.
+ * the block or, at the block's end, every successor overwrites them first (flags_dead()); where
+ * only one way out of a conditional branch needs them, they are put there. A fault between the two
+ * setters in one block still finds the right flags, through a NOTE.
  *
  * Must not know single instructions: those are in the handlers' files. */
 #include "guest/aarch64/translate.h"
@@ -105,20 +106,31 @@ void end_goto(Tr *t, u64 target)
     t->ended = true;
 }
 
+/* One way out of a conditional branch. `flags`, unless 0, are put on this way only. */
+static void exit_branch(Tr *t, u32 block, u64 target, IrVal flags)
+{
+    enter_block(t, block);
+    if (flags) {
+        ir_put(t->b, SLOT(flags), flags);
+    }
+    emit_goto(t, target);
+}
+
 void end_branch(Tr *t, IrVal condition, u64 target)
 {
     u32 taken = new_block(t);
     u32 otherwise = new_block(t);
     u64 next = t->pc + AARCH64_INSN_SIZE;
+    bool dead_taken = t->flags_put && aarch64_flags_dead(t->g, target);
+    bool dead_next = t->flags_put && aarch64_flags_dead(t->g, next);
+    IrVal flags = t->flags;
 
-    if (t->flags_put && aarch64_flags_dead(t->g, target) && aarch64_flags_dead(t->g, next)) {
+    if (dead_taken || dead_next) {
         drop_flags_put(t);
     }
     ir_branch(t->b, condition, taken, otherwise);
-    enter_block(t, taken);
-    emit_goto(t, target);
-    enter_block(t, otherwise);
-    emit_goto(t, next);
+    exit_branch(t, taken, target, dead_next && !dead_taken ? flags : 0);
+    exit_branch(t, otherwise, next, dead_taken && !dead_next ? flags : 0);
     t->ended = true;
 }
 
