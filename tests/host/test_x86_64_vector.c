@@ -232,11 +232,12 @@ static bool is_special(const u8 *bytes, u32 size, bool infinity)
     return lane > limit || (infinity && lane == limit);
 }
 
-/* Operations that know 0 * infinity may trap on it, the others on what is invalid or NaN. */
+/* Any operation may trap on what is invalid or NaN, some on infinities: those that know
+ * 0 * infinity, and rounding with ties away. */
 static bool may_trap(const IrInsn *form, const u8 types[3], const u8 *state, const FpEnv *env)
 {
     u32 size = form->lane == IR_F64 ? 8 : 4;
-    bool infinity = form->op == IR_FMULX || form->op == IR_FRECPS;
+    bool infinity = form->op == IR_FMULX || form->op == IR_FRECPS || form->op == IR_FROUND;
 
     for (u32 i = 0; i < 3 && types[i]; i++) {
         for (u32 at = 0; at < ir_type_size((IrType)types[i]); at += size) {

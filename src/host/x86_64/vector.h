@@ -153,10 +153,30 @@ Lower vector_widen, vector_narrow, vector_qnarrow, vector_mull, vector_paddl;
 /* vector_permute.c */
 Lower vector_splat, vector_get, vector_set, vector_zip, vector_uzp, vector_trn, vector_ext,
     vector_rev, vector_tbl, vector_padd, vector_cat, vector_high;
-/* vector_float.c */
+/* vector_float.c: its opening comment says what all code of floating-point operations heeds */
 Lower vector_float_binary, vector_float_sqrt, vector_float_sign, vector_float_minmax, vector_fma,
-    vector_recip_step, vector_fcmp, vector_round, vector_fcvt, vector_fcvt16, vector_ftoi,
-    vector_itof;
+    vector_recip_step, vector_fcmp;
+/* Opcode bytes of packed instructions, and the opcode for the lanes of the instruction. */
+enum {
+    F_SQRT = 0x51,
+    F_ADD = 0x58,
+    F_MUL = 0x59,
+    F_SUB = 0x5c,
+    F_MIN = 0x5d,
+    F_DIV = 0x5e,
+    F_MAX = 0x5f,
+    F_CMP = 0xc2,
+};
+static inline u32 packed_float(const IrInsn *insn, u32 byte)
+{
+    return lane_log(insn) == 2 ? PS(byte) : PD(byte);
+}
+/* Puts the operands into registers whose unused half is 0. */
+void float_operands(Compiler *c, const IrInsn *insn, u32 count, u8 *regs);
+/* How to define the result of one three-operand instruction that may trap. */
+u32 float_flags(const Compiler *c);
+/* vector_convert.c */
+Lower vector_round, vector_fcvt, vector_fcvt16, vector_ftoi, vector_itof;
 /* vector_crypto.c */
 Lower vector_aes, vector_sha, vector_mullp;
 

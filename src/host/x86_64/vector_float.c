@@ -9,33 +9,15 @@
  *  - pinned registers: none changes before the last instruction that may trap. */
 #include "host/x86_64/vector.h"
 
-enum {
-    F_ADD = 0x58,
-    F_MUL = 0x59,
-    F_SUB = 0x5c,
-    F_MIN = 0x5d,
-    F_DIV = 0x5e,
-    F_MAX = 0x5f,
-    F_SQRT = 0x51,
-    F_CMP = 0xc2,
-    COMPARE_LESS = 1, /* immediate of cmpps: signals any NaN */
-};
+enum { COMPARE_LESS = 1 /* immediate of cmpps: signals any NaN */ };
 
-/* The packed instruction for the lanes. */
-static u32 packed(const IrInsn *insn, u32 byte)
-{
-    return lane_log(insn) == 2 ? PS(byte) : PD(byte);
-}
-
-/* How to define the result of one three-operand instruction that may trap. Without AVX it takes a
- * copy of the first operand before. */
-static u32 result_flags(const Compiler *c)
+/* Without AVX, the result takes a copy of the first operand before. */
+u32 float_flags(const Compiler *c)
 {
     return has_feature(c, X86_AVX) ? 0 : RA_EARLY | RA_NO_PIN;
 }
 
-/* Puts the operands into registers whose unused half is 0. */
-static void use_operands(Compiler *c, const IrInsn *insn, u32 count, u8 *regs)
+void float_operands(Compiler *c, const IrInsn *insn, u32 count, u8 *regs)
 {
     bool half = insn->type == IR_V64;
 
@@ -88,13 +70,13 @@ bool vector_float_binary(Compiler *c, IrVal value, const IrInsn *insn)
                                             [IR_FDIV] = F_DIV};
     u8 x[2];
 
-    use_operands(c, insn, 2, x);
+    float_operands(c, insn, 2, x);
     if (insn->op == IR_FDIV) {
         x[1] = safe_divisor(c, insn, x[1]);
     }
-    u8 to = define(c, value, result_flags(c));
+    u8 to = define(c, value, float_flags(c));
     fp_point(c);
-    vector_op(c, packed(insn, opcodes[insn->op]), to, x[0], x[1]);
+    vector_op(c, packed_float(insn, opcodes[insn->op]), to, x[0], x[1]);
     if (insn->op == IR_FSUB) { /* 0 - 0 is -0 when rounding down */
         keep_clean(c, value, insn, to);
     }
@@ -105,10 +87,10 @@ bool vector_float_sqrt(Compiler *c, IrVal value, const IrInsn *insn)
 {
     u8 x;
 
-    use_operands(c, insn, 1, &x);
+    float_operands(c, insn, 1, &x);
     u8 to = define(c, value, 0);
     fp_point(c);
-    x86_vector2(&c->as, packed(insn, F_SQRT), to, x86_reg(x));
+    x86_vector2(&c->as, packed_float(insn, F_SQRT), to, x86_reg(x));
     return true;
 }
 
@@ -130,12 +112,12 @@ bool vector_float_sign(Compiler *c, IrVal value, const IrInsn *insn)
 bool vector_float_minmax(Compiler *c, IrVal value, const IrInsn *insn)
 {
     bool min = insn->op == IR_FMIN || insn->op == IR_FMINNM;
-    u32 opcode = packed(insn, min ? F_MIN : F_MAX);
+    u32 opcode = packed_float(insn, min ? F_MIN : F_MAX);
     u8 x[2];
 
-    use_operands(c, insn, 2, x);
+    float_operands(c, insn, 2, x);
     u8 other = scratch_vector(c);
-    u8 to = define(c, value, result_flags(c));
+    u8 to = define(c, value, float_flags(c));
     fp_point(c);
     vector_op(c, opcode, other, x[0], x[1]);
     vector_op(c, opcode, to, x[1], x[0]);
@@ -162,7 +144,7 @@ static void guard_nan(Compiler *c, const IrInsn *insn, u8 x, u8 y)
 {
     u8 result = scratch_vector(c);
 
-    vector3_imm(c, packed(insn, F_CMP), result, x, x86_reg(y), COMPARE_LESS);
+    vector3_imm(c, packed_float(insn, F_CMP), result, x, x86_reg(y), COMPARE_LESS);
     ra_release(&c->ra, result + VECTOR);
 }
 
@@ -185,7 +167,7 @@ bool vector_fma(Compiler *c, IrVal value, const IrInsn *insn)
     if (!has_feature(c, X86_FMA)) {
         return false;
     }
-    use_operands(c, insn, 3, x);
+    float_operands(c, insn, 3, x);
     u8 to = define(c, value, target_is_operand(c, value, x) ? 0 : RA_NO_PIN);
     bool fresh = to != x[0] && to != x[1] && to != x[2];
     if (fresh) {
@@ -212,7 +194,7 @@ bool vector_recip_step(Compiler *c, IrVal value, const IrInsn *insn)
     if (!has_feature(c, X86_FMA)) {
         return false;
     }
-    use_operands(c, insn, 2, x);
+    float_operands(c, insn, 2, x);
     u8 to = define(c, value, RA_EARLY | RA_NO_PIN);
     x86_vector2(&c->as, V_MOVAPS, to, pool_u64_pair(c, two, two));
     fp_point(c);
@@ -246,198 +228,9 @@ bool vector_fcmp(Compiler *c, IrVal value, const IrInsn *insn)
     if (predicate > 7 && !has_feature(c, X86_AVX)) {
         return false;
     }
-    use_operands(c, insn, 2, x);
-    u8 to = define(c, value, result_flags(c));
+    float_operands(c, insn, 2, x);
+    u8 to = define(c, value, float_flags(c));
     fp_point(c);
-    vector3_imm(c, packed(insn, F_CMP), to, x[swap], x86_reg(x[!swap]), predicate);
-    return true;
-}
-
-/* -- Rounding and conversion */
-
-enum { ROUNDS_QUIETLY = 8, ROUND_NONE = 0xff };
-
-/* Immediate of roundps for the rounding in `sub`, or ROUND_NONE. */
-static u8 rounding_of(u8 sub)
-{
-    static const u8 modes[8] = {
-        [FP_NEAREST_EVEN] = 0,
-        [FP_UP] = 2,
-        [FP_DOWN] = 1,
-        [FP_TO_ZERO] = 3,
-        [FP_NEAREST_AWAY] = ROUND_NONE,
-        [FP_TO_ODD] = ROUND_NONE,
-        [6] = ROUND_NONE,
-        [IR_ROUND_CURRENT] = 4,
-    };
-
-    return modes[sub & 7];
-}
-
-static u32 round_opcode(const IrInsn *insn)
-{
-    return lane_log(insn) == 2 ? P3A(0x08) : P3A(0x09);
-}
-
-bool vector_round(Compiler *c, IrVal value, const IrInsn *insn)
-{
-    u8 mode = rounding_of(insn->sub), x;
-
-    if (mode == ROUND_NONE) {
-        return false;
-    }
-    use_operands(c, insn, 1, &x);
-    u8 to = define(c, value, 0);
-    fp_point(c);
-    x86_vector2_imm(&c->as, round_opcode(insn), to, x86_reg(x),
-                    mode | (insn->sub & IR_ROUND_EXACT ? 0 : ROUNDS_QUIETLY));
-    return true;
-}
-
-/* Between f32 and f64: the low half <-> all. */
-bool vector_fcvt(Compiler *c, IrVal value, const IrInsn *insn)
-{
-    if (insn->sub || insn_of(c, insn->arg[0])->type <= IR_I64) {
-        return false;
-    }
-    X86Rm from = vector_rm(c, insn->arg[0]);
-    u8 to = define(c, value, 0);
-    fp_point(c);
-    x86_vector2(&c->as, insn->type == IR_V128 ? PS(0x5a) : PD(0x5a), to, from);
-    return true;
-}
-
-/* Between IEEE half and f32. */
-bool vector_fcvt16(Compiler *c, IrVal value, const IrInsn *insn)
-{
-    enum { CURRENT_ROUNDING = 4 };
-
-    if (insn->sub || !has_feature(c, X86_F16C)) {
-        return false;
-    }
-    u8 from = use(c, insn->arg[0]);
-    u8 to = define(c, value, 0);
-    fp_point(c);
-    if (insn->type == IR_V128) {
-        x86_vex(&c->as, P38(0x13), to, 0, x86_reg(from), 0);
-    } else { /* vcvtps2ph has its registers the other way round */
-        x86_vex(&c->as, P3A(0x1d), from, 0, x86_reg(to), 1);
-        x86_byte(&c->as, CURRENT_ROUNDING);
-    }
-    return true;
-}
-
-/* Rounds to integral values in `to`, raising inexact, unless the conversion that follows rounds so
- * itself: to zero, or as MXCSR says. Returns where the values are. */
-static u8 round_first(Compiler *c, const IrInsn *insn, u8 to, u8 from, u8 mode)
-{
-    if (mode >= 3) {
-        return from;
-    }
-    x86_vector2_imm(&c->as, round_opcode(insn), to, x86_reg(from), mode);
-    return to;
-}
-
-/* Quadwords are converted one after the other. */
-static void convert_to_quads(Compiler *c, IrVal value, const IrInsn *insn, u8 mode)
-{
-    u32 convert = X86_OPCODE(X86_PF2, X86_0F, mode == 4 ? 0x2d : 0x2c) | X86_W; /* cvt(t)sd2si */
-    bool whole = insn->type == IR_V128;
-    u8 low = scratch_int(c), high = scratch_int(c), other = scratch_vector(c), x;
-
-    use_operands(c, insn, 1, &x);
-    u8 to = define(c, value, 0);
-    fp_point(c);
-    x = round_first(c, insn, other, x, mode);
-    x86_vector2(&c->as, convert, low, x86_reg(x));
-    if (whole) {
-        vector_shuffle(c, other, x, 0xee);
-        x86_vector2(&c->as, convert, high, x86_reg(other));
-    }
-    x86_vector2(&c->as, V_MOVD_FROM_INT | X86_W, to, x86_reg(low));
-    if (whole) {
-        x86_vector_imm(&c->as, P3A(0x22) | X86_W, to, to, x86_reg(high), 1); /* pinsrq */
-    }
-}
-
-/* What is out of range is invalid, and saturates in soft float. */
-bool vector_ftoi(Compiler *c, IrVal value, const IrInsn *insn)
-{
-    u8 mode = rounding_of(insn->sub), x;
-
-    if (mode == ROUND_NONE || insn->sub & IR_UNSIGNED || insn->imm) {
-        return false;
-    }
-    if (lane_log(insn) == 3) {
-        convert_to_quads(c, value, insn, mode);
-        return true;
-    }
-    use_operands(c, insn, 1, &x);
-    u8 integral = scratch_vector(c);
-    u8 to = define(c, value, 0);
-    fp_point(c);
-    x = round_first(c, insn, integral, x, mode);
-    x86_vector2(&c->as, X86_OPCODE(mode == 4 ? X86_P66 : X86_PF3, X86_0F, 0x5b), to, x86_reg(x));
-    return true;
-}
-
-/* value *= 2^-fraction_bits: exact, as nothing gets subnormal. */
-static void scale(Compiler *c, const IrInsn *insn, u8 to)
-{
-    u64 fraction = insn->imm;
-
-    if (fraction && lane_log(insn) == 2) {
-        vector3(c, PS(F_MUL), to, to, pool_lanes(c, 2, (127 - fraction) << 23));
-    } else if (fraction) {
-        vector3(c, PD(F_MUL), to, to, pool_lanes(c, 3, (1023 - fraction) << 52));
-    }
-}
-
-/* Both halves are exact; their sum is rounded once. */
-static void convert_unsigned_doublewords(Compiler *c, u8 to, u8 x, u8 high)
-{
-    vector_shift(c, VECTOR_SHR, 2, high, x, 16);
-    x86_vector2(&c->as, PS(0x5b), high, x86_reg(high));
-    vector3(c, PS(F_MUL), high, high, pool_lanes(c, 2, 0x47800000)); /* 65536.0 */
-    vector3(c, V_PAND, to, x, pool_lanes(c, 2, 0xffff));
-    x86_vector2(&c->as, PS(0x5b), to, x86_reg(to));
-    vector_op(c, PS(F_ADD), to, to, high);
-}
-
-static void convert_quads(Compiler *c, const IrInsn *insn, u8 to, u8 x, u8 upper)
-{
-    u32 convert = X86_OPCODE(X86_PF2, X86_0F, 0x2a) | X86_W; /* cvtsi2sd */
-    u8 integer = scratch_int(c);
-
-    x86_vector2(&c->as, V_MOVD_TO_INT | X86_W, x, x86_reg(integer));
-    vector_zero(c, to);
-    x86_vector(&c->as, convert, to, to, x86_reg(integer));
-    if (insn->type == IR_V128) {
-        x86_vector2_imm(&c->as, P3A(0x16) | X86_W, x, x86_reg(integer), 1); /* pextrq */
-        vector_zero(c, upper);
-        x86_vector(&c->as, convert, upper, upper, x86_reg(integer));
-        vector_op(c, V_PUNPCKLQDQ, to, to, upper);
-    }
-}
-
-/* Nothing here is ever invalid. */
-bool vector_itof(Compiler *c, IrVal value, const IrInsn *insn)
-{
-    bool is_unsigned = insn->sub & IR_UNSIGNED;
-    u8 x;
-
-    if (is_unsigned && lane_log(insn) == 3) {
-        return false;
-    }
-    use_operands(c, insn, 1, &x);
-    u8 to = define(c, value, RA_EARLY), other = scratch_vector(c);
-    if (lane_log(insn) == 3) {
-        convert_quads(c, insn, to, x, other);
-    } else if (is_unsigned) {
-        convert_unsigned_doublewords(c, to, x, other);
-    } else {
-        x86_vector2(&c->as, PS(0x5b), to, x86_reg(x));
-    }
-    scale(c, insn, to);
+    vector3_imm(c, packed_float(insn, F_CMP), to, x[swap], x86_reg(x[!swap]), predicate);
     return true;
 }

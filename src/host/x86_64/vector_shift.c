@@ -155,13 +155,73 @@ static void shift_right_signed64(Compiler *c, u8 to, u8 x, u8 count, u8 differen
     vector_op(c, V_PXOR, to, to, sign);
 }
 
+/* x = right where the count is negative, else x. */
+static void select_right(Compiler *c, u32 log, u8 x, u8 right, u8 count)
+{
+    x86_vex(&c->as, log == 2 ? V_BLENDVPS : V_BLENDVPD, x, x, x86_reg(right), 1);
+    x86_byte(&c->as, (u8)(count << 4));
+}
+
+/* The lane of 2^log bytes at bit `position` of each doubleword, extended to all of it. */
+static void extend_part(Compiler *c, u32 log, u8 to, u8 from, u32 position, bool is_signed)
+{
+    u32 bits = 8u << log;
+
+    vector_shift(c, VECTOR_SHL, 2, to, from, 32 - bits - position);
+    vector_shift(c, is_signed ? VECTOR_SAR : VECTOR_SHR, 2, to, to, 32 - bits);
+}
+
+/* Shifts one part of the doublewords, extended: nothing overflows there. Rounding adds 1 before the
+ * last bit is shifted out. */
+static void shift_part(Compiler *c, const IrInsn *insn, u8 x, u8 count, u8 right)
+{
+    bool is_signed = insn->sub & IR_SIGNED, rounding = insn->sub & IR_ROUNDING;
+
+    if (rounding) { /* -count - 1 */
+        vector3(c, V_PXOR, right, count, pool_lanes(c, 3, ~(u64)0));
+    } else {
+        negate(c, 2, right, count);
+    }
+    x86_vex(&c->as, is_signed ? V_PSRAVD : V_PSRLV, right, x, x86_reg(right), 0);
+    if (rounding) {
+        vector3(c, V_PADDD, right, right, pool_lanes(c, 2, 1));
+        vector_shift(c, is_signed ? VECTOR_SAR : VECTOR_SHR, 2, right, right, 1);
+    }
+    x86_vex(&c->as, V_PSLLV, x, x, x86_reg(count), 0);
+    select_right(c, 2, x, right, count);
+}
+
+/* Bytes and words are shifted as doublewords, one part of these after the other. */
+static void shift_narrow(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    u32 log = lane_log(insn), bits = lane_bits(insn);
+    u8 x = use(c, insn->arg[0]), y = use(c, insn->arg[1]);
+    u8 part = scratch_vector(c), count = scratch_vector(c), right = scratch_vector(c);
+    u8 to = define(c, value, RA_EARLY);
+
+    for (u32 position = 0; position < 32; position += bits) {
+        extend_part(c, log, part, x, position, insn->sub & IR_SIGNED);
+        extend_part(c, 0, count, y, position, true);
+        shift_part(c, insn, part, count, right);
+        vector_shift(c, VECTOR_SHL, 2, part, part, 32 - bits);
+        vector_shift(c, VECTOR_SHR, 2, position ? part : to, part, 32 - bits - position);
+        if (position) {
+            vector_op(c, V_POR, to, to, part);
+        }
+    }
+}
+
 bool vector_shift_variable(Compiler *c, IrVal value, const IrInsn *insn)
 {
     u32 log = lane_log(insn), left = V_PSLLV | (log == 3 ? X86_W : 0);
     bool is_signed = insn->sub & IR_SIGNED, rounding = insn->sub & IR_ROUNDING;
 
-    if (log < 2 || !has_feature(c, X86_AVX2) || (log == 3 && is_signed && rounding)) {
+    if (!has_feature(c, X86_AVX2) || (log == 3 && is_signed && rounding)) {
         return false;
+    }
+    if (log < 2) {
+        shift_narrow(c, value, insn);
+        return true;
     }
     u8 x = use(c, insn->arg[0]), y = use(c, insn->arg[1]);
     u8 count = scratch_vector(c), right = scratch_vector(c), bit = scratch_vector(c);
@@ -180,7 +240,6 @@ bool vector_shift_variable(Compiler *c, IrVal value, const IrInsn *insn)
         shift_right_signed64(c, right, x, right, bit, to);
     }
     x86_vex(&c->as, left, to, x, x86_reg(count), 0);
-    x86_vex(&c->as, log == 2 ? V_BLENDVPS : V_BLENDVPD, to, to, x86_reg(right), 1);
-    x86_byte(&c->as, (u8)(count << 4));
+    select_right(c, log, to, right, count);
     return true;
 }
