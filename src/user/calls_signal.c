@@ -149,7 +149,7 @@ s64 sys_sigaltstack(Thread *thread, const u64 *arguments)
             return -EPERM;
         }
         get_stack(thread->abi, bytes, &new);
-        int mode = new.ss_flags & ~(1 << 31);
+        int mode = new.ss_flags & ~(int)SS_AUTODISARM;
         if (mode != 0 && mode != SS_DISABLE && mode != SS_ONSTACK) {
             return -EINVAL;
         }

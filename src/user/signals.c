@@ -18,10 +18,6 @@
 
 enum { HOST_STACK_SIZE = 64 << 10, KERNEL_SA_RESTORER = 0x04000000 };
 
-#ifndef SS_AUTODISARM
-#define SS_AUTODISARM (1u << 31)
-#endif
-
 static const int synchronous[SYNCHRONOUS_COUNT] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
 
 /* struct sigaction as the kernel has it: the C library refuses signals that it uses itself. */

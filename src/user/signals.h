@@ -18,6 +18,10 @@
 
 #include "base/types.h"
 
+#ifndef SS_AUTODISARM /* the C library has it in <linux/signal.h> only, which excludes <signal.h> */
+#define SS_AUTODISARM (1u << 31)
+#endif
+
 typedef struct Thread Thread;
 typedef struct Process Process;
 

@@ -444,7 +444,7 @@ static X86Rm io_rm(u32 index)
     return x86_at(RBP, COMMON(io) + (s32)(index * sizeof(IrWord)));
 }
 
-/* Stores an argument for C code: integers and f32 zero-extended to 64 bits. */
+/* Stores an argument for C code: integers zero-extended to 64 bits, the others to 128. */
 static void pass_argument(Compiler *c, u32 index, IrVal value)
 {
     IrType type = (IrType)insn_of(c, value)->type;
@@ -454,9 +454,7 @@ static void pass_argument(Compiler *c, u32 index, IrVal value)
     if (is_vector_type(type)) {
         u8 reg = use(c, value);
         store_vector(c, size, to, reg);
-        if (size < 8) {
-            zero_rest(c, to, size, 8);
-        }
+        zero_rest(c, to, size, 16);
         ra_unlock(&c->ra, reg + VECTOR);
         return;
     }
@@ -685,7 +683,9 @@ static void emit_pool(Compiler *c)
 {
     c->as.at = c->as.start + ALIGN_UP(x86_offset(&c->as), 16);
     u8 *pool = c->as.at;
-    memcpy(pool, c->pool.bytes, c->pool.size);
+    if (c->pool.size) {
+        memcpy(pool, c->pool.bytes, c->pool.size);
+    }
     c->as.at += c->pool.size;
     for (u32 i = 0; i < c->as.pool_use_count; i++) {
         const X86PoolUse *pool_use = &c->as.pool_uses[i];
