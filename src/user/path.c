@@ -155,6 +155,23 @@ static size_t directory_length(const char *name)
                : 0;
 }
 
+/* Whether the root has the first component of an absolute name: a cheap way to see that it lacks
+ * the file. */
+static bool starts_in_root(const PathRoot *root, const char *name)
+{
+    char first[NAME_MAX + 1];
+    struct stat status;
+
+    name += strspn(name, "/");
+    size_t length = strcspn(name, "/");
+    if (length >= sizeof first) {
+        return false;
+    }
+    memcpy(first, name, length);
+    first[length] = 0;
+    return fstatat(root->fd, first, &status, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT;
+}
+
 /* look_up() with one system call when the directory is known and the file no symbolic link. */
 static bool look_up_fast(PathRoot *root, const char *name, bool follow, char buffer[PATH_MAX])
 {
@@ -174,9 +191,10 @@ static bool look_up_fast(PathRoot *root, const char *name, bool follow, char buf
     }
     memcpy(real, name, length);
     real[length] = 0;
-    if (look_up(root, real, true, buffer)) {
-        remember_directory(root, name, length, buffer);
+    if (!starts_in_root(root, name) || !look_up(root, real, true, buffer)) {
+        return false;
     }
+    remember_directory(root, name, length, buffer);
     return look_up(root, name, follow, buffer);
 }
 
