@@ -39,21 +39,31 @@ typedef enum Shape {
     SHAPE_COUNT,
 } Shape;
 
+/* Slots that are pinned: none, those of operands and results, or as many others as there can be,
+ * which leaves six temporaries. */
+typedef enum Pins { PIN_NONE, PIN_OPERANDS, PIN_OTHERS } Pins;
+
 static const struct {
     const char *name;
     u32 features;
-    bool pins;
+    u8 pins;
 } machines[] = {
-    {"all features", ~0u, true},
-    {"all features, no pinned slots", ~0u, false},
-    {"no AVX", X86_SHA | X86_AES | X86_PCLMUL, true},
-    {"no AVX, no pinned slots", 0, false},
-    {"AVX without more", X86_AVX, true},
+    {"all features", ~0u, PIN_OPERANDS},
+    {"all features, six temporaries", ~0u, PIN_OTHERS},
+    {"all features, no pinned slots", ~0u, PIN_NONE},
+    {"no AVX", X86_SHA | X86_AES | X86_PCLMUL, PIN_OPERANDS},
+    {"no AVX, six temporaries", X86_SHA | X86_AES | X86_PCLMUL, PIN_OTHERS},
+    {"no AVX or more", 0, PIN_NONE},
+    {"AVX without more", X86_AVX, PIN_OPERANDS},
 };
 
-static const IrSlot pinned[] = {{"q0", 0x00, IR_V128}, {"q1", 0x10, IR_V128},
-                                {"q2", 0x20, IR_V128}, {"q3", 0x30, IR_V128},
-                                {"q4", 0x40, IR_V128}, {"q5", 0x50, IR_V128}};
+static const IrSlot slots[] = {
+    {"q0", 0x00, IR_V128},  {"q1", 0x10, IR_V128},  {"q2", 0x20, IR_V128},  {"q3", 0x30, IR_V128},
+    {"q4", 0x40, IR_V128},  {"q5", 0x50, IR_V128},  {"q6", 0x60, IR_V128},  {"q7", 0x70, IR_V128},
+    {"q8", 0x80, IR_V128},  {"q9", 0x90, IR_V128},  {"q10", 0xa0, IR_V128}, {"q11", 0xb0, IR_V128},
+    {"q12", 0xc0, IR_V128}, {"q13", 0xd0, IR_V128}, {"q14", 0xe0, IR_V128}, {"q15", 0xf0, IR_V128},
+};
+enum { OPERAND_SLOTS = 6 };
 
 typedef struct Test {
     struct {
@@ -338,9 +348,12 @@ static HostConfig config_of(u32 machine)
 {
     HostConfig config = {.code_shift = 2, .fp_nan_arm = true};
 
-    if (machines[machine].pins) {
-        config.hot_vector = pinned;
-        config.hot_vector_count = COUNT(pinned);
+    if (machines[machine].pins == PIN_OPERANDS) {
+        config.hot_vector = slots;
+        config.hot_vector_count = OPERAND_SLOTS;
+    } else if (machines[machine].pins == PIN_OTHERS) {
+        config.hot_vector = slots + OPERAND_SLOTS;
+        config.hot_vector_count = COUNT(slots) - OPERAND_SLOTS;
     }
     return config;
 }
