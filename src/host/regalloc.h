@@ -193,6 +193,12 @@ static inline void ra_unlock(RegAlloc *ra, u8 reg)
     ra->locked &= ~((RegSet)1 << reg);
 }
 
+/* The same for all operands fetched so far. */
+static inline void ra_unlock_all(RegAlloc *ra)
+{
+    ra->locked = 0;
+}
+
 enum {
     RA_EARLY = 1,  /* written before the last operand is read: shares no operand's register */
     RA_NO_PIN = 2, /* written before the last point that may fault: not into a pinned register */

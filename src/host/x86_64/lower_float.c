@@ -309,22 +309,20 @@ bool lower_fcvt(Compiler *c, IrVal value, const IrInsn *insn)
     return true;
 }
 
-/* Traps unless x > -1 and, for `limit`, x < limit. */
-static void trap_outside(Compiler *c, IrType type, u8 x, u64 limit_f32, u64 limit_f64)
+/* Traps unless -1 < x < 2^32 or 2^64, before anything can be inexact. */
+static void trap_outside(Compiler *c, IrType type, u8 x, bool wide)
 {
-    X86Rm quiet_nan = pool_u64_pair(c, type == IR_F64 ? 0x7ff8000000000000 : 0x7fc00000, 0);
+    X86Rm quiet_nan = float_constant(c, type, 0x7fc00000, 0x7ff8000000000000);
+    X86Rm limit = wide ? float_constant(c, type, 0x5f800000, 0x43f0000000000000)
+                       : float_constant(c, type, 0x4f800000, 0x41f0000000000000);
     u32 comis = compare_opcode(OP_COMIS, type);
 
     c->as.flags_of = 0;
     fp_point(c);
     x86_vector2(&c->as, comis, x, float_constant(c, type, 0xbf800000, 0xbff0000000000000));
-    u8 *low = x86_jcc_short(&c->as, CC_BE), *inside = NULL;
-    if (limit_f64) {
-        x86_vector2(&c->as, comis, x, float_constant(c, type, limit_f32, limit_f64));
-        inside = x86_jcc_short(&c->as, CC_B);
-    } else {
-        inside = x86_jmp_short(&c->as);
-    }
+    u8 *low = x86_jcc_short(&c->as, CC_BE);
+    x86_vector2(&c->as, comis, x, limit);
+    u8 *inside = x86_jcc_short(&c->as, CC_B);
     x86_bind_short(&c->as, low);
     x86_vector2(&c->as, comis, x, quiet_nan);
     x86_bind_short(&c->as, inside);
@@ -377,7 +375,7 @@ bool lower_ftoi(Compiler *c, IrVal value, const IrInsn *insn)
     }
     u8 to = define(c, value, is_unsigned || !direct ? RA_NO_PIN : 0);
     if (is_unsigned) {
-        trap_outside(c, type, rounded, wide ? 0 : 0x4f800000, wide ? 0 : 0x41f0000000000000);
+        trap_outside(c, type, rounded, wide);
     }
     fp_point(c);
     if (is_unsigned && wide) {

@@ -1131,10 +1131,11 @@ bool lower_select(Compiler *c, IrVal value, const IrInsn *insn)
 {
     u32 size = op_size((IrType)insn->type);
     bool parity;
+    assert(insn->type != IR_V256 && "no guest needs it yet");
     X86Cond cc = emit_condition(c, value, &parity);
-
+    ra_unlock_all(&c->ra); /* what was compared */
     if (!scalar(insn)) {
-        return insn->type != IR_V256 && select_vector(c, value, insn, cc, parity);
+        return select_vector(c, value, insn, cc, parity);
     }
     if (parity) {
         /* Equal and ordered: x unless NE or P. Unequal or unordered: the same with x and y changed.

@@ -57,7 +57,8 @@ X86Rm guest_address(Compiler *c, const IrInsn *insn)
     u8 sum = scratch_int(c);
     x86_mov_imm(&c->as, sum, (u64)disp);
     if (indexed) {
-        x86_op(&c->as, 0x8d, 8, sum, x86_indexed(sum, rm.index, rm.scale, 0), 0);
+        x86_lea(&c->as, 8, sum, x86_indexed(sum, rm.index, rm.scale, 0));
+        ra_unlock(&c->ra, rm.index);
         return with_base(c, x86_indexed(base, sum, 0, 0));
     }
     return with_base(c, x86_indexed(base, sum, 0, 0));
@@ -177,13 +178,14 @@ bool lower_store(Compiler *c, IrVal value, const IrInsn *insn)
         return true;
     }
     u8 from = use(c, insn->arg[2]);
-    X86Rm address = guest_address(c, insn);
     if (swap || release) {
         u8 copy = scratch_int(c);
         x86_mov(&c->as, 8, copy, from);
+        ra_unlock(&c->ra, from);
         if (swap) {
             swap_bytes(c, size, copy);
         }
+        X86Rm address = guest_address(c, insn);
         fault_point(c);
         if (release) {
             x86_op(&c->as, size == 1 ? 0x86 : 0x87, size, copy, address, 0);
@@ -192,6 +194,7 @@ bool lower_store(Compiler *c, IrVal value, const IrInsn *insn)
         }
         return true;
     }
+    X86Rm address = guest_address(c, insn);
     fault_point(c);
     x86_store(&c->as, size, address, from);
     return true;
