@@ -25,17 +25,21 @@ static u64 get_pc(const Vcpu *vcpu)
 {
     const Guest *guest = vcpu->engine->guest;
     const u8 *slot = (const u8 *)vcpu->state + guest->pc_offset;
-    u64 pc = 0;
 
-    memcpy(&pc, slot, guest->pc_type == IR_I32 ? 4 : 8);
-    return pc;
+    return guest->pc_type == IR_I32 ? *(const u32 *)(const void *)slot
+                                    : *(const u64 *)(const void *)slot;
 }
 
 static void set_pc(Vcpu *vcpu, u64 pc)
 {
     const Guest *guest = vcpu->engine->guest;
+    u8 *slot = (u8 *)vcpu->state + guest->pc_offset;
 
-    memcpy((u8 *)vcpu->state + guest->pc_offset, &pc, guest->pc_type == IR_I32 ? 4 : 8);
+    if (guest->pc_type == IR_I32) {
+        *(u32 *)(void *)slot = (u32)pc;
+    } else {
+        *(u64 *)(void *)slot = pc;
+    }
 }
 
 /* -- Interrupts */

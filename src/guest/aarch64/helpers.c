@@ -28,14 +28,26 @@ cas_pair(void *state, IrWord *io)
     io[0].v[1] = (u64)(old >> 64);
 }
 
-/* () -> i64: CNTVCT_EL0. */
-static void counter(void *state, IrWord *io)
+static u64 nanoseconds(clockid_t clock)
 {
     struct timespec now;
 
+    clock_gettime(clock, &now);
+    return (u64)now.tv_sec * AARCH64_COUNTER_HZ + (u64)now.tv_nsec;
+}
+
+/* () -> i64: CNTVCT_EL0. Programs may rely on it being CLOCK_MONOTONIC: the vDSO does. */
+static void counter(void *state, IrWord *io)
+{
     (void)state;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    io[0].i = (u64)now.tv_sec * AARCH64_COUNTER_HZ + (u64)now.tv_nsec;
+    io[0].i = nanoseconds(CLOCK_MONOTONIC);
+}
+
+/* () -> i64: nanoseconds of CLOCK_REALTIME, for the vDSO. */
+static void real_time(void *state, IrWord *io)
+{
+    (void)state;
+    io[0].i = nanoseconds(CLOCK_REALTIME);
 }
 
 /* (i32): MSR FPCR. */

@@ -9,6 +9,7 @@
     HELPER(EXIT_ADDRESS, exit_address, 0)                                                          \
     HELPER(CAS_PAIR, cas_pair, IR_HELPER_FAULTS)                                                   \
     HELPER(COUNTER, counter, 0)                                                                    \
+    HELPER(REAL_TIME, real_time, 0)                                                                \
     HELPER(SET_FPCR, set_fpcr, IR_HELPER_WRITES_STATE | IR_HELPER_FP)                              \
     HELPER(GET_FPSR, get_fpsr, IR_HELPER_READS_STATE | IR_HELPER_FP)                               \
     HELPER(SET_FPSR, set_fpsr, IR_HELPER_WRITES_STATE | IR_HELPER_FP)

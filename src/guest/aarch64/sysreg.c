@@ -145,6 +145,12 @@ static IrVal read_counter(Tr *t, const SystemRegister *reg, unsigned number)
     return ir_call(t->b, IR_I64, HELPER_COUNTER, 0, 0, 0, 0);
 }
 
+static IrVal read_real_time(Tr *t, const SystemRegister *reg, unsigned number)
+{
+    (void)reg, (void)number;
+    return ir_call(t->b, IR_I64, HELPER_REAL_TIME, 0, 0, 0, 0);
+}
+
 /* -- The table */
 
 /* CTR_EL0: data cache lines and granules of 64 bytes (log2 of words: 4), caches physically tagged;
@@ -175,6 +181,7 @@ static const SystemRegister registers[] = {
     {ONE(NUMBER(3, 3, 0, 0, 7)), read_constant, NULL, 0, DCZID},
     {ONE(NUMBER(3, 3, 14, 0, 0)), read_constant, NULL, 0, AARCH64_COUNTER_HZ},
     {ONE(NUMBER(3, 3, 14, 0, 2)), read_counter, NULL, 0, 0}, /* CNTVCT_EL0 */
+    {ONE(NUMBER(3, 3, 15, 0, 0)), read_real_time, NULL, 0, 0}, /* IMPLEMENTATION DEFINED */
     {ONE(NUMBER(3, 0, 0, 0, 0)), read_constant, NULL, 0, MIDR},
     {ONE(NUMBER(3, 0, 0, 0, 5)), read_constant, NULL, 0, MPIDR},
     {ONE(NUMBER(3, 0, 0, 0, 6)), read_constant, NULL, 0, 0}, /* REVIDR_EL1 */

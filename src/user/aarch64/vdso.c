@@ -8,17 +8,54 @@
 
 #include "user/aarch64/abi.h"
 
-/* A64 code of each function: mov x8, #number; svc #0; ret (the trampoline does not return). */
+/* A64 code. The clocks are read without a system call from two counters of nanoseconds:
+ * CNTVCT_EL0, which is CLOCK_MONOTONIC here, and S3_3_C15_C0_0, an IMPLEMENTATION DEFINED register
+ * that is CLOCK_REALTIME. What they don't serve is left to the system call. */
 #define MOV_X8(number) (0xd2800008u | (u32)(number) << 5)
-enum { SVC = 0xd4000001u, RET = 0xd65f03c0u, NOP = 0xd503201fu };
+enum { SVC = 0xd4000001u, RET = 0xd65f03c0u, FUNCTION_WORDS = 16 };
 
 static const struct {
     const char *name;
-    u32 code[3];
+    u32 code[FUNCTION_WORDS];
 } functions[] = {
-    {"__kernel_rt_sigreturn", {MOV_X8(139), SVC, NOP}},
-    {"__kernel_clock_gettime", {MOV_X8(113), SVC, RET}},
-    {"__kernel_gettimeofday", {MOV_X8(169), SVC, RET}},
+    {"__kernel_rt_sigreturn", {MOV_X8(139), SVC}},
+    {"__kernel_clock_gettime",
+     {
+         0x7100041f, /*    cmp w0, #1 */
+         0x54000080, /*    b.eq 1f */
+         0x35000160, /*    cbnz w0, 3f */
+         0xd53bf002, /*    mrs x2, S3_3_C15_C0_0 */
+         0x14000002, /*    b 2f */
+         0xd53be042, /* 1: mrs x2, CNTVCT_EL0 */
+         0xd2994003, /* 2: mov x3, #0xca00 */
+         0xf2a77343, /*    movk x3, #0x3b9a, lsl #16; 10^9 */
+         0x9ac30844, /*    udiv x4, x2, x3 */
+         0x9b038885, /*    msub x5, x4, x3, x2 */
+         0xa9001424, /*    stp x4, x5, [x1] */
+         0x52800000, /*    mov w0, #0 */
+         RET,
+         MOV_X8(113), /* 3: */
+         SVC,
+         RET,
+     }},
+    {"__kernel_gettimeofday",
+     {
+         0xb5000181, /*    cbnz x1, 2f; the time zone is the kernel's */
+         0xb4000120, /*    cbz x0, 1f */
+         0xd53bf002, /*    mrs x2, S3_3_C15_C0_0 */
+         0xd2807d03, /*    mov x3, #1000 */
+         0x9ac30842, /*    udiv x2, x2, x3 */
+         0xd2884803, /*    mov x3, #0x4240 */
+         0xf2a001e3, /*    movk x3, #0xf, lsl #16; 10^6 */
+         0x9ac30844, /*    udiv x4, x2, x3 */
+         0x9b038885, /*    msub x5, x4, x3, x2 */
+         0xa9001404, /*    stp x4, x5, [x0] */
+         0x52800000, /* 1: mov w0, #0 */
+         RET,
+         MOV_X8(169), /* 2: */
+         SVC,
+         RET,
+     }},
     {"__kernel_clock_getres", {MOV_X8(114), SVC, RET}},
 };
 
@@ -32,7 +69,7 @@ typedef struct Image {
     Elf64_Sym symbols[SYMBOLS];
     u32 hash[2 + 1 + SYMBOLS]; /* one bucket, chained through all symbols */
     char strings[STRINGS_SIZE];
-    _Alignas(16) u32 code[COUNT(functions)][4];
+    _Alignas(16) u32 code[COUNT(functions)][FUNCTION_WORDS];
 } Image;
 
 _Static_assert(sizeof(Image) <= AARCH64_VDSO_SIZE, "the vDSO fits its page");
