@@ -160,7 +160,8 @@ static void convert_to_signed(Compiler *c, const IrInsn *insn, u8 to, u8 x, u8 m
     x86_vector2(&c->as, X86_OPCODE(X86_PF3, X86_0F, 0x5b), to, x86_reg(x));
 }
 
-/* The roots of what is negative trap. From 2^31 on, that is subtracted before and added after. */
+/* Before anything is inexact, what is out of range traps: from 2^32 on by a NaN made for min, what
+ * is negative once rounded by its root. From 2^31 on, that is subtracted before and added after. */
 static void convert_to_unsigned(Compiler *c, const IrInsn *insn, u8 to, u8 x, u8 mode,
                                 const u8 scratch[2])
 {
@@ -168,13 +169,15 @@ static void convert_to_unsigned(Compiler *c, const IrInsn *insn, u8 to, u8 x, u8
     u8 large = scratch[1], integral;
 
     x = scale_up(c, insn, x, scratch[0]);
+    u8 excess = scratch_vector(c);
+    round_to(c, insn, large, x, mode | QUIETLY);
+    x86_vector2(&c->as, V_MOVAPS, excess, pool_lanes(c, 2, 0x4f800000)); /* 2^32 */
+    vector3_imm(c, PS(F_CMP), excess, excess, x86_reg(large), LESS_EQUAL);
+    vector_op(c, PS(F_MIN), excess, excess, large);
+    x86_vector2(&c->as, PS(F_SQRT), excess, x86_reg(excess));
     integral = make_integral(c, insn, x, mode, scratch);
-    vector_zero(c, large);
-    vector_op(c, PS(F_MIN), large, large, integral);
-    x86_vector2(&c->as, PS(F_SQRT), large, x86_reg(large));
     x86_vector2(&c->as, V_MOVAPS, large, pool_lanes(c, 2, 0x4f000000)); /* 2^31 */
     vector3_imm(c, PS(F_CMP), large, large, x86_reg(integral), LESS_EQUAL);
-    u8 excess = scratch_vector(c);
     vector3(c, V_PAND, excess, large, pool_lanes(c, 2, 0x4f000000));
     vector_op(c, PS(F_SUB), integral, integral, excess);
     x86_vector2(&c->as, X86_OPCODE(X86_PF3, X86_0F, 0x5b), integral, x86_reg(integral));
@@ -209,7 +212,7 @@ bool vector_ftoi(Compiler *c, IrVal value, const IrInsn *insn)
     u8 mode = mode_of(insn->sub), x;
     bool is_unsigned = insn->sub & IR_UNSIGNED, quads = lane_log(insn) == 3;
 
-    if (mode == NO_MODE || (quads && (is_unsigned || insn->imm))) {
+    if (mode == NO_MODE || (quads && (is_unsigned || insn->imm)) || (is_unsigned && mode == AWAY)) {
         return false;
     }
     float_operands(c, insn, 1, &x);
