@@ -197,5 +197,5 @@ void engine_fork_child(Engine *engine, Vcpu *survivor)
             remove_vcpu(vcpu);
         }
     }
-    pthread_mutex_init(&engine->lock, NULL);
+    pthread_mutex_unlock(&engine->lock);
 }

@@ -535,9 +535,13 @@ void memory_free(MemoryMap *map)
     map->count = map->capacity = 0;
 }
 
-void memory_fork_prepare(MemoryMap *map)
+void memory_hold_changes(MemoryMap *map)
 {
     pthread_mutex_lock(&map->changing);
+}
+
+void memory_fork_prepare(MemoryMap *map)
+{
     pthread_mutex_lock(&map->inner);
 }
 

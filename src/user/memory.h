@@ -9,7 +9,8 @@
  *  - no guest call changes a mapping that is not in the map (it may be the emulator's own).
  *
  * Locks: `changing` (outer) serialises the calls; `inner` guards the array and is the only one that
- * the engine's questions (memory_page_*) take. The engine is called with `inner` released.
+ * the engine's questions (memory_page_*) take. The engine is called with `inner` released: its lock
+ * comes between the two.
  * Addresses and sizes are in bytes; results are a value or -errno as the kernel's. */
 #ifndef USER_MEMORY_H
 #define USER_MEMORY_H
@@ -69,7 +70,9 @@ bool memory_next(MemoryMap *map, u64 address, Region *region);
 bool memory_page_writable(void *opaque, u64 page);
 bool memory_page_executable(void *opaque, u64 page);
 
-/* Around fork(). */
+/* Around fork(). The engine asks memory_page_*() with its own lock taken, so that lock is to be taken
+ * between these two. */
+void memory_hold_changes(MemoryMap *map);
 void memory_fork_prepare(MemoryMap *map);
 void memory_fork_done(MemoryMap *map);
 

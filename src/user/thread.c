@@ -184,8 +184,9 @@ static s64 clone_process(Thread *thread, const CloneRequest *request)
     if (result) {
         return result;
     }
-    memory_fork_prepare(&process->memory);
+    memory_hold_changes(&process->memory);
     engine_fork_prepare(process->engine);
+    memory_fork_prepare(&process->memory);
     pthread_mutex_lock(&process->signals.lock);
     pthread_mutex_lock(&process->root.lock);
     s64 pid = raw_fork(thread, request);
