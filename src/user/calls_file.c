@@ -85,20 +85,54 @@ s64 duplicate_file(Thread *thread, const u64 *arguments)
                : host_call(thread, SYS_dup3, arguments);
 }
 
+/* Copies a path of the host to the guest as the guest sees it, at most `size` bytes. */
+static s64 copy_path_to_guest(Thread *thread, u64 address, u64 size, const char *host)
+{
+    const char *name = path_to_guest(&thread->process->root, host);
+
+    size = MIN(size, (u64)strlen(name));
+    return copy_to_guest(address, name, size) ? (s64)size : -EFAULT;
+}
+
 s64 read_link(Thread *thread, const u64 *arguments)
 {
     const char *name = arguments[1] ? guest_to_host(arguments[1]) : "";
     u64 size = arguments[3];
+    char target[PATH_MAX];
 
-    if (!proc_is_own(name, "exe")) {
+    if (!proc_is_below_self(name)) { /* what links on disk say is the guest's own text */
         return host_call(thread, SYS_readlinkat, arguments);
     }
-    const char *target = thread->process->executable;
     if ((s64)size <= 0) {
         return -EINVAL;
     }
-    size = MIN(size, (u64)strlen(target));
-    return copy_to_guest(arguments[2], target, size) ? (s64)size : -EFAULT;
+    if (proc_is_own(name, "exe")) {
+        return copy_path_to_guest(thread, arguments[2], size, thread->process->executable);
+    }
+    s64 length =
+        host_call(thread, SYS_readlinkat,
+                  (u64[6]){arguments[0], arguments[1], host_to_guest(target), sizeof target - 1});
+    if (length < 0) {
+        return length;
+    }
+    target[length] = 0;
+    return copy_path_to_guest(thread, arguments[2], size, target);
+}
+
+s64 get_directory(Thread *thread, const u64 *arguments)
+{
+    char host[PATH_MAX];
+
+    s64 result = host_call(thread, SYS_getcwd, (u64[6]){host_to_guest(host), sizeof host});
+    if (result < 0) {
+        return result;
+    }
+    const char *name = path_to_guest(&thread->process->root, host);
+    u64 size = strlen(name) + 1;
+    if (size > arguments[1]) {
+        return -ERANGE;
+    }
+    return copy_to_guest(arguments[0], name, size) ? (s64)size : -EFAULT;
 }
 
 s64 sys_fcntl(Thread *thread, const u64 *arguments)

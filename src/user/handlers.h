@@ -6,6 +6,7 @@ HANDLER(close_file);
 HANDLER(close_files);
 HANDLER(duplicate_file);
 HANDLER(read_link);
+HANDLER(get_directory);
 HANDLER(sys_openat2);
 HANDLER(sys_fcntl);
 HANDLER(sys_ioctl);

@@ -41,6 +41,11 @@ bool proc_is_own(const char *path, const char *name)
     return own && !strcmp(own, name);
 }
 
+bool proc_is_below_self(const char *path)
+{
+    return own_name(path) != NULL;
+}
+
 /* One line of the host's maps cut down to a region of the guest's. */
 static void write_region(FILE *out, const Region *r, u64 start, u64 end, u64 host_start,
                          u64 host_offset, const char *device, const char *path)
