@@ -27,7 +27,8 @@ typedef struct HostLink {
 
 /* What compile() made. Arrays are in the compile arena: copy what must stay. */
 typedef struct HostBlock {
-    u32 size; /* bytes of code used, constants included */
+    u32 size;      /* bytes of code used, constants included */
+    u32 code_size; /* of these, instructions; 0: the host does not say */
     HostLink *links;
     u32 link_count;
     u8 *side_table; /* host-private encoding: faulting host offsets -> guest pc and slot recipes */

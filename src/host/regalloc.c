@@ -778,18 +778,12 @@ static void emit_parallel(RegAlloc *ra, Move *moves, u32 count)
     }
 }
 
-void ra_edge(RegAlloc *ra, u32 to, u32 predecessor)
+/* Lists the moves of an edge to a block with a fixed entry. */
+static u32 edge_moves(RegAlloc *ra, u32 to, u32 predecessor, Move *moves)
 {
-    RegEntry *entry = &ra->entries[to];
-
-    if (!entry->known) {
-        fix_entry(ra, to, predecessor);
-    }
-    if (!ra_merges(ra->region, to)) {
-        return;
-    }
-    Move *moves = ARENA_ARRAY(ra->arena, Move, entry->count + 1);
+    const RegEntry *entry = &ra->entries[to];
     u32 count = 0;
+
     for (u32 i = 0; i < entry->count; i++) {
         const RegPlace *place = &entry->places[i];
         IrVal source = edge_source(ra, to, place->value, predecessor);
@@ -809,5 +803,29 @@ void ra_edge(RegAlloc *ra, u32 to, u32 predecessor)
                                 .value = source,
                                 .class = now->class};
     }
-    emit_parallel(ra, moves, count);
+    return count;
+}
+
+bool ra_edge_is_free(RegAlloc *ra, u32 to, u32 predecessor)
+{
+    RegEntry *entry = &ra->entries[to];
+
+    if (!entry->known) {
+        fix_entry(ra, to, predecessor);
+    }
+    return !ra_merges(ra->region, to) ||
+           !edge_moves(ra, to, predecessor, ARENA_ARRAY(ra->arena, Move, entry->count + 1));
+}
+
+void ra_edge(RegAlloc *ra, u32 to, u32 predecessor)
+{
+    RegEntry *entry = &ra->entries[to];
+
+    if (!entry->known) {
+        fix_entry(ra, to, predecessor);
+    }
+    if (ra_merges(ra->region, to)) {
+        Move *moves = ARENA_ARRAY(ra->arena, Move, entry->count + 1);
+        emit_parallel(ra, moves, edge_moves(ra, to, predecessor, moves));
+    }
 }

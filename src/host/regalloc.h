@@ -245,5 +245,7 @@ void ra_enter_block(RegAlloc *ra, u32 block);
  * fixes. `predecessor` is the index of this edge among the block's predecessors (for PHI). The
  * allocator's own state does not change, so that several edges can leave from one place. */
 void ra_edge(RegAlloc *ra, u32 to, u32 predecessor);
+/* Whether that takes no code. Fixes the entry as well. */
+bool ra_edge_is_free(RegAlloc *ra, u32 to, u32 predecessor);
 
 #endif

@@ -798,7 +798,9 @@ int x86_compile(const IrRegion *region, const HostConfig *config, u8 *cache, u8 
     *out = (HostBlock){.size = x86_offset(&c.as),
                        .links = c.links,
                        .link_count = c.link_count,
+    u32 code_size = x86_offset(&c.as);
                        .side_table = c.side_table.bytes,
                        .side_table_size = c.side_table.size};
+                       .code_size = code_size,
     return 0;
 }

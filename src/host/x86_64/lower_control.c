@@ -48,7 +48,7 @@ static void link_jump(Compiler *c, u64 target)
 }
 
 /* Jumps under the condition to what the block is or does. */
-static void branch_to(Compiler *c, X86Cond cc, u32 block, bool adjacent)
+static void branch_to(Compiler *c, X86Cond cc, u32 block)
 {
     const IrInsn *leave = only_goto(c, block);
 
@@ -56,11 +56,7 @@ static void branch_to(Compiler *c, X86Cond cc, u32 block, bool adjacent)
         jump_to_block(c, x86_jcc(&c->as, cc), block);
         return;
     }
-    if (adjacent) {
-        align_jcc(c);
-    } else {
-        x86_align_site(&c->as, 2);
-    }
+    align_jcc(c);
     add_link(c, x86_jcc(&c->as, cc), leave->imm);
 }
 
@@ -92,40 +88,20 @@ bool lower_jump(Compiler *c, IrVal value, const IrInsn *insn)
     return true;
 }
 
-/* Whether an edge to the block may need moves. */
-static bool merges(const Compiler *c, u32 block)
+/* Whether the edge to the successor takes no code before the jump. */
+static bool is_free(Compiler *c, u32 successor)
 {
-    return !only_goto(c, block) && ra_merges(c->region, block);
+    u32 block = c->region->blocks[c->block].successor[successor];
+
+    return only_goto(c, block) ||
+           ra_edge_is_free(&c->ra, block, ra_predecessor_index(c->region, c->block, successor));
 }
 
-bool lower_branch(Compiler *c, IrVal value, const IrInsn *insn)
+/* Both ways need code, or the condition is two: skip over one of them. */
+static void branch_over(Compiler *c, X86Cond cc, bool parity)
 {
-    u32 taken = c->region->blocks[c->block].successor[0];
-    u32 otherwise = c->region->blocks[c->block].successor[1];
-    bool parity;
-
-    (void)insn;
-    store_notes(c);
-    X86Cond cc = emit_condition(c, value, &parity);
-    c->as.flags_of = 0;
-    if (!merges(c, taken) && !parity && !(taken == c->next_block && !merges(c, otherwise))) {
-        if (!only_goto(c, taken)) {
-            ra_edge(&c->ra, taken, ra_predecessor_index(c->region, c->block, 0));
-        }
-        branch_to(c, cc, taken, true);
-        go_to(c, c->block, 1, true);
-        return true;
-    }
-    if (!merges(c, otherwise) && !parity) {
-        if (!only_goto(c, otherwise)) {
-            ra_edge(&c->ra, otherwise, ra_predecessor_index(c->region, c->block, 1));
-        }
-        branch_to(c, cc ^ 1, otherwise, true);
-        go_to(c, c->block, 0, true);
-        return true;
-    }
-    /* Both ways need code, or the condition is two: skip over one of them. */
     u8 *skip[2] = {NULL, NULL}, *take = NULL;
+
     if (parity && cc == CC_NE) {
         take = x86_jcc(&c->as, CC_P);
     } else if (parity) {
@@ -142,6 +118,27 @@ bool lower_branch(Compiler *c, IrVal value, const IrInsn *insn)
         }
     }
     go_to(c, c->block, 1, true);
+}
+
+bool lower_branch(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    const u32 *successor = c->region->blocks[c->block].successor;
+    bool parity;
+
+    (void)insn;
+    store_notes(c);
+    X86Cond cc = emit_condition(c, value, &parity);
+    c->as.flags_of = 0;
+    bool taken_free = is_free(c, 0), other_free = is_free(c, 1);
+    if (!parity && taken_free && !(other_free && successor[0] == c->next_block)) {
+        branch_to(c, cc, successor[0]);
+        go_to(c, c->block, 1, true);
+    } else if (!parity && other_free) {
+        branch_to(c, cc ^ 1, successor[1]);
+        go_to(c, c->block, 0, true);
+    } else {
+        branch_over(c, cc, parity);
+    }
     return true;
 }
 
