@@ -92,7 +92,7 @@ typedef struct Next {
     u64 pc;
     BlockKind kind;
     bool jump;        /* an indirect jump missed the jump table */
-    const void *site; /* a direct jump that wants to be linked, or NULL */
+    const void *site; /* a jump that wants to be linked, or NULL */
 } Next;
 
 /* Only this thread adds entries, but others clear those of a block that they kill: either they see
@@ -223,6 +223,7 @@ static bool leave(Vcpu *vcpu, Next *next, const Block *block)
         return false;
     case CPU_EXIT_LOOKUP:
         next->jump = true;
+        next->site = common->exit_link;
         return false;
     case CPU_EXIT_INTERRUPT:
         return false;

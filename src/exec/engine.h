@@ -38,8 +38,9 @@ struct Link {
     Block *from;
     Block *to;          /* NULL: the site goes to its stub */
     Link *next, **prev; /* in to->incoming; prev points to what points here */
-    u64 target;         /* guest address */
+    u64 target;         /* guest address, of those without a guard */
     u32 site, stub;     /* offsets into from->code */
+    u32 guard;          /* the same; 0: none. See HostLink */
 };
 
 /* The block itself and what the translator looked at ahead of it: code bytes it depends on. */

@@ -1,4 +1,5 @@
-/* Direct jumps between blocks: patched to their targets, and back when a target goes.
+/* Jumps between blocks: patched to their targets, and back when a target goes. Direct ones, and the
+ * inline caches of indirect ones.
  *
  * A link is known by its site, the address of the jump. It may go to any live block of its target
  * address and its own block's mode, so what a thread remembers of an exit (site and target) is
@@ -20,6 +21,22 @@ static Link *find_link(const Engine *engine, const u8 *site)
     return NULL;
 }
 
+static u64 *guard_of(const Link *link)
+{
+    return (u64 *)(uintptr_t)(link->from->code + link->guard);
+}
+
+/* Whether the link may go to that guest address. A guard is never changed once it is set: a thread
+ * may be between the comparison and the jump. */
+static bool leads_to(const Link *link, u64 pc)
+{
+    if (!link->guard) {
+        return link->target == pc;
+    }
+    u64 guard = __atomic_load_n(guard_of(link), __ATOMIC_RELAXED);
+    return guard == pc || guard == HOST_GUARD_NONE;
+}
+
 static void link_to(const Engine *engine, Link *link, Block *target)
 {
     link->to = target;
@@ -30,6 +47,9 @@ static void link_to(const Engine *engine, Link *link, Block *target)
     }
     target->incoming = link;
     engine->host->link((u8 *)link->from->code + link->site, target->code);
+    if (link->guard) {
+        __atomic_store_n(guard_of(link), target->pc, __ATOMIC_RELEASE);
+    }
 }
 
 static void unlink_from_target(const Engine *engine, Link *link)
@@ -50,7 +70,7 @@ void link_site(Vcpu *vcpu, const u8 *site, Block *target)
         return;
     }
     Link *link = find_link(engine, site);
-    if (link && !link->to && link->target == target->pc && link->from->mode == target->mode &&
+    if (link && !link->to && leads_to(link, target->pc) && link->from->mode == target->mode &&
         !target->dead && target->kind == BLOCK_NORMAL) {
         link_to(engine, link, target);
     }

@@ -181,6 +181,7 @@ static Link *copy_links(Engine *engine, Block *block, const HostBlock *code)
             .target = code->links[i].target,
             .site = code->links[i].site,
             .stub = code->links[i].stub,
+            .guard = code->links[i].guard,
         };
     }
     return links;

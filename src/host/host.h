@@ -18,11 +18,19 @@
 
 #include "ir/ir.h"
 
-/* A patchable direct jump of a block. Offsets are from the block's code start. */
+/* A patchable jump of a block. Offsets are from the block's code start.
+ *
+ * With a guard it is the inline cache of an indirect jump: the jump is taken only when the guest
+ * target equals the guard, 8 aligned bytes in the code that hold HOST_GUARD_NONE until exec/ links
+ * the site, once and for all to one guest address. Otherwise, and where the link is undone, the
+ * jump table is probed; a miss exits with CPU_EXIT_LOOKUP and exit_link = site. */
+#define HOST_GUARD_NONE (~(u64)0)
+
 typedef struct HostLink {
-    u64 target; /* guest address */
+    u64 target; /* guest address; unused with a guard */
     u32 site;   /* the place link() patches */
     u32 stub; /* the code it runs while not linked: exits with CPU_EXIT_LINK and exit_link = site */
+    u32 guard; /* 0: none */
 } HostLink;
 
 /* What compile() made. Arrays are in the compile arena: copy what must stay. */

@@ -655,11 +655,7 @@ static void emit_cold(Compiler *c)
         }
         c->links[cold->link].stub = x86_offset(&c->as);
         x86_mov_imm(&c->as, RAX, cold->pc);
-        x86_op(&c->as, 0x8d, 8, RCX, x86_at(RBP, 0), 0); /* lea rcx, [rip + site] */
-        c->as.at -= 1;
-        c->as.at[-1] = RCX << 3 | 5;
-        c->as.at += 4;
-        x86_bind(c->as.at - 4, site);
+        x86_lea_code(&c->as, RCX, site);
         emit_jump_stub(c, STUB_EXIT_LINK);
     }
 }
@@ -677,6 +673,14 @@ void add_link(Compiler *c, const u8 *site, u64 target)
     c->cold[c->cold_count - 1].link = c->link_count;
     assert(c->link_count < c->limit);
     c->links[c->link_count++] = (HostLink){.target = target, .site = (u32)(site - c->as.start)};
+}
+
+void add_guarded_link(Compiler *c, const u8 *site, const u8 *stub, const u8 *guard)
+{
+    assert(c->link_count < c->limit);
+    c->links[c->link_count++] = (HostLink){.site = (u32)(site - c->as.start),
+                                           .stub = (u32)(stub - c->as.start),
+                                           .guard = (u32)(guard - c->as.start)};
 }
 
 static void emit_pool(Compiler *c)
@@ -794,13 +798,13 @@ int x86_compile(const IrRegion *region, const HostConfig *config, u8 *cache, u8 
     if (!x86_room(&c.as, c.pool.size + 16)) {
         return -ENOSPC;
     }
+    u32 code_size = x86_offset(&c.as);
     emit_pool(&c);
     *out = (HostBlock){.size = x86_offset(&c.as),
+                       .code_size = code_size,
                        .links = c.links,
                        .link_count = c.link_count,
-    u32 code_size = x86_offset(&c.as);
                        .side_table = c.side_table.bytes,
                        .side_table_size = c.side_table.size};
-                       .code_size = code_size,
     return 0;
 }

@@ -331,6 +331,26 @@ void x86_bind(u8 *site, const u8 *target)
     memcpy(site, &distance, 4);
 }
 
+/* REX.W, opcode, and a ModRM that means [rip + displacement]; returns the displacement's place. */
+static u8 *relative_to_code(X86Asm *as, u8 opcode, u8 reg)
+{
+    x86_byte(as, (u8)(0x48 | (reg >> 3) << 2));
+    x86_byte(as, opcode);
+    x86_byte(as, (u8)((reg & 7) << 3 | 5));
+    x86_u32(as, 0);
+    return as->at - 4;
+}
+
+void x86_lea_code(X86Asm *as, u8 reg, const u8 *target)
+{
+    x86_bind(relative_to_code(as, 0x8d, reg), target);
+}
+
+u8 *x86_cmp_code(X86Asm *as, u8 reg)
+{
+    return relative_to_code(as, 0x3b, reg);
+}
+
 void x86_nop(X86Asm *as, u32 bytes)
 {
     static const u8 nops[4][4] = {{0}, {0x90}, {0x66, 0x90}, {0x0f, 0x1f, 0x00}};

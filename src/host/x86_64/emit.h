@@ -198,6 +198,10 @@ void x86_pop(X86Asm *as, u8 reg);
 u8 *x86_jcc_short(X86Asm *as, X86Cond cc);
 u8 *x86_jmp_short(X86Asm *as);
 void x86_bind_short(X86Asm *as, u8 *jump);
+/* lea reg, [rip + x]: the address of a place in the code. */
+void x86_lea_code(X86Asm *as, u8 reg, const u8 *target);
+/* cmp reg, [rip + x] with 64-bit operands, bound later; returns the place of the displacement. */
+u8 *x86_cmp_code(X86Asm *as, u8 reg);
 /* jmp, jcc or call with a 32-bit displacement; returns the place of the displacement. */
 u8 *x86_jmp(X86Asm *as);
 u8 *x86_jcc(X86Asm *as, X86Cond cc);

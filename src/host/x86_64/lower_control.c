@@ -189,17 +189,40 @@ static void target_to_rax(Compiler *c, IrVal target)
     }
 }
 
-static void probe(Compiler *c)
+/* The indirect jump to the target in rax. The inline cache comes first: it must look at `interrupt`
+ * itself, as only the jump table is swapped by whoever wants the thread out. */
+static void jump_indirect(Compiler *c)
 {
-    x86_probe(&c->as, c->config->code_shift);
-    emit_jump_stub(c, STUB_EXIT_LOOKUP);
+    X86Asm *as = &c->as;
+
+    x86_alu_imm(as, ALU_CMP, 4, x86_at(RBP, COMMON(interrupt)), 0);
+    u8 *interrupted = x86_jcc_short(as, CC_NE);
+    u8 *guard_use = x86_cmp_code(as, RAX);
+    u8 *other = x86_jcc_short(as, CC_NE);
+    x86_align_site(as, 1);
+    u8 *site = x86_jmp(as);
+    u8 *stub = as->at;
+    x86_bind(site, stub);
+    x86_bind_short(as, interrupted);
+    x86_bind_short(as, other);
+    x86_probe(as, c->config->code_shift);
+    x86_lea_code(as, RCX, site);
+    emit_jump_stub(c, STUB_EXIT_SITE);
+    u8 *guard = as->start + ALIGN_UP(x86_offset(as), 8);
+    while (as->at < guard) {
+        x86_byte(as, 0xcc);
+    }
+    x86_u32(as, (u32)HOST_GUARD_NONE);
+    x86_u32(as, (u32)(HOST_GUARD_NONE >> 32));
+    x86_bind(guard_use, guard);
+    add_guarded_link(c, site, stub, guard);
 }
 
 bool lower_igoto(Compiler *c, IrVal value, const IrInsn *insn)
 {
     (void)value;
     target_to_rax(c, insn->arg[0]);
-    probe(c);
+    jump_indirect(c);
     return true;
 }
 
@@ -211,7 +234,7 @@ bool lower_igoto_call(Compiler *c, IrVal value, const IrInsn *insn)
     u8 *call = x86_call(&c->as);
     landing_pad(c, insn->imm2);
     x86_bind(call, c->as.at);
-    probe(c);
+    jump_indirect(c);
     return true;
 }
 

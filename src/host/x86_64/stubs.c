@@ -117,6 +117,7 @@ static void emit_exits(X86Asm *as, CacheHeader *header)
         bool code, link;
     } exits[] = {
         {STUB_EXIT_LOOKUP, CPU_EXIT_LOOKUP, false, false},
+        {STUB_EXIT_SITE, CPU_EXIT_LOOKUP, false, true},
         {STUB_EXIT_INTERRUPT, CPU_EXIT_INTERRUPT, false, false},
         {STUB_EXIT_IR, CPU_EXIT_IR, true, false},
         {STUB_EXIT_LINK, CPU_EXIT_LINK, false, true},

@@ -45,6 +45,7 @@ typedef enum Stub {
     STUB_ENTER,          /* C function (context, code) */
     STUB_EXIT_LINK,      /* rax = target, rcx = site */
     STUB_EXIT_LOOKUP,    /* rax = target */
+    STUB_EXIT_SITE,      /* the same for an inline cache: rcx = site */
     STUB_EXIT_INTERRUPT, /* rax = pc */
     STUB_EXIT_IR,        /* rax = pc, rcx = exit code */
     STUB_LEAVE,          /* the end of every exit: pinned slots are in memory */
@@ -278,6 +279,8 @@ void emit_jump_stub(Compiler *c, Stub stub);
 void emit_call_stub(Compiler *c, Stub stub);
 /* Records the jump whose displacement is at `site` as a link to guest pc `target`. */
 void add_link(Compiler *c, const u8 *site, u64 target);
+/* The same for an inline cache: `stub` is its probe, `guard` its guard's place. */
+void add_guarded_link(Compiler *c, const u8 *site, const u8 *stub, const u8 *guard);
 void add_cold(Compiler *c, ColdKind kind, const u8 *site, u64 pc);
 void append_bytes(Compiler *c, ByteBuffer *buffer, const void *bytes, u32 size);
 
