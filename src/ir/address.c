@@ -74,6 +74,9 @@ static void fold_access(const IrRegion *region, IrInsn *access)
 
 void ir_pass_address(IrRegion *region)
 {
+    if (!ir_may_have(region, IR_LOAD) && !ir_may_have(region, IR_STORE)) {
+        return;
+    }
     for (u32 block = 0; block < region->block_count; block++) {
         IR_FOR_EACH(region, block, value)
         {

@@ -13,18 +13,9 @@ typedef struct IrBuilder {
     u32 block;
 } IrBuilder;
 
-static inline IrVal ir_emit(IrBuilder *b, IrOp op, IrType type, IrType lane, u8 sub, IrVal x,
-                            IrVal y, IrVal z, u64 imm, u64 imm2)
-{
-    return ir_append(b->region, b->block,
-                     &(IrInsn){.op = (u8)op,
-                               .type = (u8)type,
-                               .lane = (u8)lane,
-                               .sub = sub,
-                               .arg = {x, y, z},
-                               .imm = imm,
-                               .imm2 = imm2});
-}
+/* Appends an instruction; what the fields mean is the operation's business (ops.def). */
+IrVal ir_emit(IrBuilder *b, IrOp op, IrType type, IrType lane, u8 sub, IrVal x, IrVal y, IrVal z,
+              u64 imm, u64 imm2);
 
 static inline IrType ir_type_of(const IrBuilder *b, IrVal v)
 {

@@ -289,6 +289,9 @@ void ir_pass_flags(IrRegion *region)
 {
     bool has_fcmp = false;
 
+    if (!ir_may_have(region, IR_COND) && !ir_may_have(region, IR_FLAGS_FCMP)) {
+        return;
+    }
     for (u32 block = 0; block < region->block_count; block++) {
         IR_FOR_EACH(region, block, value)
         {

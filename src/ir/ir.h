@@ -241,6 +241,7 @@ typedef struct IrRegion {
     IrVal *phi_args; /* see PHI; in order of predecessor block number */
     u32 phi_arg_count, phi_arg_capacity;
     u32 state_end;         /* no slot that the region uses ends beyond this offset */
+    u64 ops[4];            /* set of the operations that were ever put into it */
     struct IrGraph *graph; /* what ir_graph() keeps; NULL: to be computed again */
     u64 guest_pc;          /* of the entry */
     bool exact_fp;         /* floating-point operations must not use the host FPU's NaN shortcuts */
@@ -255,8 +256,19 @@ static inline IrInsn *ir_insn(const IrRegion *region, IrVal value)
     return &region->insns[value];
 }
 
+/* Whether the region may have such an operation; no: it has none. */
+static inline bool ir_may_have(const IrRegion *region, IrOp op)
+{
+    return region->ops[op / 64] >> op % 64 & 1;
+}
+
+extern const u8 ir_type_sizes[IR_TYPE_COUNT];
+
 /* Size of a type in bytes; 0 for IR_VOID. */
-u32 ir_type_size(IrType type);
+static inline u32 ir_type_size(IrType type)
+{
+    return ir_type_sizes[type];
+}
 static inline bool ir_type_is_int(IrType type)
 {
     return type >= IR_I8 && type <= IR_I128;
@@ -295,10 +307,24 @@ u32 ir_phi_args_new(IrRegion *region, u32 count);
 /* IR_HELPER_* of the helper that a CALL calls; the worst when the region doesn't know it. */
 u32 ir_helper_flags(const IrRegion *region, const IrInsn *call);
 /* Successors inside the region: 0, 1 or 2. */
-u32 ir_successor_count(const IrRegion *region, u32 block);
+static inline u32 ir_successor_count(const IrRegion *region, u32 block)
+{
+    IrVal last = region->blocks[block].last;
+    u8 op = region->insns[last].op;
+
+    return !last ? 0 : op == IR_BRANCH ? 2 : op == IR_JUMP;
+}
 /* Whether the operation may need the precise state of its guest instruction: guest memory, helpers
  * with IR_HELPER_FAULTS, and floating point unless the region is exact_fp. */
-bool ir_may_fault(const IrRegion *region, const IrInsn *insn);
+static inline bool ir_may_fault(const IrRegion *region, const IrInsn *insn)
+{
+    u8 properties = ir_ops[insn->op].properties;
+
+    if (insn->op == IR_CALL) {
+        return ir_helper_flags(region, insn) & IR_HELPER_FAULTS;
+    }
+    return (properties & IR_PROP_MEM) || ((properties & IR_PROP_FP) && !region->exact_fp);
+}
 /* Recounts predecessors. */
 void ir_link_blocks(IrRegion *region);
 /* Negations and exchanges of conditions. */

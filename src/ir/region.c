@@ -20,24 +20,20 @@ const IrOpInfo ir_ops[IR_OP_COUNT] = {
 #undef OP
 };
 
-static const struct {
-    const char *name;
-    u32 size;
-} types[IR_TYPE_COUNT] = {
-    [IR_VOID] = {"void", 0},  [IR_I8] = {"i8", 1},      [IR_I16] = {"i16", 2},
-    [IR_I32] = {"i32", 4},    [IR_I64] = {"i64", 8},    [IR_I128] = {"i128", 16},
-    [IR_F32] = {"f32", 4},    [IR_F64] = {"f64", 8},    [IR_V64] = {"v64", 8},
-    [IR_V128] = {"v128", 16}, [IR_V256] = {"v256", 32},
+const u8 ir_type_sizes[IR_TYPE_COUNT] = {
+    [IR_I8] = 1,  [IR_I16] = 2, [IR_I32] = 4, [IR_I64] = 8,   [IR_I128] = 16,
+    [IR_F32] = 4, [IR_F64] = 8, [IR_V64] = 8, [IR_V128] = 16, [IR_V256] = 32,
 };
-
-u32 ir_type_size(IrType type)
-{
-    return types[type].size;
-}
 
 const char *ir_type_name(IrType type)
 {
-    return types[type].name;
+    static const char *const names[IR_TYPE_COUNT] = {
+        [IR_VOID] = "void", [IR_I8] = "i8",     [IR_I16] = "i16",   [IR_I32] = "i32",
+        [IR_I64] = "i64",   [IR_I128] = "i128", [IR_F32] = "f32",   [IR_F64] = "f64",
+        [IR_V64] = "v64",   [IR_V128] = "v128", [IR_V256] = "v256",
+    };
+
+    return names[type];
 }
 
 /* A larger copy of an arena array; the old one is left to the arena. */
@@ -78,25 +74,12 @@ void ir_note_insn(IrRegion *region, const IrInsn *insn)
 {
     u8 properties = ir_ops[insn->op].properties;
 
+    region->ops[insn->op / 64] |= (u64)1 << insn->op % 64;
     if (properties & IR_PROP_STATE) {
         region->state_end = MAX(region->state_end, (u32)insn->imm + ir_type_size(insn->type));
     } else if (properties & IR_PROP_END) {
         region->graph = NULL;
     }
-}
-
-static IrVal new_insn(IrRegion *region, const IrInsn *insn)
-{
-    ir_note_insn(region, insn);
-    if (region->insn_count == region->insn_capacity) {
-        IrInsn copy = *insn; /* it may live in the array that moves */
-        region->insns = grow(region->arena, region->insns, sizeof(IrInsn), region->insn_count,
-                             &region->insn_capacity, FIRST_INSNS);
-        region->insns[region->insn_count] = copy;
-    } else {
-        region->insns[region->insn_count] = *insn;
-    }
-    return region->insn_count++;
 }
 
 void ir_reserve(IrRegion *region, u32 count)
@@ -105,6 +88,16 @@ void ir_reserve(IrRegion *region, u32 count)
         region->insns = grow(region->arena, region->insns, sizeof(IrInsn), region->insn_count,
                              &region->insn_capacity, FIRST_INSNS);
     }
+}
+
+static IrVal new_insn(IrRegion *region, const IrInsn *insn)
+{
+    IrInsn copy = *insn; /* it may live in the array that moves */
+
+    ir_note_insn(region, &copy);
+    ir_reserve(region, 1);
+    region->insns[region->insn_count] = copy;
+    return region->insn_count++;
 }
 
 u32 ir_phi_args_new(IrRegion *region, u32 count)
@@ -120,9 +113,8 @@ u32 ir_phi_args_new(IrRegion *region, u32 count)
     return first;
 }
 
-IrVal ir_append(IrRegion *region, u32 block, const IrInsn *insn)
+static void link_last(IrRegion *region, u32 block, IrVal value)
 {
-    IrVal value = new_insn(region, insn);
     IrBlock *b = &region->blocks[block];
 
     region->insns[value].prev = b->last;
@@ -133,6 +125,38 @@ IrVal ir_append(IrRegion *region, u32 block, const IrInsn *insn)
         b->first = value;
     }
     b->last = value;
+}
+
+IrVal ir_append(IrRegion *region, u32 block, const IrInsn *insn)
+{
+    IrVal value = new_insn(region, insn);
+
+    link_last(region, block, value);
+    return value;
+}
+
+/* Most instructions come from here: fields go straight to their place. */
+IrVal ir_emit(IrBuilder *b, IrOp op, IrType type, IrType lane, u8 sub, IrVal x, IrVal y, IrVal z,
+              u64 imm, u64 imm2)
+{
+    IrRegion *region = b->region;
+
+    ir_reserve(region, 1);
+    IrVal value = region->insn_count++;
+    IrInsn *insn = &region->insns[value];
+    insn->op = (u8)op;
+    insn->type = (u8)type;
+    insn->lane = (u8)lane;
+    insn->sub = sub;
+    insn->arg[0] = x;
+    insn->arg[1] = y;
+    insn->arg[2] = z;
+    insn->arg[3] = 0;
+    insn->scratch = 0;
+    insn->imm = imm;
+    insn->imm2 = imm2;
+    ir_note_insn(region, insn);
+    link_last(region, b->block, value);
     return value;
 }
 
@@ -183,36 +207,12 @@ void ir_move_before(IrRegion *region, u32 block, IrVal value, IrVal before)
     }
 }
 
-u32 ir_successor_count(const IrRegion *region, u32 block)
-{
-    IrVal last = region->blocks[block].last;
-
-    switch (last ? (IrOp)region->insns[last].op : IR_CONST) {
-    case IR_BRANCH:
-        return 2;
-    case IR_JUMP:
-        return 1;
-    default:
-        return 0;
-    }
-}
-
 u32 ir_helper_flags(const IrRegion *region, const IrInsn *call)
 {
     if (region->helpers && call->imm < region->helper_count) {
         return region->helpers[call->imm].flags;
     }
     return IR_HELPER_READS_STATE | IR_HELPER_WRITES_STATE | IR_HELPER_FP | IR_HELPER_FAULTS;
-}
-
-bool ir_may_fault(const IrRegion *region, const IrInsn *insn)
-{
-    u8 properties = ir_ops[insn->op].properties;
-
-    if (insn->op == IR_CALL) {
-        return ir_helper_flags(region, insn) & IR_HELPER_FAULTS;
-    }
-    return (properties & IR_PROP_MEM) || ((properties & IR_PROP_FP) && !region->exact_fp);
 }
 
 void ir_link_blocks(IrRegion *region)
