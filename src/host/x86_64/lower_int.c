@@ -543,25 +543,21 @@ bool lower_ext(Compiler *c, IrVal value, const IrInsn *insn)
     return true;
 }
 
-/* arg0 with bits [sub, sub + imm) replaced by arg1's low ones. */
-bool lower_dep(Compiler *c, IrVal value, const IrInsn *insn)
+/* The low `length` bits of a value, moved to bit `low`, in a scratch register. */
+static u8 field_of(Compiler *c, IrVal value, u32 size, u32 low, u32 length)
 {
-    u32 size = op_size((IrType)insn->type), bits = size * 8;
-    u32 low = insn->sub, length = (u32)insn->imm;
-    u64 field = (length == 64 ? ~(u64)0 : ((u64)1 << length) - 1) << low;
-    u64 rest = size == 8 ? ~field : (u32)~field;
+    u32 bits = size * 8;
+    u64 constant;
 
-    u8 y = use(c, insn->arg[1]);
-    if (low == 0 && (length == 8 || length == 16)) {
-        u8 to = define_over(c, value, insn->arg[0], 0);
-        x86_store(&c->as, length / 8, x86_reg(to), y);
-        if (size == 4 && !c->clean[insn->arg[0]]) {
-            x86_mov(&c->as, 4, to, to);
-        }
-        return true;
+    if (is_constant(c, value, &constant)) {
+        u8 part = scratch_int(c);
+        x86_mov_imm(&c->as, part, constant << (64 - length) >> (64 - length) << low);
+        return part;
     }
+    u8 from = use(c, value);
     u8 part = scratch_int(c);
-    x86_mov(&c->as, size, part, y);
+    x86_mov(&c->as, size, part, from);
+    ra_unlock(&c->ra, from);
     if (low + length < bits) {
         x86_shift_imm(&c->as, SHIFT_SHL, size, part, (u8)(bits - length));
         if (bits - length - low) {
@@ -570,6 +566,27 @@ bool lower_dep(Compiler *c, IrVal value, const IrInsn *insn)
     } else {
         x86_shift_imm(&c->as, SHIFT_SHL, size, part, (u8)low);
     }
+    return part;
+}
+
+/* arg0 with bits [sub, sub + imm) replaced by arg1's low ones. */
+bool lower_dep(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    u32 size = op_size((IrType)insn->type);
+    u32 low = insn->sub, length = (u32)insn->imm;
+    u64 field = (length == 64 ? ~(u64)0 : ((u64)1 << length) - 1) << low;
+    u64 rest = size == 8 ? ~field : (u32)~field;
+
+    if (low == 0 && (length == 8 || length == 16)) {
+        u8 y = use(c, insn->arg[1]);
+        u8 to = define_over(c, value, insn->arg[0], 0);
+        x86_store(&c->as, length / 8, x86_reg(to), y);
+        if (size == 4 && !c->clean[insn->arg[0]]) {
+            x86_mov(&c->as, 4, to, to);
+        }
+        return true;
+    }
+    u8 part = field_of(c, insn->arg[1], size, low, length);
     if (size == 8 && (s64)rest != (s32)rest) {
         u8 mask = scratch_int(c);
         x86_mov_imm(&c->as, mask, rest);
