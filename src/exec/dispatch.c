@@ -93,6 +93,7 @@ typedef struct Next {
     BlockKind kind;
     bool jump;        /* an indirect jump missed the jump table */
     const void *site; /* a jump that wants to be linked, or NULL */
+    Block *near;      /* the block that was entered before, which may hold the site */
 } Next;
 
 /* Only this thread adds entries, but others clear those of a block that they kill: either they see
@@ -124,7 +125,7 @@ static Block *find_code(Vcpu *vcpu, const Next *next)
         remember_jump(vcpu, block);
     }
     if (block && next->site) {
-        link_site(vcpu, next->site, block);
+        link_site(vcpu, next->site, next->near, block);
     }
     return block;
 }
@@ -212,7 +213,7 @@ static void leave_for_fp(Vcpu *vcpu, Next *next)
 }
 
 /* Decides how to go on after generated code came back. Returns true if the caller has to act. */
-static bool leave(Vcpu *vcpu, Next *next, const Block *block)
+static bool leave(Vcpu *vcpu, Next *next, Block *block)
 {
     CpuCommon *common = vcpu->common;
 
@@ -220,10 +221,12 @@ static bool leave(Vcpu *vcpu, Next *next, const Block *block)
     switch ((CpuExitKind)common->exit_kind) {
     case CPU_EXIT_LINK:
         next->site = common->exit_link;
+        next->near = block;
         return false;
     case CPU_EXIT_LOOKUP:
         next->jump = true;
         next->site = common->exit_link;
+        next->near = block;
         return false;
     case CPU_EXIT_INTERRUPT:
         return false;

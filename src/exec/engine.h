@@ -165,8 +165,9 @@ void block_kill(Engine *engine, Block *block, bool keep);
 
 /* -- link.c */
 /* Makes the jump at `site`, which wanted to go to `target`, go there. Does nothing when either is
- * gone or the lock is taken: the next exit there tries again. The caller is inside. */
-void link_site(Vcpu *vcpu, const u8 *site, Block *target);
+ * gone or the lock is taken: the next exit there tries again. The caller is inside. `near`: a guess
+ * which block the site is in, any that ever was one. */
+void link_site(Vcpu *vcpu, const u8 *site, Block *near, Block *target);
 /* Undoes all links to and from the block. */
 void link_remove_all(Engine *engine, Block *block);
 

@@ -6,9 +6,15 @@
  * checked against the tables under the lock, however old it is. */
 #include "exec/engine.h"
 
-static Link *find_link(const Engine *engine, const u8 *site)
+static bool holds(const Block *block, const u8 *address)
 {
-    Block *block = cache_block_at(engine, site);
+    return address >= block->code && address < block->code + block->code_size;
+}
+
+/* `near` is where the site may well be; it may be dead or another block by now. */
+static Link *find_link(const Engine *engine, const u8 *site, Block *near)
+{
+    Block *block = holds(near, site) ? near : cache_block_at(engine, site);
 
     if (!block || block->dead) {
         return NULL;
@@ -62,14 +68,14 @@ static void unlink_from_target(const Engine *engine, Link *link)
     engine->host->link((u8 *)link->from->code + link->site, link->from->code + link->stub);
 }
 
-void link_site(Vcpu *vcpu, const u8 *site, Block *target)
+void link_site(Vcpu *vcpu, const u8 *site, Block *near, Block *target)
 {
     Engine *engine = vcpu->engine;
 
     if (pthread_mutex_trylock(&engine->lock)) {
         return;
     }
-    Link *link = find_link(engine, site);
+    Link *link = find_link(engine, site, near);
     if (link && !link->to && leads_to(link, target->pc) && link->from->mode == target->mode &&
         !target->dead && target->kind == BLOCK_NORMAL) {
         link_to(engine, link, target);

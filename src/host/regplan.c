@@ -9,7 +9,8 @@
 enum { PUT_HASH = 64 };
 typedef struct SeenPut {
     u32 offset, size;
-    u32 position; /* 0: none */
+    u32 block;    /* number plus 1 */
+    u32 position;
 } SeenPut;
 
 typedef struct Plan {
@@ -18,7 +19,8 @@ typedef struct Plan {
     IrVal
         pending[REG_PINS];  /* value to be put to the pin further on, its definition not seen yet */
     u32 pending_count;      /* non-zero entries of pending */
-    SeenPut puts[PUT_HASH]; /* further on in this block */
+    u32 block;              /* being walked, plus 1 */
+    SeenPut puts[PUT_HASH]; /* further on in this block, where SeenPut.block says so */
     u32 *fault_before;      /* by position: the last one before it that needs NOTEs */
     /* Values that live across blocks, numbered densely; bit sets of these numbers. */
     u32 *global;   /* by value: number + 1, or 0 */
@@ -248,7 +250,8 @@ static void slot_access(Plan *plan, IrVal access, u32 position)
     }
     SeenPut *seen = &plan->puts[offset / 4 % PUT_HASH];
     if (insn->op == IR_NOTE) {
-        bool covered = seen->position && seen->offset == offset && seen->size >= size;
+        bool covered =
+            seen->block == plan->block && seen->offset == offset && seen->size >= size;
         u32 end = covered ? seen->position : plan->fault_before[0];
         u32 fault = plan->fault_before[end];
         RegValue *v = &ra->values[ra->uses[access].value[0]];
@@ -256,7 +259,7 @@ static void slot_access(Plan *plan, IrVal access, u32 position)
             v->keep_until = MAX(v->keep_until, fault + 1);
         }
     }
-    *seen = (SeenPut){offset, size, position};
+    *seen = (SeenPut){offset, size, plan->block, position};
 }
 
 /* -- The backward walk */
@@ -335,7 +338,7 @@ static void walk_block(Plan *plan, u32 b)
     RegAlloc *ra = plan->ra;
     u32 position = number_positions(plan, b);
 
-    memset(plan->puts, 0, sizeof(plan->puts));
+    plan->block = b + 1;
     for (u32 i = 0; i < plan->global_count; i++) {
         if (contains(plan, set_of(plan, plan->live_out, b), plan->values[i])) {
             plan->next[plan->values[i]] = REG_ELSEWHERE;

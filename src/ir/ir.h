@@ -256,7 +256,8 @@ static inline IrInsn *ir_insn(const IrRegion *region, IrVal value)
     return &region->insns[value];
 }
 
-/* Whether the region may have such an operation; no: it has none. */
+/* Whether such an operation was ever put into the region. Not for what passes make of other
+ * operations in place: NOTE, COPY, CMP and the like. */
 static inline bool ir_may_have(const IrRegion *region, IrOp op)
 {
     return region->ops[op / 64] >> op % 64 & 1;

@@ -70,7 +70,7 @@ u32 ir_block_new(IrRegion *region)
     return region->block_count++;
 }
 
-void ir_note_insn(IrRegion *region, const IrInsn *insn)
+static inline void note(IrRegion *region, const IrInsn *insn)
 {
     u8 properties = ir_ops[insn->op].properties;
 
@@ -82,20 +82,35 @@ void ir_note_insn(IrRegion *region, const IrInsn *insn)
     }
 }
 
-void ir_reserve(IrRegion *region, u32 count)
+void ir_note_insn(IrRegion *region, const IrInsn *insn)
+{
+    note(region, insn);
+}
+
+static void enlarge(IrRegion *region)
+{
+    region->insns = grow(region->arena, region->insns, sizeof(IrInsn), region->insn_count,
+                         &region->insn_capacity, FIRST_INSNS);
+}
+
+static inline void reserve(IrRegion *region, u32 count)
 {
     while (unlikely(region->insn_count + count > region->insn_capacity)) {
-        region->insns = grow(region->arena, region->insns, sizeof(IrInsn), region->insn_count,
-                             &region->insn_capacity, FIRST_INSNS);
+        enlarge(region);
     }
+}
+
+void ir_reserve(IrRegion *region, u32 count)
+{
+    reserve(region, count);
 }
 
 static IrVal new_insn(IrRegion *region, const IrInsn *insn)
 {
     IrInsn copy = *insn; /* it may live in the array that moves */
 
-    ir_note_insn(region, &copy);
-    ir_reserve(region, 1);
+    note(region, &copy);
+    reserve(region, 1);
     region->insns[region->insn_count] = copy;
     return region->insn_count++;
 }
@@ -141,7 +156,7 @@ IrVal ir_emit(IrBuilder *b, IrOp op, IrType type, IrType lane, u8 sub, IrVal x, 
 {
     IrRegion *region = b->region;
 
-    ir_reserve(region, 1);
+    reserve(region, 1);
     IrVal value = region->insn_count++;
     IrInsn *insn = &region->insns[value];
     insn->op = (u8)op;
@@ -155,7 +170,7 @@ IrVal ir_emit(IrBuilder *b, IrOp op, IrType type, IrType lane, u8 sub, IrVal x, 
     insn->scratch = 0;
     insn->imm = imm;
     insn->imm2 = imm2;
-    ir_note_insn(region, insn);
+    note(region, insn);
     link_last(region, b->block, value);
     return value;
 }

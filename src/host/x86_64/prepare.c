@@ -166,7 +166,7 @@ static void count_uses(Prepare *p)
             const IrInsn *insn = ir_insn(region, value);
             p->block_of[value] = b;
             p->c->ra.root[value] = value;
-            for (u32 i = 0; i < 4; i++) {
+            for (u32 i = 0; i < ir_ops[insn->op].arg_count; i++) {
                 p->count[insn->arg[i]]++;
             }
             if (insn->op == IR_PHI) {
