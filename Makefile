@@ -52,7 +52,10 @@ bench: | packages-build-fetch-cross-bench
 	@$(MAKE) --no-print-directory all
 	@bench/run --menura $(BUILD)/menura-user $(BENCH)
 
+# A build directory keeps the prefix with which it was set up, too: a PREFIX given now is made known.
 install: | packages-build
+	@$(if $(filter file default,$(origin PREFIX)),,test ! -f $(BUILD)/build.ninja || \
+		meson configure $(BUILD) -Dprefix=$(PREFIX))
 	@$(MAKE) --no-print-directory all
 	@meson install -C $(BUILD) --no-rebuild
 

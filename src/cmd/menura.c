@@ -21,7 +21,7 @@ static int help(void)
     puts("Usage: menura COMMAND [ARGUMENT]...\n"
          "\n"
          "  run [OPTION]... PROGRAM [ARGUMENT]...   run a Linux program built for another CPU\n"
-         "  list cpus|accels                        what this build offers\n"
+         "  list [cpus|accels]                      what this build offers\n"
          "  --version, --help\n"
          "\n"
          "Examples:\n"
@@ -63,13 +63,17 @@ static int list(const char *subject)
     bool found = false;
 
     for (size_t i = 0; i < COUNT(offers); i++) {
-        if (subject && !strcmp(offers[i].subject, subject)) {
+        if (!subject) {
+            printf("%-8s", offers[i].subject);
+        }
+        if (!subject || !strcmp(offers[i].subject, subject)) {
             printf("%-10s %s\n", offers[i].name, offers[i].text);
             found = true;
         }
     }
     if (!found) {
-        fprintf(stderr, "menura: list what? cpus or accels\n");
+        fprintf(stderr, "menura: nothing to list is called '%s'; there are cpus and accels\n",
+                subject);
         return BAD_USAGE;
     }
     return 0;

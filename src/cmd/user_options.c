@@ -2,10 +2,12 @@
 #include "cmd/user_options.h"
 
 #include <errno.h>
+#include <linux/binfmts.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 #include "base/log.h"
 #include "cmd/version.h"
@@ -165,7 +167,6 @@ static void print_help(void)
          "Each option can be given as MENURA_ and its long name, such as MENURA_STACK_SIZE=16M.\n"
          "\n"
          "Examples:\n"
-         "  menura-user ./hello-arm64 world            a static program\n"
          "  menura-user -L /srv/arm64 /bin/bash        a program and its libraries under a root\n"
          "  menura-user --strace -D calls.txt ./tool   what does it ask of the kernel?\n"
          "\n"
@@ -338,15 +339,28 @@ static char **copy_environment(char **environment, size_t *count)
     return copy;
 }
 
+/* Whether the kernel started us for a program, through an entry of binfmt_misc with the flag P:
+ * then our arguments are the program's path and its whole argv. (Without P they are the path and
+ * the rest of argv, which reads like a command line.) */
+static bool started_by_kernel(int argc)
+{
+    return argc > 2 && getauxval(AT_FLAGS) & AT_FLAGS_PRESERVE_ARGV0;
+}
+
 void user_options_parse(UserCommand *command, int argc, char **argv, char **environment)
 {
     Parser p = {.command = command};
     int at = 1;
 
-    (void)argc;
     memset(command, 0, sizeof *command);
     p.environment = copy_environment(environment, &p.environment_count);
     parse_environment(&p);
+    if (started_by_kernel(argc) && !p.failed) {
+        command->program = argv[1];
+        command->arguments = argv + 2;
+        command->environment = p.environment;
+        return;
+    }
     while (argv[at] && argv[at][0] == '-' && argv[at][1] && !p.failed && !p.done) {
         if (!strcmp(argv[at], "--")) {
             at++;
