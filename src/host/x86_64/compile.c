@@ -356,9 +356,9 @@ static void store_note(Compiler *c, const Note *note)
     bool overlaps;
     u8 pin = ra_pin_of(&c->header->pins, note->offset, note->size, &overlaps);
     X86Rm slot = x86_at(RBP, slot_disp(note->offset));
-    u32 valid = MIN(note->size, v->width);
 
-    if (pin != REG_PIN_NONE && v->reg == c->header->pins.pin[pin].reg && valid == note->size) {
+    if (pin != REG_PIN_NONE && v->reg == c->header->pins.pin[pin].reg &&
+        note->valid == note->size) {
         return;
     }
     u8 reg = ra_use(&c->ra, note->value) & 15;
@@ -366,12 +366,12 @@ static void store_note(Compiler *c, const Note *note)
     ra_slot_changes(&c->ra, note->offset, note->size);
     reg = ra_use(&c->ra, note->value) & 15;
     if (vector) {
-        store_vector(c, valid, slot, reg);
+        store_vector(c, note->valid, slot, reg);
     } else {
-        x86_store(&c->as, valid, slot, reg);
+        x86_store(&c->as, note->valid, slot, reg);
     }
     ra_unlock(&c->ra, vector ? reg + VECTOR : reg);
-    zero_rest(c, slot, valid, note->size);
+    zero_rest(c, slot, note->valid, note->size);
     transfer_overlapping(c, note->offset, note->size, OVERLAP_LOAD);
 }
 
@@ -405,11 +405,18 @@ bool lower_note(Compiler *c, IrVal value, const IrInsn *insn)
     u32 offset = (u32)insn->imm, size = ir_type_size((IrType)insn->type);
 
     end_notes(c, offset, size);
-    if (c->note_count == NOTE_MAX) {
-        put(c, insn->arg[0], (IrType)insn->type, offset);
-        return true;
+    IrVal root = c->ra.uses[value].value[0];
+    u32 valid = MIN(size, c->ra.values[root].width);
+    if (root != ra_root(&c->ra, insn->arg[0])) { /* prepare.c saw through a zero-extension */
+        IrVal narrow = insn_of(c, insn->arg[0])->arg[0];
+        valid = MIN(valid, ir_type_size((IrType)insn_of(c, narrow)->type));
     }
-    c->notes[c->note_count++] = (Note){offset, (u8)size, c->ra.uses[value].value[0]};
+    Note note = {offset, (u8)size, (u8)valid, root};
+    if (c->note_count == NOTE_MAX) {
+        store_note(c, &note);
+    } else {
+        c->notes[c->note_count++] = note;
+    }
     return true;
 }
 

@@ -39,11 +39,10 @@ static void put_note(Compiler *c, const Note *note)
 {
     const RegValue *v = &c->ra.values[note->value];
     const IrInsn *insn = insn_of(c, note->value);
-    u32 valid = MIN(note->size, v->width);
 
     put_number(c, note->offset);
     put_number(c, note->size);
-    put_number(c, valid);
+    put_number(c, note->valid);
     if (insn->op == IR_CONST) {
         put_number(c, NOTE_CONSTANT);
         append_bytes(c, &c->side_table, &insn->imm, 8);

@@ -19,6 +19,7 @@ enum {
     OP_DIV = PS(0x5e),
     OP_MAX = PS(0x5f),
     OP_SQRT = PS(0x51),
+    OP_CMP = PS(0xc2),
     OP_CVT_FROM_INT = PS(0x2a),
     OP_CVT_TO_INT = PS(0x2d),
     OP_CVTT_TO_INT = PS(0x2c),
@@ -266,20 +267,62 @@ static void round_to_integral(Compiler *c, IrType type, u8 to, u8 from, u8 imm)
     vector3_imm(c, P3A(type == IR_F64 ? 0x0b : 0x0a), to, from, x86_reg(from), imm);
 }
 
-bool lower_fround(Compiler *c, IrVal value, const IrInsn *insn)
+/* To nearest, ties away from zero: truncated, plus 1 with x's sign where at least half is gone. A
+ * zero keeps its sign, since one of the same sign is added. An infinity traps at the subtraction.
+ * `to` is written last. */
+static void round_away(Compiler *c, IrType type, u8 to, u8 x, u8 quietly)
+{
+    enum { TRUNCATE = 3, NOT_LESS = 5, GREATER_EQUAL_QUIET = 0x1d };
+    u8 truncated = scratch_vector(c), step = scratch_vector(c), sign = scratch_vector(c);
+    u64 sign32 = 0x80000000, sign64 = 0x8000000000000000;
+
+    round_to_integral(c, type, truncated, x, TRUNCATE | quietly);
+    vector3(c, scalar_opcode(OP_SUB, type), step, x, x86_reg(truncated));
+    vector3(c, V_PAND, step, step, float_constant(c, type, sign32 - 1, sign64 - 1));
+    vector3_imm(c, scalar_opcode(OP_CMP, type), step, step,
+                float_constant(c, type, 0x3f000000, 0x3fe0000000000000),
+                has_feature(c, X86_AVX) ? GREATER_EQUAL_QUIET : NOT_LESS);
+    vector3(c, V_PAND, step, step, float_constant(c, type, 0x3f800000, 0x3ff0000000000000));
+    vector3(c, V_PAND, sign, x, float_constant(c, type, sign32, sign64));
+    vector3(c, V_POR, step, step, x86_reg(sign));
+    vector3(c, scalar_opcode(OP_ADD, type), to, truncated, x86_reg(step));
+    ra_release(&c->ra, truncated + VECTOR);
+    ra_release(&c->ra, step + VECTOR);
+    ra_release(&c->ra, sign + VECTOR);
+}
+
+/* Rounds as `sub` of FROUND and FTOI says; false if there is no code for it. */
+static bool has_rounding(u32 mode)
 {
     u8 imm;
 
+    return mode == FP_NEAREST_AWAY || rounding_immediate(mode, &imm);
+}
+
+static void round_as(Compiler *c, IrType type, u8 to, u8 x, u32 mode, u8 quietly)
+{
+    u8 imm = 0;
+
+    if (mode == FP_NEAREST_AWAY) {
+        round_away(c, type, to, x, quietly);
+    } else {
+        rounding_immediate(mode, &imm);
+        round_to_integral(c, type, to, x, imm | quietly);
+    }
+}
+
+bool lower_fround(Compiler *c, IrVal value, const IrInsn *insn)
+{
     if (!is_scalar(insn)) {
         return lower_vector(c, value, insn);
     }
-    if (!rounding_immediate(insn->sub & 7, &imm)) {
+    if (!has_rounding(insn->sub & 7)) {
         return false;
     }
     u8 x = use(c, insn->arg[0]), to = define(c, value, RA_EARLY | fp_flags(c));
     fp_point(c);
-    round_to_integral(c, (IrType)insn->type, to, x,
-                      imm | (insn->sub & IR_ROUND_EXACT ? 0 : ROUND_QUIETLY));
+    round_as(c, (IrType)insn->type, to, x, insn->sub & 7,
+             insn->sub & IR_ROUND_EXACT ? 0 : ROUND_QUIETLY);
     return true;
 }
 
@@ -359,19 +402,18 @@ bool lower_ftoi(Compiler *c, IrVal value, const IrInsn *insn)
     u32 mode = insn->sub & 7;
     bool is_unsigned = insn->sub & IR_UNSIGNED, wide = insn->type == IR_I64;
     bool direct = mode == FP_TO_ZERO || (mode == IR_ROUND_CURRENT && !is_unsigned);
-    u8 imm;
 
     if (ir_type_is_vector((IrType)insn->type)) {
         return lower_vector(c, value, insn);
     }
-    if (insn->imm || insn->type < IR_I32 || !rounding_immediate(mode, &imm)) {
+    if (insn->imm || insn->type < IR_I32 || !has_rounding(mode)) {
         return false;
     }
     u8 x = use(c, insn->arg[0]), rounded = x;
     if (!direct) {
         rounded = scratch_vector(c);
         fp_point(c);
-        round_to_integral(c, type, rounded, x, imm | ROUND_QUIETLY);
+        round_as(c, type, rounded, x, mode, ROUND_QUIETLY);
     }
     u8 to = define(c, value, is_unsigned || !direct ? RA_NO_PIN : 0);
     if (is_unsigned) {
@@ -386,7 +428,7 @@ bool lower_ftoi(Compiler *c, IrVal value, const IrInsn *insn)
                     to, x86_reg(rounded));
     }
     if (!direct) {
-        round_to_integral(c, type, rounded, x, imm);
+        round_as(c, type, rounded, x, mode, 0);
     }
     return true;
 }

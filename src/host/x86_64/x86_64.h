@@ -108,7 +108,8 @@ typedef struct BlockJump {
 typedef struct Note {
     u32 offset;
     u8 size;     /* of the slot access */
-    IrVal value; /* root; narrower than the slot: zero-extended */
+    u8 valid;    /* bytes of the value that count; the rest of the slot is zero */
+    IrVal value; /* root */
 } Note;
 
 enum { NOTE_MAX = 64 };
