@@ -52,10 +52,9 @@ bench: | packages-build-fetch-cross-bench
 	@$(MAKE) --no-print-directory all
 	@bench/run --menura $(BUILD)/menura-user $(BENCH)
 
-# A build directory keeps the prefix with which it was set up, too: a PREFIX given now is made known.
+# The prefix of now counts, not that with which the build directory was set up.
 install: | packages-build
-	@$(if $(filter file default,$(origin PREFIX)),,test ! -f $(BUILD)/build.ninja || \
-		meson configure $(BUILD) -Dprefix=$(PREFIX))
+	@test ! -f $(BUILD)/build.ninja || meson configure $(BUILD) -Dprefix=$(PREFIX)
 	@$(MAKE) --no-print-directory all
 	@meson install -C $(BUILD) --no-rebuild
 
