@@ -53,7 +53,7 @@ int program_open(ProgramFile *file, const char *path, const char **reason)
 
     memset(file, 0, sizeof *file);
     *reason = NULL;
-    file->fd = open(path, O_RDONLY | O_CLOEXEC);
+    file->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO would wait for a writer */
     if (file->fd < 0) {
         return -errno;
     }

@@ -111,7 +111,10 @@ static int refuse(const char *program, const ProgramFile *file, const char *reas
     char text[160];
 
     if (!reason && !file->image.machine) {
-        reason = file->head_size == 0 ? "empty file" : "not an ELF program";
+        bool script = file->head_size > 2 && file->head[0] == '#' && file->head[1] == '!';
+        reason = file->head_size == 0 ? "empty file"
+                 : script             ? "a script: give its interpreter as the program"
+                                      : "not an ELF program";
     }
     if (!reason) {
         const char *machine = elf_machine_name(file->image.machine);
