@@ -24,6 +24,7 @@ static const struct {
     {"strace", LOG_STRACE, "guest system calls"},
     {"signal", LOG_SIGNAL, "guest signals and faults"},
     {"cache", LOG_CACHE, "code cache eviction and invalidation"},
+    {"time", LOG_TIME, "CPU time that translating each block took"},
     {"in_asm", LOG_IN, "the same as in"},
     {"op", LOG_IR, "the same as ir"},
     {"op_opt", LOG_OPT, "the same as opt"},

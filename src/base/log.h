@@ -19,6 +19,7 @@ typedef enum LogKind {
     LOG_STRACE = 1 << 8,       /* guest system calls */
     LOG_SIGNAL = 1 << 9,       /* guest signals and faults */
     LOG_CACHE = 1 << 10,       /* code cache events: eviction, invalidation */
+    LOG_TIME = 1 << 11,        /* what translating each block took */
 } LogKind;
 
 /* Bits of LogKind that are on. Written at start-up only. */

@@ -12,6 +12,15 @@ enum {
     JOB_BAD_PAGES = 4,
 };
 
+/* For -d time: what the thread had used of the CPU when each of these was done. */
+typedef enum JobStage {
+    JOB_STARTED,
+    JOB_TRANSLATED,
+    JOB_OPTIMIZED,
+    JOB_COMPILED,
+    JOB_STAGES
+} JobStage;
+
 typedef struct Job {
     GuestTranslation t;
     Vcpu *vcpu;
@@ -26,6 +35,7 @@ typedef struct Job {
     u32 page_version[BLOCK_PAGES];
     CodeExtent extents[BLOCK_EXTENTS];
     const void *candidate;         /* revive.c's own */
+    u64 times[JOB_STAGES];         /* nanoseconds; only with -d time */
     u8 main_bytes[JOB_MAIN_BYTES]; /* what was read of each extent */
     u8 ahead_bytes[JOB_AHEAD_BYTES];
 } Job;

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "exec/job.h"
@@ -91,6 +92,29 @@ static void log_host_code(const Engine *engine, const Block *block)
     }
 }
 
+static void note_time(Job *job, JobStage stage)
+{
+    struct timespec now;
+
+    if (log_on(LOG_TIME)) {
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+        job->times[stage] = (u64)now.tv_sec * 1000000000 + (u64)now.tv_nsec;
+    }
+}
+
+static void log_times(const Job *job)
+{
+    const u64 *at = job->times;
+
+    if (log_on(LOG_TIME)) {
+        log_printf("time: 0x%llx %u instructions: %llu translate, %llu optimize, %llu compile\n",
+                   (unsigned long long)job->t.pc, job->t.insn_count,
+                   (unsigned long long)(at[JOB_TRANSLATED] - at[JOB_STARTED]),
+                   (unsigned long long)(at[JOB_OPTIMIZED] - at[JOB_TRANSLATED]),
+                   (unsigned long long)(at[JOB_COMPILED] - at[JOB_OPTIMIZED]));
+    }
+}
+
 /* -- Translating */
 
 static IrRegion *new_region(Job *job, u64 pc)
@@ -122,6 +146,7 @@ static bool make_ir(Job *job, u64 pc, u32 max_insns)
 {
     Vcpu *vcpu = job->vcpu;
 
+    note_time(job, JOB_STARTED);
     do {
         IrRegion *region = new_region(job, pc);
         job_restart(job, pc);
@@ -144,7 +169,9 @@ static bool make_ir(Job *job, u64 pc, u32 max_insns)
     if (log_on(LOG_IR)) {
         log_region("ir:", job->t.b.region);
     }
+    note_time(job, JOB_TRANSLATED);
     ir_optimize(job->t.b.region, false);
+    note_time(job, JOB_OPTIMIZED);
     if (log_on(LOG_OPT)) {
         log_region("opt:", job->t.b.region);
     }
@@ -268,6 +295,8 @@ static int publish(Job *job, Block **block)
             cache_next_segment(engine);
         }
     } while (!*block);
+    note_time(job, JOB_COMPILED);
+    log_times(job);
     return 0;
 }
 
