@@ -1059,6 +1059,10 @@ X86Cond emit_condition(Compiler *c, IrVal value, bool *parity)
     *parity = false;
     c->compare_at = c->as.at;
     if (c->fused[value] != FUSE_CONDITION) {
+        if (c->as.flags_of == ra_root(&c->ra, condition) &&
+            insn_of(c, c->as.flags_of)->op != IR_CMP) {
+            return CC_NE; /* just computed: ZF says it */
+        }
         X86Rm x = use_rm(c, condition, 4);
         c->compare_at = c->as.at;
         if (x86_is_memory(x)) {
