@@ -126,7 +126,7 @@ static void remove_from_jump_tables(Engine *engine, const Block *block)
     for (Vcpu *vcpu = engine->vcpus; vcpu; vcpu = vcpu->next) {
         JumpEntry *entry = &vcpu->jump_table[index];
         if (__atomic_load_n(&entry->pc, __ATOMIC_SEQ_CST) == block->pc) {
-            __atomic_store_n(&entry->pc, JUMP_NEVER, __ATOMIC_RELAXED);
+            __atomic_store_n(&entry->pc, jump_never(index), __ATOMIC_RELAXED);
         }
     }
 }

@@ -64,7 +64,7 @@ static bool interrupted(const Vcpu *vcpu)
 static void forget_jumps(Vcpu *vcpu)
 {
     for (u32 i = 0; i < 1u << JUMP_TABLE_BITS; i++) {
-        __atomic_store_n(&vcpu->jump_table[i].pc, JUMP_NEVER, __ATOMIC_RELAXED);
+        __atomic_store_n(&vcpu->jump_table[i].pc, jump_never(i), __ATOMIC_RELAXED);
     }
     vcpu->engine->host->reset_returns(vcpu->common);
 }
@@ -101,12 +101,13 @@ typedef struct Next {
  * consistent). */
 static void remember_jump(Vcpu *vcpu, Block *block)
 {
-    JumpEntry *entry = &vcpu->jump_table[jump_index(vcpu->engine, block->pc)];
+    u32 index = jump_index(vcpu->engine, block->pc);
+    JumpEntry *entry = &vcpu->jump_table[index];
 
     __atomic_store_n(&entry->code, block->code, __ATOMIC_RELAXED);
     __atomic_store_n(&entry->pc, block->pc, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&block->dead, __ATOMIC_SEQ_CST)) {
-        __atomic_store_n(&entry->pc, JUMP_NEVER, __ATOMIC_RELAXED);
+        __atomic_store_n(&entry->pc, jump_never(index), __ATOMIC_RELAXED);
     }
 }
 

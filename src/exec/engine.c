@@ -14,14 +14,13 @@ static void *map_zeroed(size_t size)
     return map == MAP_FAILED ? NULL : map;
 }
 
-/* A jump table without entries. Zeroed pages do: an entry's index follows from its pc, so only the
- * first could be mistaken for one of pc 0. */
+/* A jump table without entries. */
 static JumpEntry *new_jump_table(void)
 {
     JumpEntry *table = map_zeroed(jump_table_size);
 
     if (table) {
-        table[0].pc = JUMP_NEVER;
+        table[0].pc = jump_never(0);
     }
     return table;
 }

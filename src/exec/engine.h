@@ -209,8 +209,12 @@ static inline u32 jump_index(const Engine *engine, u64 pc)
     return (u32)(pc >> engine->guest->code_shift) & ((1u << JUMP_TABLE_BITS) - 1);
 }
 
-/* No guest instruction has this address in a jump table. */
-#define JUMP_NEVER (~(u64)0)
+/* The address in an empty entry of a jump table: one that is never looked for there, as its own
+ * index is another. Zeroed memory is an empty table but for entry 0. */
+static inline u64 jump_never(u32 index)
+{
+    return index ? 0 : ~(u64)0;
+}
 
 /* Fibonacci hashing of a key to `bits` bits. */
 static inline u32 hash_u64(u64 key, u32 bits)

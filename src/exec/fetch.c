@@ -88,12 +88,14 @@ bool job_fetch(GuestTranslation *t, u64 pc, void *bytes, u32 size)
 {
     Job *job = t->opaque;
     u64 end = pc + size;
+    bool open = end > pc; /* nothing is mapped at the very end of the address space */
 
-    for (u64 page = ALIGN_DOWN(pc, (u64)CODE_PAGE); page < end; page += CODE_PAGE) {
-        if (end < pc || !open_page(job, page)) {
-            job->missing |= pc == t->pc;
-            return false;
-        }
+    for (u64 page = ALIGN_DOWN(pc, (u64)CODE_PAGE); open && page < end; page += CODE_PAGE) {
+        open = open_page(job, page);
+    }
+    if (!open) {
+        job->missing |= pc == t->pc;
+        return false;
     }
     u8 *kept = depend_on(job, pc, size);
     if (!kept) {

@@ -86,6 +86,29 @@ static void test_mode(const Host *host)
     machine_free(machine);
 }
 
+/* Jumps and returns to the address that marks of emptiness might have, with tables emptied. LI adds
+ * the mode, 5. */
+static void test_last_address(const Host *host)
+{
+    Machine *machine = machine_new(host, defaults);
+    const ExecFault *fault = exec_fault(machine->vcpu);
+
+    CODE(machine, 0, toy(TOY_LI, 1, 5), toy(TOY_MODE, 1, 0), toy(TOY_LI, 2, -6),
+         toy(TOY_GO, 2, 0));
+    CpuExitKind kind = machine_run(machine, 0);
+    OK(kind == CPU_EXIT_FAULT && fault->access == ACCESS_FETCH && fault->address == ~(u64)0,
+       "%s: a jump to the last address faults there", host->name);
+    CODE(machine, 20, toy(TOY_LI, 7, -6), toy(TOY_RETURN, 0, 0));
+    CODE(machine, 30, toy(TOY_LI, 7, -5), toy(TOY_RETURN, 0, 0));
+    kind = machine_run(machine, 20);
+    OK(kind == CPU_EXIT_FAULT && fault->access == ACCESS_FETCH && fault->address == ~(u64)0,
+       "%s: so does a return", host->name);
+    kind = machine_run(machine, 30);
+    OK(kind == CPU_EXIT_FAULT && fault->access == ACCESS_FETCH && fault->address == 0,
+       "%s: a return to 0 after it faults at 0", host->name);
+    machine_free(machine);
+}
+
 static void test_fault(const Host *host)
 {
     Machine *machine = machine_new(host, defaults);
@@ -276,6 +299,7 @@ int main(void)
         test_loop(*host);
         test_calls(*host);
         test_mode(*host);
+        test_last_address(*host);
         test_fault(*host);
         test_fetch(*host);
         test_single_step(*host);
