@@ -168,21 +168,23 @@ bool memory_page_executable(void *opaque, u64 page)
     return memory_find(opaque, page, &region) && (region.protection & PROT_EXEC);
 }
 
-/* Whether every byte of the range is the guest's; *executable: whether any of it may be executed.
- */
+/* Whether every byte of the range is the guest's; *executable: whether any of it may be executed,
+ * also behind a gap. */
 static bool range_is_mapped(MemoryMap *map, u64 start, u64 end, bool *executable)
 {
+    bool mapped = true;
     Region region;
 
     *executable = false;
     while (start < end) {
-        if (!memory_find(map, start, &region)) {
+        if (!memory_next(map, start, &region) || region.start >= end) {
             return false;
         }
+        mapped &= region.start <= start;
         *executable |= (region.protection & PROT_EXEC) != 0;
         start = region.end;
     }
-    return true;
+    return mapped;
 }
 
 /* --- talking to the kernel and the engine -------------------------------------------------------
@@ -227,6 +229,21 @@ static s64 result_of(void *pointer)
     return pointer == MAP_FAILED ? -errno : (s64)host_to_guest(pointer);
 }
 
+/* Gives back what claim_gaps() reserved: all of the range that is not the guest's. */
+static void release_gaps(MemoryMap *map, u64 start, u64 end)
+{
+    Region region;
+
+    for (u64 at = start; at < end;) {
+        bool found = memory_next(map, at, &region);
+        u64 gap_end = found ? MIN(region.start, end) : end;
+        if (gap_end > at) {
+            munmap(guest_to_host(at), gap_end - at);
+        }
+        at = found ? region.end : end;
+    }
+}
+
 /* Reserves what is not the guest's in the range, so that a MAP_FIXED over it replaces nothing of
  * the emulator. Returns 0, or -ENOMEM with nothing changed. */
 static int claim_gaps(MemoryMap *map, u64 start, u64 end)
@@ -244,15 +261,7 @@ static int claim_gaps(MemoryMap *map, u64 start, u64 end)
                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
         if (got == MAP_FAILED) {
             int error = errno == EEXIST ? ENOMEM : errno;
-            /* Give back the gaps claimed so far: those below that are not the guest's. */
-            for (u64 undo = start; undo < at;) {
-                found = memory_next(map, undo, &region);
-                u64 stop = found ? MIN(MAX(region.start, undo), at) : at;
-                if (stop > undo) {
-                    munmap(guest_to_host(undo), stop - undo);
-                }
-                undo = found ? MAX(region.end, stop) : at;
-            }
+            release_gaps(map, start, at);
             return -error;
         }
         at = gap_end;
@@ -283,6 +292,9 @@ static s64 map_locked(MemoryMap *map, u64 address, u64 size, int protection, int
     s64 result = result_of(
         mmap(guest_to_host(address), size, host_protection(protection), flags, fd, offset));
     if (result < 0 && result > -MEMORY_PAGE) {
+        if (fixed) {
+            release_gaps(map, address, address + length);
+        }
         return result;
     }
     bool was_executable = false;
@@ -397,6 +409,9 @@ static s64 remap_locked(MemoryMap *map, u64 old_address, u64 old_size, u64 new_s
     s64 result = result_of(
         mremap(guest_to_host(old_address), old_size, new_size, flags, guest_to_host(new_address)));
     if (result < 0 && result > -MEMORY_PAGE) {
+        if (flags & MREMAP_FIXED) {
+            release_gaps(map, new_address, new_address + new_size);
+        }
         return result;
     }
     /* Nothing is copied when old_size is 0: a second mapping of shared pages. */
