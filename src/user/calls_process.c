@@ -51,8 +51,7 @@ s64 sys_get_robust_list(Thread *thread, const u64 *arguments)
 
 s64 sys_exit(Thread *thread, const u64 *arguments)
 {
-    thread_end(thread, (int)arguments[0]);
-    return SYSCALL_NO_RESULT;
+    return thread_end(thread, (int)arguments[0]);
 }
 
 s64 sys_exit_group(Thread *thread, const u64 *arguments)

@@ -14,6 +14,7 @@
 #include "user/host_stubs.h"
 #include "user/load.h"
 #include "user/proc_files.h"
+#include "user/syscall.h"
 
 enum { SCRIPT_DEPTH = 5, OWN_OPTIONS = 24 };
 
@@ -82,8 +83,10 @@ static s64 host_exec(Thread *thread, const char *path, char **arguments, char **
         return result; /* a signal comes first */
     }
     signals_prepare_exec(thread);
-    result = plain_syscall(SYS_execve, (u64[6]){host_to_guest(path), host_to_guest(arguments),
-                                                host_to_guest(environment)});
+    /* Not without a look at what came since the mask is the guest's again: exec would lose it. */
+    result = host_call(
+        thread, SYS_execve,
+        (u64[6]){host_to_guest(path), host_to_guest(arguments), host_to_guest(environment)});
     signals_undo_exec(thread);
     return result;
 }

@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "user/access.h"
 #include "user/host_stubs.h"
+#include "user/syscall.h"
 
 enum {
     HOST_STACK = 1 << 20,
@@ -315,7 +316,8 @@ static void release_robust(const Thread *thread, u64 address, u32 tid)
     u32 *word = guest_to_host(address);
     u32 value;
 
-    if (address % 4 || !copy_from_guest(&value, address, sizeof value)) {
+    if (address % 4 || !touch_guest_pages(address, sizeof value) ||
+        !copy_from_guest(&value, address, sizeof value)) {
         return;
     }
     while ((value & FUTEX_TID_MASK) == tid) {
@@ -368,15 +370,19 @@ static void walk_robust_list(const Thread *thread)
     }
 }
 
-void thread_end(Thread *thread, int status)
+s64 thread_end(Thread *thread, int status)
 {
     bool main_thread = gettid() == getpid();
 
+    /* A signal of the process that this thread has taken would be lost with it. */
+    s64 result = signals_block_all(thread);
+    if (result) {
+        return result;
+    }
     if (thread->vfork_child) {
         _exit(status & 0xff);
     }
     walk_robust_list(thread);
-    signals_block_all(thread);
     if (thread->clear_child_tid) {
         put_u32(thread, thread->clear_child_tid, 0);
         futex_wake(thread->clear_child_tid, 1);
@@ -385,4 +391,5 @@ void thread_end(Thread *thread, int status)
         plain_syscall(SYS_exit, (u64[6]){(u64)status});
     }
     thread->ended = true;
+    return SYSCALL_NO_RESULT;
 }

@@ -18,7 +18,8 @@ typedef struct CloneRequest {
 s64 thread_clone(Thread *thread, const CloneRequest *request);
 
 /* exit(2): releases what other threads wait for and marks the thread as ended. Does not return on
- * the main thread or in a vfork child. */
-void thread_end(Thread *thread, int status);
+ * the main thread or in a vfork child. Returns SYSCALL_NO_RESULT, or SYSCALL_RESTART with nothing
+ * done when a signal must be delivered first. */
+s64 thread_end(Thread *thread, int status);
 
 #endif
