@@ -174,8 +174,14 @@ static s64 convert_path(Conversion *c, const SyscallArgument *a, unsigned index)
  * fill arrays (epoll_pwait) may treat as the array's size. */
 static u64 struct_count(const Conversion *c, const SyscallArgument *a)
 {
-    u64 count = a->size_argument == NO_ARGUMENT ? a->count : c->guest[a->size_argument];
+    u64 count = a->count;
 
+    if (a->size_argument != NO_ARGUMENT) {
+        count = c->guest[a->size_argument];
+        if (c->call->arguments[a->size_argument].is_signed32 && (s32)count < 0) {
+            return 0; /* the kernel refuses it */
+        }
+    }
     return MIN(count, (u64)(SCRATCH_SIZE / 2) / a->structure->host_size);
 }
 
@@ -195,7 +201,7 @@ static s64 convert_struct(Conversion *c, const SyscallArgument *a, unsigned inde
     u8 *host = c->scratch + c->used;
     c->used += size;
     c->host[index] = host_to_guest(host);
-    if (a->size_argument != NO_ARGUMENT) {
+    if (a->size_argument != NO_ARGUMENT && count) {
         c->host[a->size_argument] = MIN(c->guest[a->size_argument], count);
     }
     if (a->kind == ARGUMENT_OUT) {

@@ -38,6 +38,11 @@ void host_rewind_syscall(ucontext_t *context)
     }
 }
 
+bool host_syscall_returned(const ucontext_t *context)
+{
+    return host_context_pc(context) == (u64)(uintptr_t)stub_syscall_end;
+}
+
 bool host_fix_access(ucontext_t *context)
 {
     if (in_stub(context, stub_copy_begin, stub_copy_end)) {

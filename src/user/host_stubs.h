@@ -34,6 +34,10 @@ int guarded_touch(void *at);
 void host_rewind_syscall(ucontext_t *context);
 bool host_fix_access(ucontext_t *context);
 
+/* Whether an interruptible_syscall() has just come back from the kernel, where nothing can fault.
+ */
+bool host_syscall_returned(const ucontext_t *context);
+
 /* Address of the instruction that a context was interrupted at, for messages. */
 u64 host_context_pc(const ucontext_t *context);
 

@@ -94,7 +94,8 @@ static void host_handler(int signal, siginfo_t *info, void *opaque)
     int index = synchronous_index(signal);
     int saved_errno = errno;
 
-    if (index >= 0 && info->si_code > 0) {
+    /* rt_tgsigqueueinfo() to itself may send any code: a handler that passes a fault on does. */
+    if (index >= 0 && info->si_code > 0 && !host_syscall_returned(context)) {
         if (!vcpu_host_signal(thread ? thread->vcpu : NULL, signal, info, context) &&
             !host_fix_access(context)) {
             own_fault(signal, info, context);
