@@ -92,6 +92,29 @@ static void test_fixed(void)
     OK(memory_map(&map, 0, ~(u64)0, 1, ANON, -1, 0) == -ENOMEM, "too large");
 }
 
+/* Fixed mappings over a range that is the guest's in parts. */
+static void test_gaps(void)
+{
+    u64 at = fresh(4, PROT_READ | PROT_EXEC);
+    const int bad_fd = -2;
+
+    OK(memory_unmap(&map, at, PAGE) == 0, "a gap before code");
+    invalidations = 0;
+    OK(memory_map(&map, at, 2 * PAGE, PROT_READ, ANON | MAP_FIXED, -1, 0) == (s64)at,
+       "a mapping over both");
+    OK(invalidations == 1 && invalid_start == at && invalid_size == 2 * PAGE, "drops the code");
+    OK(memory_unmap(&map, at, 4 * PAGE) == 0, "all is a gap");
+    OK(memory_map(&map, at, PAGE, PROT_READ, MAP_PRIVATE | MAP_FIXED, bad_fd, 0) == -EBADF,
+       "a bad file");
+    OK(memory_map(&map, at, PAGE, PROT_READ, ANON | MAP_FIXED, -1, 0) == (s64)at,
+       "leaves the range free");
+    OK(memory_remap(&map, at, PAGE, PAGE, MREMAP_FIXED, at + PAGE) == -EINVAL,
+       "mremap with bad flags");
+    OK(memory_map(&map, at + PAGE, PAGE, PROT_READ, ANON | MAP_FIXED, -1, 0) == (s64)(at + PAGE),
+       "leaves it free, too");
+    memory_unmap(&map, at, 4 * PAGE);
+}
+
 static void test_code(void)
 {
     u64 at = fresh(4, PROT_READ | PROT_EXEC);
@@ -187,6 +210,7 @@ int main(void)
     map.engine = (Engine *)&map; /* never looked into */
     test_split_and_merge();
     test_fixed();
+    test_gaps();
     test_code();
     test_remap();
     test_break();
