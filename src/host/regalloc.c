@@ -144,6 +144,7 @@ static void send_home(RegAlloc *ra, IrVal value)
         v->home = new_spill(ra, &ra->spills_used, v->class);
         ra->machine->store(ra->context, v->home, v->reg);
     }
+    ra->disturbed = true;
     detach(ra, value);
 }
 
@@ -232,6 +233,7 @@ static void displace(RegAlloc *ra, IrVal value)
         u8 to = free_register(ra, ra->machine->temporaries[v->class]);
         if (to != REG_NONE) {
             ra->machine->move(ra->context, to, from);
+            ra->disturbed = true;
             detach(ra, value);
             attach(ra, value, to);
             return;
@@ -248,6 +250,7 @@ void ra_begin(RegAlloc *ra, IrVal insn, u32 position)
 
     ra->position = position;
     ra->locked = 0;
+    ra->disturbed = false;
     ra->current = uses;
     for (u32 i = 0; i < uses->count; i++) {
         ra->values[uses->value[i]].next_use = uses->next[i];

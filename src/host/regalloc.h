@@ -128,6 +128,7 @@ typedef struct RegAlloc {
     RegSet locked;           /* in use by the current instruction */
     const RegUses *current;  /* of the current instruction */
     u32 position;            /* of the current instruction */
+    bool disturbed;          /* a value left its register for the current instruction's sake */
     u64 spills_used;
     bool out_of_spills;
     IrVal *slot_homes; /* values that may have HOME_SLOT */

@@ -603,6 +603,7 @@ static void emit_insn(Compiler *c, IrVal value, u32 position)
         return;
     }
     ra_begin(&c->ra, value, position);
+    c->fault_points = 0;
     bool exact = c->region->exact_fp && ir_ops[insn->op].properties & IR_PROP_FP;
     Lower *lower = lowerings[insn->op];
     if (exact || !lower || !lower(c, value, insn)) {

@@ -59,6 +59,8 @@ void fault_point(Compiler *c)
 {
     u32 offset = x86_offset(&c->as);
 
+    c->fault_points++;
+    c->ra.disturbed = false;
     if (c->side_table.size && c->side_pc == c->pc && !c->note_count && !c->side_notes) {
         return; /* the last entry goes on */
     }

@@ -146,7 +146,8 @@ typedef struct Compiler {
     ByteBuffer side_table;
     u32 side_offset; /* of the last entry */
     u64 side_pc;
-    u32 side_notes; /* of the last entry */
+    u32 side_notes;   /* of the last entry */
+    u32 fault_points; /* of the current instruction */
     Note notes[NOTE_MAX];
     u32 note_count;
 } Compiler;
@@ -184,29 +185,43 @@ static inline u32 op_size(IrType type)
 bool is_immediate(const Compiler *c, IrVal value, IrType type, s32 *imm);
 bool is_constant(const Compiler *c, IrVal value, u64 *constant);
 
+/* A fault in the code from here to the next fault point belongs to the current instruction. */
+void fault_point(Compiler *c);
+
+/* After the allocator was asked for something: when that moved a value which an earlier fault point
+ * of the instruction names the place of, the code from here needs another. */
+static inline u8 settled(Compiler *c, u8 reg)
+{
+    if (c->fault_points && c->ra.disturbed) {
+        c->ra.disturbed = false;
+        fault_point(c);
+    }
+    return reg & 15;
+}
+
 static inline u8 use(Compiler *c, IrVal value)
 {
-    return ra_use(&c->ra, value) & 15;
+    return settled(c, ra_use(&c->ra, value));
 }
 
 static inline u8 define(Compiler *c, IrVal value, u32 flags)
 {
-    return ra_define(&c->ra, value, flags) & 15;
+    return settled(c, ra_define(&c->ra, value, flags));
 }
 
 static inline u8 define_over(Compiler *c, IrVal value, IrVal first, u32 flags)
 {
-    return ra_define_over(&c->ra, value, first, flags) & 15;
+    return settled(c, ra_define_over(&c->ra, value, first, flags));
 }
 
 static inline u8 scratch_int(Compiler *c)
 {
-    return ra_scratch(&c->ra, REG_INT);
+    return settled(c, ra_scratch(&c->ra, REG_INT));
 }
 
 static inline u8 scratch_vector(Compiler *c)
 {
-    return ra_scratch(&c->ra, REG_VECTOR) & 15;
+    return settled(c, ra_scratch(&c->ra, REG_VECTOR));
 }
 
 /* The operand as register or memory of at least `size` bytes; vector constants come from the pool.
@@ -218,9 +233,7 @@ X86Rm pool_rm(Compiler *c, const void *bytes, u32 size);
 X86Rm pool_u64_pair(Compiler *c, u64 low, u64 high);
 /* The value goes through ir_eval. */
 void emit_eval(Compiler *c, IrVal value);
-/* A fault in the code from here to the next fault point belongs to the current instruction. */
-void fault_point(Compiler *c);
-/* The same for floating-point operations: only when Invalid may trap. */
+/* A fault point for floating-point operations: only when Invalid may trap. */
 static inline void fp_point(Compiler *c)
 {
     if (!c->region->exact_fp) {
