@@ -75,13 +75,16 @@ static bool take_interrupt(Vcpu *vcpu)
 {
     CpuCommon *common = vcpu->common;
 
-    safepoint_leave(vcpu);
-    safepoint_enter(vcpu);
-    __atomic_store_n(&common->jump_table, vcpu->jump_table, __ATOMIC_SEQ_CST);
-    __atomic_store_n(&common->interrupt, 0, __ATOMIC_SEQ_CST);
-    if (__atomic_exchange_n(&vcpu->stale, 0, __ATOMIC_SEQ_CST)) {
-        forget_jumps(vcpu);
-    }
+    do {
+        safepoint_leave(vcpu);
+        safepoint_enter(vcpu);
+        __atomic_store_n(&common->jump_table, vcpu->jump_table, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&common->interrupt, 0, __ATOMIC_SEQ_CST);
+        if (__atomic_exchange_n(&vcpu->stale, 0, __ATOMIC_SEQ_CST)) {
+            forget_jumps(vcpu);
+        }
+        /* An evictor that came meanwhile may have had half of its request overwritten. */
+    } while (__atomic_load_n(&vcpu->engine->stopping, __ATOMIC_SEQ_CST));
     return __atomic_exchange_n(&vcpu->kicked, 0, __ATOMIC_SEQ_CST);
 }
 
