@@ -108,9 +108,12 @@ static _Noreturn void abort_fetch(Vcpu *vcpu, const ucontext_t *context)
 static const u8 *fault_place(const Vcpu *vcpu, const ucontext_t *context)
 {
     const Host *host = vcpu->engine->host;
-    const u8 *site = host->access_site ? host->access_site(vcpu->common) : NULL;
+    const u8 *pc = context_pc(context), *site = NULL;
 
-    return site ? site : context_pc(context);
+    if (host->access_site && !cache_contains(vcpu->engine, pc)) {
+        site = host->access_site(vcpu->common);
+    }
+    return site ? site : pc;
 }
 
 bool vcpu_host_signal(Vcpu *vcpu, int signal, const siginfo_t *info, void *context)
