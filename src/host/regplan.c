@@ -9,7 +9,7 @@
 enum { PUT_HASH = 64 };
 typedef struct SeenPut {
     u32 offset, size;
-    u32 block;    /* number plus 1 */
+    u32 block; /* number plus 1 */
     u32 position;
 } SeenPut;
 
@@ -250,8 +250,7 @@ static void slot_access(Plan *plan, IrVal access, u32 position)
     }
     SeenPut *seen = &plan->puts[offset / 4 % PUT_HASH];
     if (insn->op == IR_NOTE) {
-        bool covered =
-            seen->block == plan->block && seen->offset == offset && seen->size >= size;
+        bool covered = seen->block == plan->block && seen->offset == offset && seen->size >= size;
         u32 end = covered ? seen->position : plan->fault_before[0];
         u32 fault = plan->fault_before[end];
         RegValue *v = &ra->values[ra->uses[access].value[0]];

@@ -181,6 +181,14 @@ static inline u32 op_size(IrType type)
     return type == IR_I64 ? 8 : 4;
 }
 
+/* Whether the result is an integer in a general register. */
+static inline bool is_scalar_int(const IrInsn *insn)
+{
+    return insn->type >= IR_I8 && insn->type <= IR_I64;
+}
+
+/* Whether the result had better be computed over operand y than x, both orders being right. */
+bool prefers_second(const Compiler *c, IrVal value, IrVal x, IrVal y);
 /* Whether the value is an integer constant that fits a sign-extended 32-bit immediate. */
 bool is_immediate(const Compiler *c, IrVal value, IrType type, s32 *imm);
 bool is_constant(const Compiler *c, IrVal value, u64 *constant);
