@@ -103,6 +103,18 @@ s64 sys_rt_sigpending(Thread *thread, const u64 *arguments)
     return copy_to_guest(arguments[0], bytes, arguments[1]) ? 0 : -EFAULT;
 }
 
+s64 sys_rt_sigsuspend(Thread *thread, const u64 *arguments)
+{
+    u8 bytes[SET_SIZE];
+
+    if (arguments[1] != SET_SIZE) {
+        return -EINVAL;
+    }
+    return copy_from_guest(bytes, arguments[0], sizeof bytes)
+               ? signals_suspend(thread, get_value(bytes, SET_SIZE, thread->abi->big_endian))
+               : -EFAULT;
+}
+
 s64 sys_rt_sigreturn(Thread *thread, const u64 *arguments)
 {
     stack_t alternate;

@@ -41,6 +41,7 @@ HANDLER(sys_ptrace);
 HANDLER(sys_rt_sigaction);
 HANDLER(sys_rt_sigprocmask);
 HANDLER(sys_rt_sigpending);
+HANDLER(sys_rt_sigsuspend);
 HANDLER(sys_rt_sigreturn);
 HANDLER(sys_sigaltstack);
 HANDLER(sys_restart_syscall);

@@ -15,6 +15,7 @@
 #include "user/host_stubs.h"
 #include "user/process.h"
 #include "user/strace.h"
+#include "user/syscall.h"
 
 enum { HOST_STACK_SIZE = 64 << 10, KERNEL_SA_RESTORER = 0x04000000 };
 
@@ -235,6 +236,26 @@ s64 signals_set_mask(Thread *thread, u64 mask)
     return result;
 }
 
+s64 signals_suspend(Thread *thread, u64 mask)
+{
+    ThreadSignals *s = &thread->signals;
+    u64 host = mask & ~synchronous_mask();
+
+    s->suspended_mask = s->mask;
+    s->suspended = true;
+    s->mask = mask & ~(signal_bit(SIGKILL) | signal_bit(SIGSTOP));
+    if (s->held & ~s->mask) {
+        s->pending = 1;
+        return -EINTR;
+    }
+    s64 result = host_call(thread, SYS_rt_sigsuspend, (u64[6]){host_to_guest(&host), sizeof host});
+    if (result != -EINTR || !s->pending) { /* a signal that the old mask let through came first */
+        s->mask = s->suspended_mask;
+        s->suspended = false;
+    }
+    return result;
+}
+
 s64 signals_block_all(Thread *thread)
 {
     return try_host_mask(&thread->signals, ~(u64)0);
@@ -308,7 +329,7 @@ static void run_handler(Thread *thread, const GuestAction *action, const siginfo
         .handler = action->handler,
         .restorer = action->flags & KERNEL_SA_RESTORER ? action->restorer : 0,
         .stack = thread->abi->get_stack(thread->state),
-        .old_mask = s->mask,
+        .old_mask = s->suspended ? s->suspended_mask : s->mask,
         .info = info,
         .alternate = s->alternate,
         .fault_address = fault_address,
@@ -326,6 +347,7 @@ static void run_handler(Thread *thread, const GuestAction *action, const siginfo
     if (!thread->abi->push_frame(thread, signal, &frame)) {
         signals_die(SIGSEGV);
     }
+    s->suspended = false;
     if ((unsigned)s->alternate.ss_flags & SS_AUTODISARM) {
         s->alternate = (stack_t){.ss_flags = SS_DISABLE};
     }
@@ -393,8 +415,16 @@ static void deliver_one(Thread *thread)
 
 void signals_deliver(Thread *thread)
 {
-    while (thread->signals.pending) {
+    ThreadSignals *s = &thread->signals;
+
+    while (s->pending) {
         deliver_one(thread);
+    }
+    if (unlikely(s->suspended)) { /* there was no handler after all */
+        s->suspended = false;
+        if (signals_set_mask(thread, s->suspended_mask)) {
+            s->mask = s->suspended_mask; /* the host's follows with the delivery */
+        }
     }
 }
 

@@ -18,7 +18,8 @@
 
 #include "base/types.h"
 
-#ifndef SS_AUTODISARM /* the C library has it in <linux/signal.h> only, which excludes <signal.h> */
+#ifndef SS_AUTODISARM /* the C library has it in <linux/signal.h> only, which excludes <signal.h>  \
+                       */
 #define SS_AUTODISARM (1u << 31)
 #endif
 
@@ -46,6 +47,8 @@ typedef struct ThreadSignals {
     volatile u64 held; /* synchronous signals sent by kill() while the guest blocks them */
     siginfo_t held_info[SYNCHRONOUS_COUNT];
     u64 mask;              /* guest's mask: bit n-1 is signal n */
+    u64 suspended_mask;    /* what sigsuspend() replaced, while `suspended` */
+    bool suspended;        /* the first handler's frame gets `suspended_mask` to go back to */
     stack_t alternate;     /* guest's sigaltstack */
     bool call_interrupted; /* the system call just made restarts or becomes EINTR at delivery */
     void *host_stack;      /* alternate stack of the host's handlers; owned */
@@ -76,6 +79,9 @@ void __attribute__((noreturn)) signals_die(int signal);
 
 /* Makes `mask` the thread's, on the host too. Returns 0 or SYSCALL_RESTART. */
 s64 signals_set_mask(Thread *thread, u64 mask);
+
+/* rt_sigsuspend(2): waits with `mask`, which stays until the handlers have their frames. */
+s64 signals_suspend(Thread *thread, u64 mask);
 
 /* Fills the host's mask, or gives the guest's back: around fork, thread creation, exec. The first
  * returns 0 or SYSCALL_RESTART with nothing changed. */
