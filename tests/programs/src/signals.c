@@ -170,6 +170,29 @@ static void test_faults(void)
     printf("brk: %d code %d\n", count, last_code);
 }
 
+/* All signals that wait and that sigsuspend()'s mask lets through come before it returns. */
+static void test_suspend(void)
+{
+    static const int waiting[] = {SIGUSR1, SIGUSR2, SIGTRAP};
+    sigset_t block, before, after;
+
+    sigemptyset(&block);
+    for (size_t i = 0; i < sizeof(waiting) / sizeof(waiting[0]); i++) {
+        handle(waiting[i], on_count, 0);
+        sigaddset(&block, waiting[i]);
+    }
+    sigprocmask(SIG_BLOCK, &block, &before);
+    count = 0;
+    raise(SIGUSR1);
+    raise(SIGUSR2);
+    sigsuspend(&before);
+    printf("suspend: %d\n", count);
+    raise(SIGTRAP);
+    sigsuspend(&before);
+    sigprocmask(SIG_SETMASK, &before, &after);
+    printf("suspend: %d, still blocked %d\n", count, sigismember(&after, SIGUSR2));
+}
+
 static void test_timer(void)
 {
     struct itimerval often = {{0, 2000}, {0, 2000}}, never = {{0, 0}, {0, 0}};
@@ -260,6 +283,7 @@ int main(void)
     test_masks();
     test_stack();
     test_faults();
+    test_suspend();
     test_timer();
     test_restart();
     test_threads();
