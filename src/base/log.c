@@ -32,6 +32,8 @@ static const struct {
     {"all", ~0u, "everything"},
 };
 
+enum { LOG_LOWEST_FD = 900 };
+
 u32 log_mask;
 static int log_fd = STDERR_FILENO;
 
@@ -75,7 +77,12 @@ static int open_file(const char *path, int flags)
     if (fd < 0) {
         return -errno;
     }
-    log_fd = fd;
+    /* Out of the way of descriptors that the guest expects to get or closes. */
+    int high = fcntl(fd, F_DUPFD_CLOEXEC, LOG_LOWEST_FD);
+    log_fd = high < 0 ? fd : high;
+    if (high >= 0) {
+        close(fd);
+    }
     return 0;
 }
 
