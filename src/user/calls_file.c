@@ -48,7 +48,7 @@ s64 sys_openat2(Thread *thread, const u64 *arguments)
     how.flags = bits_to_host(thread->abi->open_bits, how.flags);
     const char *host = name;
     if (!how.resolve) {
-        host = path_to_host(&thread->process->root, name,
+        host = path_to_host(&thread->process->root, (int)arguments[0], name,
                             how.flags & O_NOFOLLOW ? PATH_NOFOLLOW : PATH_FOLLOW, buffer);
     }
     return host_call(thread, SYS_openat2,

@@ -146,6 +146,14 @@ static PathMode path_mode(const Conversion *c, const SyscallArgument *a)
     }
 }
 
+/* What a relative name is relative to. */
+static int path_directory(const Conversion *c, unsigned index)
+{
+    bool given = index > 0 && c->call->arguments[index - 1].kind == ARGUMENT_DIRECTORY;
+
+    return given ? (int)c->guest[index - 1] : AT_FDCWD;
+}
+
 static s64 convert_path(Conversion *c, const SyscallArgument *a, unsigned index)
 {
     char name[PATH_MAX];
@@ -160,9 +168,10 @@ static s64 convert_path(Conversion *c, const SyscallArgument *a, unsigned index)
     Process *process = c->thread->process;
     PathMode mode = path_mode(c, a);
     char *buffer = c->paths[c->path_count++];
-    const char *host = mode == PATH_FOLLOW && proc_is_own(name, "exe")
-                           ? process->executable_host
-                           : path_to_host(&process->root, name, mode, buffer);
+    const char *host =
+        mode == PATH_FOLLOW && proc_is_own(name, "exe")
+            ? process->executable_host
+            : path_to_host(&process->root, path_directory(c, index), name, mode, buffer);
     if (host == name) {
         host = memcpy(buffer, name, (size_t)length + 1);
     }

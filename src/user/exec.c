@@ -5,6 +5,7 @@
 #include "user/exec.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -157,7 +158,7 @@ s64 exec_program(Thread *thread, const char *name, char **arguments, char **envi
         const char *reason;
         const char *host = proc_is_own(name, "exe")
                                ? process->executable_host
-                               : path_to_host(&process->root, name, PATH_FOLLOW, buffer);
+                               : path_to_host(&process->root, AT_FDCWD, name, PATH_FOLLOW, buffer);
         int error = program_open(&file, host, &reason);
         if (error && error != -ENOEXEC) {
             return error == -EISDIR ? -EACCES : error;

@@ -365,7 +365,7 @@ static int load_interpreter(const LoadRequest *request, u64 *base, u64 *entry, c
         return fail(message, -EIO, "cannot read the interpreter's path", NULL);
     }
     name[image->interpreter_size] = 0;
-    const char *host = path_to_host(&request->process->root, name, PATH_FOLLOW, buffer);
+    const char *host = path_to_host(&request->process->root, AT_FDCWD, name, PATH_FOLLOW, buffer);
     int error = program_open(&file, host, &reason);
     if (error == 0 && file.abi != request->process->abi) {
         program_close(&file);

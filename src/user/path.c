@@ -11,6 +11,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "user/path_links.h"
+
 /* Where the kernel's own file systems and scratch files are: one machine has one of each. */
 static const char *const host_only[] = {"/proc", "/sys", "/dev", "/tmp"};
 
@@ -229,10 +231,11 @@ static bool look_up_parent(const PathRoot *root, const char *name, char buffer[P
     return true;
 }
 
-const char *path_to_host(PathRoot *root, const char *name, PathMode mode, char buffer[PATH_MAX])
+/* One step: the host's name for an absolute name of the guest, or `name` itself. */
+static const char *look_up_name(PathRoot *root, const char *name, PathMode mode,
+                                char buffer[PATH_MAX])
 {
-    if (!root->directory || name[0] != '/' || is_host_only(name) ||
-        is_below(name, root->directory)) {
+    if (name[0] != '/' || is_host_only(name) || is_below(name, root->directory)) {
         return name;
     }
     bool follow = mode == PATH_FOLLOW || mode == PATH_FOLLOW_CREATE;
@@ -241,6 +244,32 @@ const char *path_to_host(PathRoot *root, const char *name, PathMode mode, char b
     }
     bool create = mode == PATH_CREATE || mode == PATH_FOLLOW_CREATE;
     return create && look_up_parent(root, name, buffer) ? buffer : name;
+}
+
+/* Whether links on the way of a name that the root lacks may lead to the root. */
+static bool may_come_back(const char *name)
+{
+    return !is_host_only(name) || is_below(name, "/tmp");
+}
+
+const char *path_to_host(PathRoot *root, int directory, const char *name, PathMode mode,
+                         char buffer[PATH_MAX])
+{
+    enum { DETOURS = 8 };
+    bool follow = mode == PATH_FOLLOW || mode == PATH_FOLLOW_CREATE;
+    char link[PATH_MAX], next[PATH_MAX];
+
+    if (!root->directory || !*name) {
+        return name;
+    }
+    const char *from = name, *host = look_up_name(root, from, mode, buffer);
+    for (int i = 0; i < DETOURS && host == from && may_come_back(from) &&
+                    path_leaves_by_link(directory, from, follow, next);
+         i++) {
+        from = strcpy(link, next);
+        host = look_up_name(root, from, mode, buffer);
+    }
+    return host == link ? strcpy(buffer, link) : host;
 }
 
 const char *path_to_guest(const PathRoot *root, const char *name)

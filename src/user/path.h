@@ -2,7 +2,8 @@
  *
  * With a root, an absolute name that exists under it means that file; symbolic links are followed
  * as if the root were "/". Anything else is the host's. Names below /proc, /sys, /dev and /tmp are
- * always the host's. Relative names are the kernel's business. */
+ * always the host's. Relative names are the kernel's business. Absolute targets of symbolic links
+ * that either leads through are names of the guest's again. */
 #ifndef USER_PATH_H
 #define USER_PATH_H
 
@@ -39,8 +40,10 @@ int path_root_open(PathRoot *root, const char *directory);
 void path_root_close(PathRoot *root);
 
 /* The host's name for the guest's: `name` itself or `buffer`, filled. Never fails: a name that does
- * not exist comes back as the host's. */
-const char *path_to_host(PathRoot *root, const char *name, PathMode mode, char buffer[PATH_MAX]);
+ * not exist comes back as the host's. A relative name is seen from `directory`, a descriptor or
+ * AT_FDCWD. */
+const char *path_to_host(PathRoot *root, int directory, const char *name, PathMode mode,
+                         char buffer[PATH_MAX]);
 
 /* The guest's view of a real host path: without the root's directory. Returns a part of `name`, or
  * "/" for the root itself. */

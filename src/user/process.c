@@ -2,6 +2,7 @@
 #include "user/process.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -217,7 +218,7 @@ int process_run(const UserOptions *options, const char *program, char **argument
     if (error) {
         return say(options->root, strerror(-error), 125);
     }
-    const char *host = path_to_host(&process.root, program, PATH_FOLLOW, buffer);
+    const char *host = path_to_host(&process.root, AT_FDCWD, program, PATH_FOLLOW, buffer);
     error = program_open(&file, host, &reason);
     if (error == -ENOEXEC || (error == 0 && !file.abi)) {
         return refuse(program, &file, reason);

@@ -25,7 +25,7 @@ static void make_file(const char *name)
 static void check(const char *name, PathMode mode, const char *expected)
 {
     char buffer[PATH_MAX], full[PATH_MAX];
-    const char *host = path_to_host(&root, name, mode, buffer);
+    const char *host = path_to_host(&root, AT_FDCWD, name, mode, buffer);
 
     snprintf(full, sizeof full, "%s%s", expected ? root.directory : "", expected ? expected : name);
     OK(!strcmp(host, full), "%s, mode %d: %s", name, (int)mode, expected ? expected : "the host's");
@@ -80,7 +80,29 @@ int main(void)
     check("/only-here/file", PATH_FOLLOW_CREATE, "/only-here/file");
     check("/only-here/new", PATH_FOLLOW, NULL);
 
-    char name[PATH_MAX];
+    /* Links outside the root, of which the last is in the working directory. */
+    OK(!symlink("/only-here/file", "absolute") && !symlink("absolute", "twice") &&
+           !symlink("/only-here", "directory") && !symlink("/dev/null", "outside") &&
+           !symlink("circle", "circle"),
+       "links outside");
+    check("absolute", PATH_FOLLOW, "/only-here/file");
+    check("absolute", PATH_NOFOLLOW, NULL);
+    check("./twice", PATH_FOLLOW, "/only-here/file");
+    check("directory/file", PATH_NOFOLLOW, "/only-here/file");
+    check("directory/new", PATH_CREATE, "/only-here/new");
+    check("root/../directory/file", PATH_FOLLOW, "/only-here/file");
+    check("circle", PATH_FOLLOW, NULL);
+    check("/proc/self/exe", PATH_FOLLOW, NULL);
+    char name[PATH_MAX], buffer[PATH_MAX];
+    OK(!strcmp(path_to_host(&root, AT_FDCWD, "outside", PATH_FOLLOW, buffer), "/dev/null"),
+       "a link to the host's");
+    OK(!strcmp(path_to_host(&root, root.fd, "absolute", PATH_FOLLOW, name) + strlen(root.directory),
+               "/only-here/file"),
+       "a link seen from a directory's descriptor");
+    OK(!unlink("absolute") && !unlink("twice") && !unlink("directory") && !unlink("outside") &&
+           !unlink("circle"),
+       "links outside are removed");
+
     snprintf(name, sizeof name, "%s/only-here/file", root.directory);
     OK(!strcmp(path_to_guest(&root, name), "/only-here/file"), "back to the guest's name");
     check(name, PATH_FOLLOW, NULL); /* a host name below the root is left alone */
