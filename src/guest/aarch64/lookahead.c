@@ -69,5 +69,6 @@ bool aarch64_flags_dead(GuestTranslation *g, u64 pc)
 {
     LookAhead l = {.g = g, .steps = MAX_STEPS};
 
-    return pc % AARCH64_INSN_SIZE == 0 && path_dead(&l, pc);
+    /* A block of one instruction is a single step: whoever asked for it wants to see the flags. */
+    return g->max_insns > 1 && pc % AARCH64_INSN_SIZE == 0 && path_dead(&l, pc);
 }
