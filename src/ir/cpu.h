@@ -61,7 +61,8 @@ static inline void *cpu_state(CpuCommon *common)
 /* Why generated code came back. */
 typedef enum CpuExitKind {
     CPU_EXIT_LINK,      /* direct jump not linked yet: pc = target, exit_link = the site */
-    CPU_EXIT_LOOKUP,    /* indirect jump missed: pc = target, exit_link = its inline cache's site if any */
+    CPU_EXIT_LOOKUP,    /* indirect jump missed: pc = target, exit_link = its inline cache's site if
+                           any */
     CPU_EXIT_INTERRUPT, /* `interrupt` was seen: pc precise */
     CPU_EXIT_IR,        /* an EXIT operation: its sub is in the high half of exit_code, imm2 low */
     CPU_EXIT_FAULT,     /* set by the fault handler: state was recovered */

@@ -180,7 +180,7 @@ static const SystemRegister registers[] = {
     {ONE(NUMBER(3, 3, 0, 0, 1)), read_constant, NULL, 0, CTR_RES1 | CTR},
     {ONE(NUMBER(3, 3, 0, 0, 7)), read_constant, NULL, 0, DCZID},
     {ONE(NUMBER(3, 3, 14, 0, 0)), read_constant, NULL, 0, AARCH64_COUNTER_HZ},
-    {ONE(NUMBER(3, 3, 14, 0, 2)), read_counter, NULL, 0, 0}, /* CNTVCT_EL0 */
+    {ONE(NUMBER(3, 3, 14, 0, 2)), read_counter, NULL, 0, 0},   /* CNTVCT_EL0 */
     {ONE(NUMBER(3, 3, 15, 0, 0)), read_real_time, NULL, 0, 0}, /* IMPLEMENTATION DEFINED */
     {ONE(NUMBER(3, 0, 0, 0, 0)), read_constant, NULL, 0, MIDR},
     {ONE(NUMBER(3, 0, 0, 0, 5)), read_constant, NULL, 0, MPIDR},

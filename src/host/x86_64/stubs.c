@@ -319,7 +319,8 @@ void x86_enter(void *state, const u8 *cache, const u8 *code)
     u64 *top = (u64 *)(uintptr_t)common->host[WORD_STACK_TOP];
 
     common->host[WORD_CACHE] = (u64)(uintptr_t)cache;
-    /* Should a guest ever return to the empty stack's mark, that is a miss, which keeps the mark. */
+    /* Should a guest ever return to the empty stack's mark, that is a miss, which keeps the mark.
+     */
     top[0] = (u64)(uintptr_t)(cache + header->stub[STUB_RETURN_MISS]);
     void (*enter)(void *, const u8 *) =
         (void (*)(void *, const u8 *))(uintptr_t)(cache + header->stub[STUB_ENTER]);
