@@ -70,8 +70,8 @@ bool memory_next(MemoryMap *map, u64 address, Region *region);
 bool memory_page_writable(void *opaque, u64 page);
 bool memory_page_executable(void *opaque, u64 page);
 
-/* Around fork(). The engine asks memory_page_*() with its own lock taken, so that lock is to be taken
- * between these two. */
+/* Around fork(). The engine asks memory_page_*() with its own lock taken, so that lock is to be
+ * taken between these two. */
 void memory_hold_changes(MemoryMap *map);
 void memory_fork_prepare(MemoryMap *map);
 void memory_fork_done(MemoryMap *map);
