@@ -93,8 +93,7 @@ static void test_last_address(const Host *host)
     Machine *machine = machine_new(host, defaults);
     const ExecFault *fault = exec_fault(machine->vcpu);
 
-    CODE(machine, 0, toy(TOY_LI, 1, 5), toy(TOY_MODE, 1, 0), toy(TOY_LI, 2, -6),
-         toy(TOY_GO, 2, 0));
+    CODE(machine, 0, toy(TOY_LI, 1, 5), toy(TOY_MODE, 1, 0), toy(TOY_LI, 2, -6), toy(TOY_GO, 2, 0));
     CpuExitKind kind = machine_run(machine, 0);
     OK(kind == CPU_EXIT_FAULT && fault->access == ACCESS_FETCH && fault->address == ~(u64)0,
        "%s: a jump to the last address faults there", host->name);
