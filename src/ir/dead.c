@@ -71,16 +71,6 @@ static void scan(Marker *m, bool remove)
     }
 }
 
-static bool has_unreachable(IrRegion *region)
-{
-    u32 count = 0;
-
-    for (u32 block = 0; block < region->block_count; block++) {
-        count += region->blocks[block].first != 0;
-    }
-    return ir_graph(region)->order_count != count;
-}
-
 /* Whether blocks are in an order in which uses come after definitions. */
 static bool is_ordered(const IrRegion *region)
 {
@@ -98,9 +88,7 @@ void ir_pass_dead(IrRegion *region)
 {
     Marker m = {.region = region, .marks = ARENA_ARRAY(region->arena, u8, region->insn_count)};
 
-    if (has_unreachable(region)) {
-        ir_remove_unreachable(region);
-    }
+    ir_remove_unreachable(region);
     ir_link_blocks(region);
     m.again = !is_ordered(region);
     while (m.again) {

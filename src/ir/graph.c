@@ -173,11 +173,23 @@ void ir_phi_drop_edge(IrRegion *region, const IrGraph *graph, u32 from, u32 to)
     }
 }
 
+static bool has_unreachable(IrRegion *region)
+{
+    u32 count = 0;
+
+    for (u32 block = 0; block < region->block_count; block++) {
+        count += region->blocks[block].first != 0;
+    }
+    return ir_graph(region)->order_count != count;
+}
+
 void ir_remove_unreachable(IrRegion *region)
 {
     const IrGraph *graph;
 
-    region->graph = NULL;
+    if (!has_unreachable(region)) {
+        return;
+    }
     graph = ir_graph(region);
     for (u32 block = 0; block < region->block_count; block++) {
         const u32 *from = graph->predecessors + graph->first_predecessor[block];

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "ir/graph.h"
 #include "ir/pass.h"
 #include "ir/text.h"
 
@@ -66,6 +67,8 @@ static void run(IrRegion *region, const Pass *passes, u32 count)
         check(region, "translation");
     }
     for (u32 i = 0; i < count; i++) {
+        /* What cannot be reached obeys no order: a value there may even be made of itself. */
+        ir_remove_unreachable(region);
         passes[i].run(region);
         if (log_on(LOG_PASSES)) {
             log_region(region, passes[i].name);
