@@ -228,14 +228,23 @@ typedef FpValue FpBinary(FpEnv *env, FpValue a, FpValue b);
 
 FP_INLINE u128 unary(const FpFormat *format, FpUnary *operation, FpEnv *env, u128 a)
 {
-    return fp_pack(format, env, operation(env, fp_unpack(format, env, a)));
+    FpValue x = fp_unpack(format, env, a);
+    FpValue result = operation(env, x);
+    if (unlikely(x.subnormal)) {
+        fp_raise_denormal(env, result, false);
+    }
+    return fp_pack(format, env, result);
 }
 
 FP_INLINE u128 binary(const FpFormat *format, FpBinary *operation, FpEnv *env, u128 a, u128 b)
 {
     FpValue x = fp_unpack(format, env, a);
     FpValue y = fp_unpack(format, env, b);
-    return fp_pack(format, env, operation(env, x, y));
+    FpValue result = operation(env, x, y);
+    if (unlikely(x.subnormal || y.subnormal)) {
+        fp_raise_denormal(env, result, operation == fp_div && y.kind == FP_KIND_ZERO);
+    }
+    return fp_pack(format, env, result);
 }
 
 FP_INLINE u128 fused(const FpFormat *format, FpEnv *env, u128 a, u128 b, u128 c)
@@ -243,7 +252,11 @@ FP_INLINE u128 fused(const FpFormat *format, FpEnv *env, u128 a, u128 b, u128 c)
     FpValue x = fp_unpack(format, env, a);
     FpValue y = fp_unpack(format, env, b);
     FpValue z = fp_unpack(format, env, c);
-    return fp_pack(format, env, fp_fma(env, x, y, z));
+    FpValue result = fp_fma(env, x, y, z);
+    if (unlikely(x.subnormal || y.subnormal || z.subnormal)) {
+        fp_raise_denormal(env, result, false);
+    }
+    return fp_pack(format, env, result);
 }
 
 /* The public function of an operation, in both formats. */

@@ -29,6 +29,7 @@ enum {
     FP_OVERFLOW = 4,
     FP_UNDERFLOW = 8,
     FP_INEXACT = 16,
+    FP_DENORMAL = 64,        /* x86's DE: a subnormal operand that was not flushed; see FpEnv */
     FP_INPUT_DENORMAL = 128, /* set when flush_inputs replaced a subnormal operand by zero */
 };
 
@@ -49,6 +50,10 @@ typedef struct FpEnv {
     bool default_nan_negative;    /* the default NaN's sign: set on x86 ("real indefinite") */
     bool tininess_after_rounding; /* x86: true, Arm: false */
     u8 nan_rule;                  /* FpNanRule */
+    /* Subnormal operands that are not flushed raise FP_DENORMAL, unless the operation is invalid,
+     * divides by zero or has a NaN operand (Intel SDM volume 1, 4.9.2). Half precision, rounding to
+     * an integral value and conversion to integers are exempt. */
+    bool denormal_operands;
 } FpEnv;
 
 typedef enum FpRelation { FP_LESS, FP_EQUAL, FP_GREATER, FP_UNORDERED } FpRelation;
@@ -74,6 +79,13 @@ u32 f32_min(FpEnv *env, u32 a, u32 b);
 u32 f32_max(FpEnv *env, u32 a, u32 b);
 u64 f64_min(FpEnv *env, u64 a, u64 b);
 u64 f64_max(FpEnv *env, u64 a, u64 b);
+
+/* As x86's MINSS and MAXSS: b unless a is less (greater); so b where both are zero or either is a
+ * NaN, which is invalid but not quieted. Results are not flushed. */
+u32 f32_min_x86(FpEnv *env, u32 a, u32 b);
+u32 f32_max_x86(FpEnv *env, u32 a, u32 b);
+u64 f64_min_x86(FpEnv *env, u64 a, u64 b);
+u64 f64_max_x86(FpEnv *env, u64 a, u64 b);
 
 /* As FMINNM and FMAXNM (IEEE 754-2008 minNum, maxNum): a number wins over a quiet NaN. */
 u32 f32_minnum(FpEnv *env, u32 a, u32 b);
@@ -125,6 +137,13 @@ s32 f64_to_s32(FpEnv *env, u64 a, FpRounding rounding, unsigned fraction_bits);
 u32 f64_to_u32(FpEnv *env, u64 a, FpRounding rounding, unsigned fraction_bits);
 s64 f64_to_s64(FpEnv *env, u64 a, FpRounding rounding, unsigned fraction_bits);
 u64 f64_to_u64(FpEnv *env, u64 a, FpRounding rounding, unsigned fraction_bits);
+
+/* As x86's CVTSS2SI and its like: a NaN and what is out of range give the smallest integer (Intel
+ * calls it integer indefinite), with invalid and without inexact. */
+s32 f32_to_s32_indefinite(FpEnv *env, u32 a, FpRounding rounding);
+s64 f32_to_s64_indefinite(FpEnv *env, u32 a, FpRounding rounding);
+s32 f64_to_s32_indefinite(FpEnv *env, u64 a, FpRounding rounding);
+s64 f64_to_s64_indefinite(FpEnv *env, u64 a, FpRounding rounding);
 
 /* a / 2^fraction_bits (0..64); zero gives +0. */
 u32 f32_from_s32(FpEnv *env, s32 a, unsigned fraction_bits);

@@ -36,6 +36,7 @@ static FpRelation compare(FpEnv *env, FpValue a, FpValue b, bool signalling)
         }
         return FP_UNORDERED;
     }
+    env->flags |= a.subnormal || b.subnormal ? FP_DENORMAL : 0;
     return order(a, b);
 }
 
@@ -69,7 +70,20 @@ FP_INLINE u128 extremum_of(const FpFormat *format, FpEnv *env, u128 a, u128 b, F
     return fp_pack(format, env, extremum(env, x, y, which));
 }
 
-/* The four public functions of a format. */
+/* x86's: a if it stands in the relation to b, else b. */
+FP_INLINE u128 select(const FpFormat *format, FpEnv *env, u128 a, u128 b, FpRelation relation)
+{
+    FpValue x = fp_unpack(format, env, a);
+    FpValue y = fp_unpack(format, env, b);
+    bool first = compare(env, x, y, true) == relation;
+
+    if ((first ? x : y).kind == FP_KIND_ZERO) { /* perhaps a subnormal operand, flushed */
+        return fp_sign_bit(format, (first ? x : y).sign);
+    }
+    return first ? a : b;
+}
+
+/* The public functions of a format. */
 #define EXTREMA(type, f)                                                                           \
     type f##_min(FpEnv *env, type a, type b)                                                       \
     {                                                                                              \
@@ -86,6 +100,14 @@ FP_INLINE u128 extremum_of(const FpFormat *format, FpEnv *env, u128 a, u128 b, F
     type f##_maxnum(FpEnv *env, type a, type b)                                                    \
     {                                                                                              \
         return (type)extremum_of(&fp_##f, env, a, b, (FpExtremum){true, true});                    \
+    }                                                                                              \
+    type f##_min_x86(FpEnv *env, type a, type b)                                                   \
+    {                                                                                              \
+        return (type)select(&fp_##f, env, a, b, FP_LESS);                                          \
+    }                                                                                              \
+    type f##_max_x86(FpEnv *env, type a, type b)                                                   \
+    {                                                                                              \
+        return (type)select(&fp_##f, env, a, b, FP_GREATER);                                       \
     }
 
 EXTREMA(u32, f32)

@@ -35,30 +35,46 @@ static FpValue round_to_integral(FpEnv *env, FpValue a, FpRounding rounding, boo
     return result;
 }
 
-/* To an integer in [minimum, maximum], as the 64 low bits of its two's complement. */
-static u64 to_integer(FpEnv *env, FpValue a, FpRounding rounding, unsigned fraction_bits,
-                      s64 minimum, u64 maximum)
+/* To an integer in [minimum, maximum], as the 64 low bits of its two's complement in *result.
+ * Otherwise returns false, having raised invalid. */
+static bool to_integer(FpEnv *env, FpValue a, FpRounding rounding, s64 minimum, u64 maximum,
+                       u64 *result)
 {
     bool inexact = false;
     u128 magnitude = 0;
 
-    if (fp_is_nan(a)) {
-        env->flags |= FP_INVALID;
-        return 0;
-    }
     if (a.kind == FP_KIND_FINITE) {
-        a.exponent += (s32)fraction_bits;
         magnitude = round_magnitude(a, rounding, &inexact);
-    } else if (a.kind == FP_KIND_INFINITY) {
+    } else if (a.kind != FP_KIND_ZERO) {
         magnitude = (u128)1 << 64;
     }
-    u64 limit = a.sign ? -(u64)minimum : maximum;
-    if (magnitude > limit) {
+    if (magnitude > (a.sign ? -(u64)minimum : maximum)) {
         env->flags |= FP_INVALID;
-        return a.sign ? (u64)minimum : maximum;
+        return false;
     }
     env->flags |= inexact ? FP_INEXACT : 0;
-    return a.sign ? -(u64)magnitude : (u64)magnitude;
+    *result = a.sign ? -(u64)magnitude : (u64)magnitude;
+    return true;
+}
+
+static u64 to_integer_saturated(FpEnv *env, FpValue a, FpRounding rounding, unsigned fraction_bits,
+                                s64 minimum, u64 maximum)
+{
+    u64 result;
+
+    a.exponent += (s32)fraction_bits;
+    if (to_integer(env, a, rounding, minimum, maximum, &result)) {
+        return result;
+    }
+    return fp_is_nan(a) ? 0 : a.sign ? (u64)minimum : maximum;
+}
+
+static s64 to_integer_indefinite(FpEnv *env, FpValue a, FpRounding rounding, s64 minimum,
+                                 u64 maximum)
+{
+    u64 result;
+
+    return to_integer(env, a, rounding, minimum, maximum, &result) ? (s64)result : minimum;
 }
 
 static FpValue from_signed(s64 a, unsigned fraction_bits)
@@ -83,6 +99,8 @@ static FpValue from_unsigned(u64 a, unsigned fraction_bits)
     TO_INTEGER(type, f, u32, 0, UINT32_MAX)                                                        \
     TO_INTEGER(type, f, s64, INT64_MIN, INT64_MAX)                                                 \
     TO_INTEGER(type, f, u64, 0, UINT64_MAX)                                                        \
+    TO_INDEFINITE(type, f, s32, INT32_MIN, INT32_MAX)                                              \
+    TO_INDEFINITE(type, f, s64, INT64_MIN, INT64_MAX)                                              \
     FROM_INTEGER(type, f, s32, from_signed)                                                        \
     FROM_INTEGER(type, f, u32, from_unsigned)                                                      \
     FROM_INTEGER(type, f, s64, from_signed)                                                        \
@@ -92,7 +110,14 @@ static FpValue from_unsigned(u64 a, unsigned fraction_bits)
     integer f##_to_##integer(FpEnv *env, type a, FpRounding rounding, unsigned fraction_bits)      \
     {                                                                                              \
         FpValue x = fp_unpack(&fp_##f, env, a);                                                    \
-        return (integer)to_integer(env, x, rounding, fraction_bits, minimum, maximum);             \
+        return (integer)to_integer_saturated(env, x, rounding, fraction_bits, minimum, maximum);   \
+    }
+
+#define TO_INDEFINITE(type, f, integer, minimum, maximum)                                          \
+    integer f##_to_##integer##_indefinite(FpEnv *env, type a, FpRounding rounding)                 \
+    {                                                                                              \
+        FpValue x = fp_unpack(&fp_##f, env, a);                                                    \
+        return (integer)to_integer_indefinite(env, x, rounding, minimum, maximum);                 \
     }
 
 #define FROM_INTEGER(type, f, integer, unpack_integer)                                             \
@@ -111,6 +136,7 @@ FP_INLINE u128 convert(const FpFormat *to, const FpFormat *from, FpEnv *env, FpR
     if (unlikely(fp_is_nan(x)) && !to->finite_only) {
         x = fp_propagate_nan(env, x);
     }
+    env->flags |= x.subnormal ? FP_DENORMAL : 0;
     return fp_pack_rounded(to, env, rounding, x);
 }
 

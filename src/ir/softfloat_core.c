@@ -20,6 +20,7 @@ FpValue fp_unpack_special(const FpFormat *format, FpEnv *env, u128 bits)
         unsigned shift = fp_count_leading_zeros(fraction);
         return (FpValue){.kind = FP_KIND_FINITE,
                          .sign = sign,
+                         .subnormal = env->denormal_operands && format->flushable,
                          .exponent = 1 - fp_bias(format) - (s32)shift,
                          .significand = fraction << shift};
     }

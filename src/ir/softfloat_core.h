@@ -40,6 +40,7 @@ typedef struct FpValue {
     s32 exponent;
     u8 kind; /* FpKind */
     bool sign;
+    bool subnormal; /* was unpacked from a subnormal operand that may raise FP_DENORMAL */
 } FpValue;
 
 #define FP_TOP_BIT ((u128)1 << 127)
@@ -75,6 +76,15 @@ FpValue fp_rsqrt_step(FpEnv *env, FpValue a, FpValue b);
 FP_INLINE bool fp_is_nan(FpValue a)
 {
     return a.kind >= FP_KIND_QUIET;
+}
+
+/* After an operation with subnormal operands: raises FP_DENORMAL unless something of higher
+ * priority happened. Of that, division by zero alone does not show as a NaN. */
+FP_INLINE void fp_raise_denormal(FpEnv *env, FpValue result, bool divides_by_zero)
+{
+    if (!fp_is_nan(result) && !divides_by_zero) {
+        env->flags |= FP_DENORMAL;
+    }
 }
 
 FP_INLINE FpValue fp_zero(bool sign)
