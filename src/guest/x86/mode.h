@@ -1,0 +1,38 @@
+/* The translation mode of x86 code: what of the CPU's state the translator takes for granted. It
+ * is part of a block's key; whatever changes it ends its block with end_resync().
+ *
+ * Must hold no bit that programs change often without need: each costs translations. */
+#ifndef GUEST_X86_MODE_H
+#define GUEST_X86_MODE_H
+
+#include "guest/x86/state.h"
+
+enum {
+    X86_MODE_CODE32 = 1 << 0,  /* CS.D: default sizes 32 bits (neither: 16) */
+    X86_MODE_CODE64 = 1 << 1,  /* 64-bit mode */
+    X86_MODE_STACK32 = 1 << 2, /* SS.B, outside 64-bit mode */
+    X86_MODE_FLAT = 1 << 3,    /* CS, DS, ES, SS: base 0, limit 4 GiB, usable, writable (not CS) */
+    X86_MODE_REAL = 1 << 4,    /* real-address or virtual-8086 mode: loads of segments are simple */
+    X86_MODE_VM86 = 1 << 5,
+    X86_MODE_LONG = 1 << 6, /* EFER.LMA: IDT and paging of IA-32e mode */
+    X86_MODE_CPL_SHIFT = 7, /* two bits */
+    X86_MODE_CPL = 3 << 7,
+    X86_MODE_IOPL = 1 << 9,    /* CPL <= IOPL: IN, OUT, CLI, STI need no check */
+    X86_MODE_DF = 1 << 10,     /* EFLAGS.DF */
+    X86_MODE_TF = 1 << 11,     /* EFLAGS.TF, or a breakpoint in DR7: one instruction a block */
+    X86_MODE_NO_FPU = 1 << 12, /* CR0.EM or TS: x87 gives #NM (MMX and SSE: #UD or #NM, see CR0) */
+    X86_MODE_NO_SSE = 1 << 13, /* CR4.OSFXSR clear, or CR0.EM */
+    X86_MODE_TS = 1 << 14,     /* CR0.TS */
+    X86_MODE_NO_AVX = 1 << 15, /* CR4.OSXSAVE clear or XCR0 without AVX */
+    X86_MODE_SYSTEM =
+        1 << 16, /* privileged instructions and interrupts are ours, not the kernel's */
+    X86_MODE_SHADOW = 1 << 17, /* interrupt shadow: the next instruction runs alone */
+    X86_MODE_XM = 1 << 18,     /* MXCSR has an unmasked exception: check after each operation */
+    X86_MODE_AC = 1 << 19,     /* alignment checks are on */
+    X86_MODE_SMM = 1 << 20,
+};
+
+/* Guest.mode. */
+u32 x86_mode(const void *state);
+
+#endif
