@@ -53,6 +53,9 @@ static void fill_ir(const CpuCommon *common, VcpuExit *exit)
     case IR_EXIT_BREAKPOINT:
         exit->kind = VCPU_BREAKPOINT;
         break;
+    case IR_EXIT_EXCEPTION:
+        exit->kind = VCPU_EXCEPTION;
+        break;
     case IR_EXIT_PC_ALIGN:
         exit->kind = VCPU_UNALIGNED;
         exit->address = exit->pc;

@@ -13,12 +13,13 @@
 #include "exec/exec.h"
 
 typedef enum VcpuExitKind {
-    VCPU_SYSCALL,    /* system call instruction; pc is past it */
+    VCPU_SYSCALL,    /* system call instruction; pc is past it, `code` holds its immediate */
     VCPU_UNDEFINED,  /* pc is at the undefined instruction, `code` holds its encoding */
     VCPU_BREAKPOINT, /* pc is at the breakpoint instruction, `code` holds its immediate */
     VCPU_FAULT,      /* memory fault; pc is at the instruction; address, access, host_code filled */
     VCPU_UNALIGNED,  /* pc or data alignment fault at `address` */
     VCPU_INTERRUPT,  /* vcpu_kick() was called; pc is precise */
+    VCPU_EXCEPTION,  /* a CPU exception: `code` is the guest's word for it, pc as it wants it */
 } VcpuExitKind;
 
 typedef struct VcpuExit {

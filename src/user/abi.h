@@ -27,6 +27,14 @@ struct GuestFrame {
     u32 fault_status;  /* ABI's syndrome word of a fault, from GuestAbi.fault_status */
 };
 
+/* The signal that a CPU exception becomes. */
+typedef struct GuestException {
+    int signal; /* 0: none, go on */
+    int code;   /* si_code */
+    u64 address;
+    u32 status; /* as from GuestAbi.fault_status */
+} GuestException;
+
 typedef struct GuestAbi {
     const char *name;     /* as in engine options and on the command line */
     const char *platform; /* AT_PLATFORM and uname */
@@ -62,6 +70,8 @@ typedef struct GuestAbi {
     /* Pops the frame at the stack pointer: mask and alternate stack into the out parameters. */
     bool (*pop_frame)(Thread *thread, u64 *mask, stack_t *alternate);
     u32 (*fault_status)(int access, int host_code); /* syndrome of a data or fetch fault */
+    /* What VCPU_EXCEPTION with this code means; NULL when the CPU has none. */
+    void (*exception)(void *state, u32 code, GuestException *exception);
     u64 (*hwcap)(void);
     u64 (*hwcap2)(void);
     /* The vDSO image: ELF with at least the signal return trampoline. Fills `page` (trampoline_page

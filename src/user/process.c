@@ -60,6 +60,16 @@ static void undefined(Thread *thread, const VcpuExit *exit)
     signals_force(thread, SIGILL, ILL_ILLOPC, exit->pc, 0);
 }
 
+static void cpu_exception(Thread *thread, const VcpuExit *exit)
+{
+    GuestException e = {.signal = 0};
+
+    thread->abi->exception(thread->state, exit->code, &e);
+    if (e.signal) {
+        signals_force(thread, e.signal, e.code, e.address, e.status);
+    }
+}
+
 static void handle_exit(Thread *thread, const VcpuExit *exit)
 {
     switch (exit->kind) {
@@ -79,6 +89,9 @@ static void handle_exit(Thread *thread, const VcpuExit *exit)
     case VCPU_UNALIGNED:
         signals_force(thread, SIGBUS, BUS_ADRALN, exit->address,
                       thread->abi->fault_status((int)exit->access, 0));
+        break;
+    case VCPU_EXCEPTION:
+        cpu_exception(thread, exit);
         break;
     case VCPU_INTERRUPT:
         break;

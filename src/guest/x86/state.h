@@ -157,7 +157,9 @@ typedef struct X86State {
     u8 halted;
     const struct X86Model *model; /* CPUID; never NULL after reset */
     u64 features[4];              /* X86_FEATURE_* set of the model, what decoding tests */
-    void *system; /* what system-mode helpers need of the board; NULL in user mode */
+    /* What helpers need besides: in system mode the board's, in user mode an X86UserDescriptors
+     * (user_descriptors.h) or NULL. */
+    void *system;
 } X86State;
 
 /* EFLAGS as PUSHF sees it: both parts together; and back (reserved bits are forced). */
