@@ -37,6 +37,7 @@ enum {
 typedef enum FpNanRule {
     FP_NAN_ARM,     /* the first signalling one, else the first; a fused addend counts as first */
     FP_NAN_X86_SSE, /* the first one; a fused addend counts as last */
+    FP_NAN_X87,     /* a quiet one, then that with the larger significand, then the positive one */
 } FpNanRule;
 
 typedef struct FpEnv {

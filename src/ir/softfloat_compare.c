@@ -28,10 +28,10 @@ static FpRelation order(FpValue a, FpValue b)
     return difference < 0 ? FP_LESS : difference > 0 ? FP_GREATER : FP_EQUAL;
 }
 
-static FpRelation compare(FpEnv *env, FpValue a, FpValue b, bool signalling)
+FpRelation fp_compare(FpEnv *env, FpValue a, FpValue b, bool signalling)
 {
     if (fp_is_nan(a) || fp_is_nan(b)) {
-        if (signalling || a.kind == FP_KIND_SIGNALLING || b.kind == FP_KIND_SIGNALLING) {
+        if (signalling || a.kind >= FP_KIND_SIGNALLING || b.kind >= FP_KIND_SIGNALLING) {
             env->flags |= FP_INVALID;
         }
         return FP_UNORDERED;
@@ -75,7 +75,7 @@ FP_INLINE u128 select(const FpFormat *format, FpEnv *env, u128 a, u128 b, FpRela
 {
     FpValue x = fp_unpack(format, env, a);
     FpValue y = fp_unpack(format, env, b);
-    bool first = compare(env, x, y, true) == relation;
+    bool first = fp_compare(env, x, y, true) == relation;
 
     if ((first ? x : y).kind == FP_KIND_ZERO) { /* perhaps a subnormal operand, flushed */
         return fp_sign_bit(format, (first ? x : y).sign);
@@ -117,7 +117,7 @@ FP_INLINE FpRelation compare_of(const FpFormat *format, FpEnv *env, u128 a, u128
 {
     FpValue x = fp_unpack(format, env, a);
     FpValue y = fp_unpack(format, env, b);
-    return compare(env, x, y, signalling);
+    return fp_compare(env, x, y, signalling);
 }
 
 FpRelation f32_compare(FpEnv *env, u32 a, u32 b)

@@ -1,9 +1,7 @@
 /* Soft float: to integers, from integers, to integral values, and between formats. */
 #include "ir/softfloat_core.h"
 
-/* The magnitude of a finite value, rounded to an integer. From 2^64 on, which is out of range for
- * every integer type, it is cut to 2^64. */
-static u128 round_magnitude(FpValue a, FpRounding rounding, bool *inexact)
+u128 fp_round_magnitude(FpValue a, FpRounding rounding, bool *inexact)
 {
     *inexact = false;
     if (a.exponent >= 64) {
@@ -29,7 +27,7 @@ static FpValue round_to_integral(FpEnv *env, FpValue a, FpRounding rounding, boo
     if (a.kind != FP_KIND_FINITE || a.exponent >= (s32)precision) {
         return a; /* has no fraction bits */
     }
-    FpValue result = fp_from_integer(a.sign, (u64)round_magnitude(a, rounding, &inexact), 0);
+    FpValue result = fp_from_integer(a.sign, (u64)fp_round_magnitude(a, rounding, &inexact), 0);
     result.sign = a.sign;
     env->flags |= inexact && exact ? FP_INEXACT : 0;
     return result;
@@ -44,7 +42,7 @@ static bool to_integer(FpEnv *env, FpValue a, FpRounding rounding, s64 minimum, 
     u128 magnitude = 0;
 
     if (a.kind == FP_KIND_FINITE) {
-        magnitude = round_magnitude(a, rounding, &inexact);
+        magnitude = fp_round_magnitude(a, rounding, &inexact);
     } else if (a.kind != FP_KIND_ZERO) {
         magnitude = (u128)1 << 64;
     }

@@ -109,10 +109,10 @@ FpValue fp_invalid(FpEnv *env)
 
 FpValue fp_propagate_nan(FpEnv *env, FpValue a)
 {
-    if (a.kind == FP_KIND_SIGNALLING) {
+    if (a.kind >= FP_KIND_SIGNALLING) {
         env->flags |= FP_INVALID;
     }
-    if (env->default_nan) {
+    if (env->default_nan || a.kind == FP_KIND_UNSUPPORTED) {
         return default_nan(env);
     }
     a.kind = FP_KIND_QUIET;
@@ -142,8 +142,27 @@ static FpValue propagate_first(FpEnv *env, const FpValue *operands, unsigned cou
     return fp_propagate_nan(env, *chosen);
 }
 
+/* FP_NAN_X87 (Intel SDM volume 1, table 4-7). */
+static FpValue propagate_larger(FpEnv *env, FpValue a, FpValue b)
+{
+    if (a.kind >= FP_KIND_SIGNALLING || b.kind >= FP_KIND_SIGNALLING) {
+        env->flags |= FP_INVALID;
+    }
+    if (a.kind == FP_KIND_UNSUPPORTED || b.kind == FP_KIND_UNSUPPORTED) {
+        return default_nan(env);
+    }
+    bool second = b.significand > a.significand || (b.significand == a.significand && a.sign);
+    if (a.kind != b.kind) { /* quiet before signalling, before a number */
+        second = a.kind != FP_KIND_QUIET && fp_is_nan(b);
+    }
+    return fp_propagate_nan(env, second ? b : a);
+}
+
 FpValue fp_propagate_nan2(FpEnv *env, FpValue a, FpValue b)
 {
+    if (env->nan_rule == FP_NAN_X87) {
+        return propagate_larger(env, a, b);
+    }
     return propagate_first(env, (const FpValue[]){a, b}, 2);
 }
 

@@ -32,6 +32,7 @@ typedef enum FpKind {
     FP_KIND_INFINITY,
     FP_KIND_QUIET, /* NaNs: the payload starts at bit 126 of the significand, the quiet bit */
     FP_KIND_SIGNALLING,
+    FP_KIND_UNSUPPORTED, /* an x87 encoding that is no number: invalid, and the default NaN */
 } FpKind;
 
 /* FP_KIND_FINITE: significand * 2^(exponent - 127), so a value in [1, 2) * 2^exponent. */
@@ -61,6 +62,13 @@ FpValue fp_invalid(FpEnv *env);
 FpValue fp_propagate_nan(FpEnv *env, FpValue a);
 FpValue fp_propagate_nan2(FpEnv *env, FpValue a, FpValue b);
 FpValue fp_propagate_nan3(FpEnv *env, FpValue a, FpValue b, FpValue addend);
+
+/* The relation of two values; raises FP_DENORMAL as well. signalling: every NaN is invalid. */
+FpRelation fp_compare(FpEnv *env, FpValue a, FpValue b, bool signalling);
+
+/* The magnitude of a finite value, rounded to an integer. From 2^64 on, which is out of range for
+ * every integer type, it is cut to 2^64. */
+u128 fp_round_magnitude(FpValue a, FpRounding rounding, bool *inexact);
 
 /* Arithmetic on unpacked values (softfloat.c). */
 FpValue fp_add(FpEnv *env, FpValue a, FpValue b);
