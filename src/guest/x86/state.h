@@ -100,9 +100,15 @@ enum X86Vector {
 };
 
 /* The code word of IR_EXIT_EXCEPTION and VCPU_EXCEPTION: vector in bits 7..0, whether it has an
- * error code in bit 8, bit 9 set for software interrupts (INT n, INT3, INTO), the error code in
- * bits 31..16. */
-enum { X86_EXCEPTION_HAS_ERROR = 1 << 8, X86_EXCEPTION_SOFTWARE = 1 << 9 };
+ * error code in bit 8, bit 9 set for software interrupts (INT n, INT3, INTO), bit 10 always, so
+ * that no word is 0, the error code in bits 31..16. */
+enum {
+    X86_EXCEPTION_HAS_ERROR = 1 << 8,
+    X86_EXCEPTION_SOFTWARE = 1 << 9,
+    X86_EXCEPTION_RAISED = 1 << 10,
+    X86_EXCEPTION_EXTERNAL = 1 << 11, /* an interrupt from outside the CPU */
+    X86_EXCEPTION_ICEBP = 1 << 12,    /* INT1: privileged although software */
+};
 
 /* An x87 register, or in its low 8 bytes the MMX register that shares them. */
 typedef struct X86Fpr {
@@ -151,6 +157,7 @@ typedef struct X86State {
     u64 smbase;
     u64 gdt_base, idt_base;
     u32 gdt_limit, idt_limit;
+    u64 pdpte[4];        /* PAE paging: the PDPTE registers */
     u64 a20_mask;        /* and-ed to every physical address */
     u8 interrupt_shadow; /* one instruction after STI, MOV SS, POP SS: X86_SHADOW_* */
     u8 in_smm;

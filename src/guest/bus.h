@@ -1,0 +1,36 @@
+/* What a system-mode guest CPU sees behind its pins: physical memory, devices, interrupts.
+ *
+ * Who builds the machine fills one GuestBus a vCPU; page-table walks, the soft MMU's slow path and
+ * helpers for privileged instructions call it on the vCPU's thread. User mode has none.
+ * Must not know any guest or board. */
+#ifndef GUEST_BUS_H
+#define GUEST_BUS_H
+
+#include "base/types.h"
+
+typedef struct GuestBus {
+    void *opaque;
+    /* Host address of guest physical `address` if RAM (or, for reads, ROM) backs the `size` bytes
+     * from there and they lie in one 4 KiB page; NULL for devices and holes. It stays valid until
+     * the memory map changes. */
+    u8 *(*ram)(void *opaque, u64 address, unsigned size, bool write);
+    /* Devices and holes: 1, 2, 4 or 8 bytes, as a little-endian number. */
+    u64 (*read)(void *opaque, u64 address, unsigned size);
+    void (*write)(void *opaque, u64 address, unsigned size, u64 value);
+    /* x86's I/O ports: 1, 2 or 4 bytes. */
+    u32 (*port_read)(void *opaque, u16 port, unsigned size);
+    void (*port_write)(void *opaque, u16 port, unsigned size, u32 value);
+    /* Model-specific registers of devices (the local APIC's base and x2APIC range): false when
+     * there is no such register or the value is refused. */
+    bool (*msr_read)(void *opaque, u32 index, u64 *value);
+    bool (*msr_write)(void *opaque, u32 index, u64 value);
+    /* The task priority register's class, 0..15 (CR8). */
+    u8 (*priority_read)(void *opaque);
+    void (*priority_write)(void *opaque, u8 priority);
+    /* Address translation changed: forget cached translations of the page at `address`, or of all
+     * non-global (or all) pages. */
+    void (*flush_page)(void *opaque, u64 address);
+    void (*flush)(void *opaque, bool global);
+} GuestBus;
+
+#endif
