@@ -112,6 +112,24 @@ static inline IrVal ir_cond(IrBuilder *b, IrCond cond, IrVal flags)
     return ir_emit(b, IR_COND, IR_I32, IR_VOID, (u8)cond, flags, 0, 0, 0, 0);
 }
 
+/* Packed flags of an operation on two operands: FLAGS_ADD, FLAGS_SUB, FLAGS_BT ... */
+static inline IrVal ir_flags(IrBuilder *b, IrOp op, IrVal x, IrVal y)
+{
+    return ir_emit(b, op, IR_I32, IR_VOID, 0, x, y, 0, 0, 0);
+}
+
+/* The same of an operation that takes flags, or a carry, as its third operand. */
+static inline IrVal ir_flags3(IrBuilder *b, IrOp op, IrVal x, IrVal y, IrVal flags)
+{
+    return ir_emit(b, op, IR_I32, IR_VOID, 0, x, y, flags, 0, 0);
+}
+
+/* The flags in `mask` (IR_FLAG_*) of x, the others of y. */
+static inline IrVal ir_flags_pick(IrBuilder *b, u32 mask, IrVal x, IrVal y)
+{
+    return ir_emit(b, IR_FLAGS_PICK, IR_I32, IR_VOID, 0, x, y, 0, mask, 0);
+}
+
 /* Guest memory at base + offset. */
 static inline IrVal ir_load(IrBuilder *b, IrType type, u8 sub, IrVal base, s64 offset)
 {

@@ -50,6 +50,54 @@ LANE(divs)
     return divisor == 0 ? 0 : divisor == -1 ? -x : (u64)(as_signed(l, x) / divisor);
 }
 
+/* Dividends of twice the width, high half in x. */
+
+static u128 wide(const Lane *l, u64 x, u64 y)
+{
+    return (u128)x << l->bits | y;
+}
+
+static s128 wide_signed(const Lane *l, u64 x, u64 y)
+{
+    return (s128)((u128)as_signed(l, x) << l->bits | y);
+}
+
+LANE(divfitu)
+{
+    return x < z; /* so z is not 0 */
+}
+
+LANE(divfits)
+{
+    s128 dividend = wide_signed(l, x, y);
+    s64 divisor = as_signed(l, z);
+
+    if (divisor == 0 || (divisor == -1 && dividend == (s128)((u128)1 << 127))) {
+        return 0;
+    }
+    return dividend / divisor == as_signed(l, (u64)(dividend / divisor) & ir_mask(l->bits));
+}
+
+LANE(divu2)
+{
+    return divfitu(l, x, y, z) ? (u64)(wide(l, x, y) / z) : 0;
+}
+
+LANE(remu2)
+{
+    return divfitu(l, x, y, z) ? (u64)(wide(l, x, y) % z) : 0;
+}
+
+LANE(divs2)
+{
+    return divfits(l, x, y, z) ? (u64)(wide_signed(l, x, y) / as_signed(l, z)) : 0;
+}
+
+LANE(rems2)
+{
+    return divfits(l, x, y, z) ? (u64)(wide_signed(l, x, y) % as_signed(l, z)) : 0;
+}
+
 LANE(neg)
 {
     return -x;
@@ -102,6 +150,53 @@ LANE(ror)
     return count ? x >> count | x << (l->bits - count) : x;
 }
 
+/* x86's counts: modulo 32, for 64-bit operands modulo 64. */
+static u32 x86_count(const Lane *l, u64 count)
+{
+    return count & (l->bits == 64 ? 63 : 31);
+}
+
+/* Value and carry, bit `bits`, rotated left together; `count` up to the width. */
+static u128 rotate_with_carry(const Lane *l, u64 x, u32 count, u32 flags)
+{
+    u128 both = (u128)(flags & IR_FLAG_C ? 1 : 0) << l->bits | x;
+    u128 mask = ((u128)2 << l->bits) - 1;
+
+    return count ? (both << count | both >> (l->bits + 1 - count)) & mask : both;
+}
+
+static u128 rcl_pair(const Lane *l, u64 x, u64 count, u64 flags)
+{
+    return rotate_with_carry(l, x, x86_count(l, count) % (l->bits + 1), (u32)flags);
+}
+
+static u128 rcr_pair(const Lane *l, u64 x, u64 count, u64 flags)
+{
+    u32 width = l->bits + 1;
+
+    return rotate_with_carry(l, x, (width - x86_count(l, count) % width) % width, (u32)flags);
+}
+
+LANE(rcl)
+{
+    return (u64)rcl_pair(l, x, y, z);
+}
+
+LANE(rcr)
+{
+    return (u64)rcr_pair(l, x, y, z);
+}
+
+LANE(shld)
+{
+    return (u64)(((u128)x << l->bits | y) << z % l->bits >> l->bits);
+}
+
+LANE(shrd)
+{
+    return (u64)(((u128)y << l->bits | x) >> z % l->bits);
+}
+
 LANE(extr)
 {
     return (u64)(((u128)x << l->bits | y) >> l->insn->imm);
@@ -152,6 +247,27 @@ LANE(bitrev)
         reversed |= (x >> i & 1) << (l->bits - 1 - i);
     }
     return reversed;
+}
+
+LANE(pdep)
+{
+    u64 result = 0;
+
+    for (u64 mask = y; mask; mask &= mask - 1, x >>= 1) {
+        result |= x & 1 ? mask & -mask : 0;
+    }
+    return result;
+}
+
+LANE(pext)
+{
+    u64 result = 0;
+    u32 place = 0;
+
+    for (u64 mask = y; mask; mask &= mask - 1, place++) {
+        result |= (u64)((x & mask & -mask) != 0) << place;
+    }
+    return result;
 }
 
 LANE(sext)
@@ -228,13 +344,18 @@ LANE(flags_adc)
     return flags_of_sum(x, y, z & 1, l->bits);
 }
 
-LANE(flags_sub)
+LANE(flags_sbb)
 {
-    u64 result = x - y;
+    u64 borrow = z & 1, result = x - y - borrow;
 
-    return flags_of(result, l->bits) | (x < y ? IR_FLAG_C : 0) |
+    return flags_of(result, l->bits) | (x < (u128)y + borrow ? IR_FLAG_C : 0) |
            ((x ^ y) & (x ^ result) & (u64)1 << (l->bits - 1) ? IR_FLAG_V : 0) |
            ((x ^ y ^ result) & 0x10 ? IR_FLAG_A : 0);
+}
+
+LANE(flags_sub)
+{
+    return flags_sbb(l, x, y, 0);
 }
 
 LANE(flags_subn)
@@ -245,6 +366,111 @@ LANE(flags_subn)
 LANE(flags_logic)
 {
     return flags_of(x, l->bits);
+}
+
+LANE(flags_mul)
+{
+    s128 sx = l->insn->sub & IR_SIGNED ? as_signed(l, x) : (s128)x;
+    s128 sy = l->insn->sub & IR_SIGNED ? as_signed(l, y) : (s128)y;
+    u128 product = (u128)sx * (u128)sy, low = product & ir_mask(l->bits);
+
+    if (l->insn->sub & IR_SIGNED) {
+        low = (u128)(s128)as_signed(l, (u64)low);
+    }
+    return product != low ? IR_FLAG_C | IR_FLAG_V : 0;
+}
+
+/* -- Flags of shifts. The two top bits decide about V. */
+
+static bool top_bits_differ(const Lane *l, u64 value)
+{
+    return (value >> (l->bits - 1) ^ value >> (l->bits - 2)) & 1;
+}
+
+static u32 carry_and_overflow(bool c, bool v)
+{
+    return (c ? IR_FLAG_C : 0) | (v ? IR_FLAG_V : 0);
+}
+
+LANE(flags_shl)
+{
+    u32 count = x86_count(l, y);
+    u128 shifted = (u128)x << count; /* count may exceed the width */
+    bool carry = shifted >> l->bits & 1;
+    u64 result = (u64)shifted & ir_mask(l->bits);
+
+    return count ? flags_of(result, l->bits) |
+                       carry_and_overflow(carry, carry != (result >> (l->bits - 1)))
+                 : z;
+}
+
+LANE(flags_shr)
+{
+    u32 count = x86_count(l, y);
+    u64 result = x >> count;
+
+    return count ? flags_of(result, l->bits) |
+                       carry_and_overflow(x >> (count - 1) & 1, top_bits_differ(l, result))
+                 : z;
+}
+
+LANE(flags_sar)
+{
+    u32 count = x86_count(l, y);
+    s64 number = as_signed(l, x);
+
+    return count ? flags_of((u64)(number >> count), l->bits) |
+                       carry_and_overflow(number >> (count - 1) & 1, false)
+                 : z;
+}
+
+/* C and V, when the count is not 0. */
+static u32 rotated(u64 flags, u64 count, bool c, bool v)
+{
+    u32 fresh = IR_FLAG_C | IR_FLAG_V;
+
+    return count ? ((u32)flags & ~fresh) | carry_and_overflow(c, v) : (u32)flags;
+}
+
+LANE(flags_rol)
+{
+    u32 count = x86_count(l, y);
+    u64 result = ror(l, x, -(u64)count, 0) & ir_mask(l->bits);
+
+    return rotated(z, count, result & 1, (result & 1) != (result >> (l->bits - 1)));
+}
+
+LANE(flags_ror)
+{
+    u32 count = x86_count(l, y);
+    u64 result = ror(l, x, count, 0) & ir_mask(l->bits);
+
+    return rotated(z, count, result >> (l->bits - 1), top_bits_differ(l, result));
+}
+
+LANE(flags_rcl)
+{
+    u128 both = rcl_pair(l, x, y, z);
+    bool carry = both >> l->bits & 1;
+
+    return rotated(z, x86_count(l, y), carry, carry != ((u64)both >> (l->bits - 1) & 1));
+}
+
+LANE(flags_rcr)
+{
+    u128 both = rcr_pair(l, x, y, z);
+
+    return rotated(z, x86_count(l, y), both >> l->bits & 1, top_bits_differ(l, (u64)both));
+}
+
+LANE(flags_bt)
+{
+    return x >> y % l->bits & 1 ? IR_FLAG_C : 0;
+}
+
+LANE(flags_pick)
+{
+    return (x & l->insn->imm) | (y & ~l->insn->imm);
 }
 
 LANE(flags_make)
@@ -276,6 +502,12 @@ LaneFn *const eval_int_lanes[IR_OP_COUNT] = {
     [IR_MULHS] = mulhs,
     [IR_DIVU] = divu,
     [IR_DIVS] = divs,
+    [IR_DIVU2] = divu2,
+    [IR_REMU2] = remu2,
+    [IR_DIVS2] = divs2,
+    [IR_REMS2] = rems2,
+    [IR_DIVFITU] = divfitu,
+    [IR_DIVFITS] = divfits,
     [IR_NEG] = neg,
     [IR_NOT] = not,
     [IR_AND] = and,
@@ -287,6 +519,10 @@ LaneFn *const eval_int_lanes[IR_OP_COUNT] = {
     [IR_SHR] = shr,
     [IR_SAR] = sar,
     [IR_ROR] = ror,
+    [IR_RCL] = rcl,
+    [IR_RCR] = rcr,
+    [IR_SHLD] = shld,
+    [IR_SHRD] = shrd,
     [IR_EXTR] = extr,
     [IR_EXTU] = extu,
     [IR_EXTS] = exts,
@@ -296,12 +532,25 @@ LaneFn *const eval_int_lanes[IR_OP_COUNT] = {
     [IR_POPCNT] = popcnt,
     [IR_BSWAP] = bswap,
     [IR_BITREV] = bitrev,
+    [IR_PDEP] = pdep,
+    [IR_PEXT] = pext,
     [IR_CMP] = cmp,
     [IR_FLAGS_ADD] = flags_add,
     [IR_FLAGS_SUB] = flags_sub,
     [IR_FLAGS_SUBN] = flags_subn,
     [IR_FLAGS_ADC] = flags_adc,
+    [IR_FLAGS_SBB] = flags_sbb,
     [IR_FLAGS_LOGIC] = flags_logic,
+    [IR_FLAGS_MUL] = flags_mul,
+    [IR_FLAGS_SHL] = flags_shl,
+    [IR_FLAGS_SHR] = flags_shr,
+    [IR_FLAGS_SAR] = flags_sar,
+    [IR_FLAGS_ROL] = flags_rol,
+    [IR_FLAGS_ROR] = flags_ror,
+    [IR_FLAGS_RCL] = flags_rcl,
+    [IR_FLAGS_RCR] = flags_rcr,
+    [IR_FLAGS_BT] = flags_bt,
+    [IR_FLAGS_PICK] = flags_pick,
     [IR_FLAGS_MAKE] = flags_make,
     [IR_FLAGS_NZCV] = flags_nzcv,
     [IR_COND] = cond,
@@ -341,12 +590,15 @@ static bool move(const Eval *e)
 static void lanes(const Eval *e, LaneFn *fn)
 {
     u32 size = e->lane_size ? e->lane_size : 8; /* bitwise operations need no lane type */
-    Lane lane = {e->insn, e->fp, size * 8, size * 8};
+    u32 result = ir_type_size(e->insn->type), first = ir_type_size(e->types[0]);
+    u32 from = e->insn->op == IR_ITOF ? size * first / result : size; /* lane: the float's */
+    u32 to = e->insn->op == IR_FTOI ? size * result / first : size;
+    Lane lane = {e->insn, e->fp, from * 8, to * 8};
 
-    for (u32 i = 0; i < ir_type_size(e->insn->type) / size; i++) {
-        eval_set_lane(e->result, size, i,
-                      fn(&lane, eval_lane(&e->args[0], size, i), eval_lane(&e->args[1], size, i),
-                         eval_lane(&e->args[2], size, i)));
+    for (u32 i = 0; i < result / to; i++) {
+        eval_set_lane(e->result, to, i,
+                      fn(&lane, eval_lane(&e->args[0], from, i), eval_lane(&e->args[1], from, i),
+                         eval_lane(&e->args[2], from, i)));
     }
 }
 

@@ -1,5 +1,4 @@
-/* Evaluation of CRC32, AES (FIPS 197) and SHA (FIPS 180-4) operations, from their definitions.
- * The AES and SHA operations are Arm's instructions; SHA's arguments are its Vd, Vn, Vm. */
+/* Evaluation of CRC32, AES (FIPS 197) and SHA (FIPS 180-4) operations, from their definitions. */
 #include "ir/eval_private.h"
 
 static void crc32(const Eval *e)
@@ -59,36 +58,88 @@ static u8 inverse_sub_byte(u8 x)
     return gf_inverse(rotate_byte(x, 1) ^ rotate_byte(x, 3) ^ rotate_byte(x, 6) ^ 0x05);
 }
 
-/* Row r of every column moves by r columns; the key was added before. */
-static void substitute_and_shift(const Eval *e, bool inverse)
+typedef struct AesState {
+    u8 bytes[16];
+} AesState;
+
+static AesState add_key(AesState state, const IrWord *key)
 {
     for (u32 i = 0; i < 16; i++) {
-        u32 row = i % 4, column = i / 4;
-        u32 from = row + 4 * ((inverse ? column - row : column + row) % 4);
-        u8 x = e->args[0].bytes[from] ^ e->args[1].bytes[from];
-        e->result->bytes[i] = inverse ? inverse_sub_byte(x) : sub_byte(x);
+        state.bytes[i] ^= key->bytes[i];
     }
+    return state;
 }
 
-static void mix_columns(const Eval *e, const u8 factors[4])
+/* Row r of every column moves by r columns. */
+static AesState substitute_and_shift(AesState state, bool inverse)
 {
+    AesState result;
+
+    for (u32 i = 0; i < 16; i++) {
+        u32 row = i % 4, column = i / 4;
+        u8 x = state.bytes[row + 4 * ((inverse ? column - row : column + row) % 4)];
+        result.bytes[i] = inverse ? inverse_sub_byte(x) : sub_byte(x);
+    }
+    return result;
+}
+
+static AesState mix_columns(AesState state, bool inverse)
+{
+    static const u8 factors[2][4] = {{2, 3, 1, 1}, {14, 11, 13, 9}};
+    AesState result = {{0}};
+
     for (u32 i = 0; i < 16; i++) {
         for (u32 k = 0; k < 4; k++) {
-            u8 x = e->args[0].bytes[(i & ~3u) + (i + k) % 4];
-            e->result->bytes[i] ^= gf_mul(x, factors[k]);
+            u8 x = state.bytes[(i & ~3u) + (i + k) % 4];
+            result.bytes[i] ^= gf_mul(x, factors[inverse][k]);
         }
     }
+    return result;
+}
+
+/* x86's instruction of that name: of words 1 and 3. */
+static AesState key_assist(AesState state, u8 round_constant)
+{
+    AesState result;
+
+    for (u32 i = 0; i < 16; i++) {
+        u32 word = i / 8 * 8 + 4; /* the source's odd word of the same half */
+        bool rotated = i & 4;
+        result.bytes[i] = sub_byte(state.bytes[word + (rotated ? i + 1 : i) % 4]);
+        result.bytes[i] ^= rotated && i % 4 == 0 ? round_constant : 0;
+    }
+    return result;
 }
 
 static void aes(const Eval *e)
 {
-    static const u8 factors[2][4] = {{2, 3, 1, 1}, {14, 11, 13, 9}};
+    const IrWord *key = &e->args[1];
+    AesState s;
 
-    if (e->insn->sub < 2) {
-        substitute_and_shift(e, e->insn->sub);
-    } else {
-        mix_columns(e, factors[e->insn->sub - 2]);
+    memcpy(&s, &e->args[0], sizeof(s));
+    switch ((IrAes)e->insn->sub) {
+    case IR_AESE:
+    case IR_AESD:
+        s = substitute_and_shift(add_key(s, key), e->insn->sub == IR_AESD);
+        break;
+    case IR_AESMC:
+    case IR_AESIMC:
+        s = mix_columns(s, e->insn->sub == IR_AESIMC);
+        break;
+    case IR_AESENC:
+    case IR_AESDEC:
+        s = substitute_and_shift(s, e->insn->sub == IR_AESDEC);
+        s = add_key(mix_columns(s, e->insn->sub == IR_AESDEC), key);
+        break;
+    case IR_AESENCLAST:
+    case IR_AESDECLAST:
+        s = add_key(substitute_and_shift(s, e->insn->sub == IR_AESDECLAST), key);
+        break;
+    case IR_AESKEYGENASSIST:
+        s = key_assist(s, (u8)e->insn->imm);
+        break;
     }
+    memcpy(e->result, &s, sizeof(s));
 }
 
 /* -- SHA */
@@ -157,16 +208,23 @@ static Words sha1_schedule1(Words d, Words n)
         {first, rol(d.w[1] ^ n.w[2], 1), rol(d.w[2] ^ n.w[3], 1), rol(d.w[3], 1) ^ rol(first, 1)}};
 }
 
-/* Four rounds on a..d in x and e..h in y; returns the new x or y. */
+/* One round on a..d in x and e..h in y, schedule plus constant in m. */
+static void sha256_round(Words *x, Words *y, u32 m)
+{
+    u32 sum1 = ror(y->w[0], 6) ^ ror(y->w[0], 11) ^ ror(y->w[0], 25);
+    u32 sum0 = ror(x->w[0], 2) ^ ror(x->w[0], 13) ^ ror(x->w[0], 22);
+    u32 t = y->w[3] + sum1 + choose(y->w[0], y->w[1], y->w[2]) + m;
+    u32 e = x->w[3] + t, a = t + sum0 + majority(x->w[0], x->w[1], x->w[2]);
+
+    *x = (Words){{a, x->w[0], x->w[1], x->w[2]}};
+    *y = (Words){{e, y->w[0], y->w[1], y->w[2]}};
+}
+
+/* Four rounds; returns the new x or y. */
 static Words sha256_rounds(Words x, Words y, Words m, bool want_x)
 {
     for (u32 i = 0; i < 4; i++) {
-        u32 sum1 = ror(y.w[0], 6) ^ ror(y.w[0], 11) ^ ror(y.w[0], 25);
-        u32 sum0 = ror(x.w[0], 2) ^ ror(x.w[0], 13) ^ ror(x.w[0], 22);
-        u32 t = y.w[3] + sum1 + choose(y.w[0], y.w[1], y.w[2]) + m.w[i];
-        u32 e = x.w[3] + t, a = t + sum0 + majority(x.w[0], x.w[1], x.w[2]);
-        x = (Words){{a, x.w[0], x.w[1], x.w[2]}};
-        y = (Words){{e, y.w[0], y.w[1], y.w[2]}};
+        sha256_round(&x, &y, m.w[i]);
     }
     return want_x ? x : y;
 }
@@ -189,6 +247,56 @@ static Words sha256_schedule1(Words d, Words n, Words m)
     for (u32 i = 0; i < 4; i++) {
         u32 x = i < 2 ? m.w[i + 2] : d.w[i - 2];
         d.w[i] += next.w[i] + (ror(x, 17) ^ ror(x, 19) ^ x >> 10);
+    }
+    return d;
+}
+
+/* -- x86's instructions have the words of SHA-1, and pairs of SHA-256's, in the reverse order. */
+
+static Words reversed(Words x)
+{
+    return (Words){{x.w[3], x.w[2], x.w[1], x.w[0]}};
+}
+
+/* n holds the schedule with e added to its first word; the constant comes here. */
+static Words x86_sha1_rounds(Words d, Words n, u32 function)
+{
+    static const u32 constants[] = {0x5a827999, 0x6ed9eba1, 0x8f1bbcdc, 0xca62c1d6};
+    Words m = reversed(n);
+
+    for (u32 i = 0; i < 4; i++) {
+        m.w[i] += constants[function];
+    }
+    return reversed(sha1_rounds(reversed(d), (Words){{0}}, m,
+                                function == 0   ? choose
+                                : function == 2 ? majority
+                                                : parity));
+}
+
+static Words x86_sha1_schedule2(Words d, Words n)
+{
+    u32 w16 = rol(d.w[3] ^ n.w[2], 1), w17 = rol(d.w[2] ^ n.w[1], 1), w18 = rol(d.w[1] ^ n.w[0], 1);
+
+    return (Words){{rol(d.w[0] ^ w16, 1), w18, w17, w16}};
+}
+
+/* Two rounds on c d g h in d and a b e f in n. */
+static Words x86_sha256_rounds(Words d, Words n, Words m)
+{
+    Words x = {{n.w[3], n.w[2], d.w[3], d.w[2]}}, y = {{n.w[1], n.w[0], d.w[1], d.w[0]}};
+
+    sha256_round(&x, &y, m.w[0]);
+    sha256_round(&x, &y, m.w[1]);
+    return (Words){{y.w[1], y.w[0], x.w[1], x.w[0]}};
+}
+
+static Words x86_sha256_schedule2(Words d, Words n)
+{
+    Words m = {{n.w[2], n.w[3], 0, 0}};
+
+    for (u32 i = 0; i < 4; i++) {
+        u32 x = i < 2 ? m.w[i] : d.w[i - 2];
+        d.w[i] += ror(x, 17) ^ ror(x, 19) ^ x >> 10;
     }
     return d;
 }
@@ -227,6 +335,28 @@ static void sha(const Eval *e)
         break;
     case IR_SHA256SU1:
         r = sha256_schedule1(d, n, m);
+        break;
+    case IR_SHA1RNDS4:
+        r = x86_sha1_rounds(d, n, (u32)e->insn->imm & 3);
+        break;
+    case IR_SHA1NEXTE:
+        r = n;
+        r.w[3] += rol(d.w[3], 30);
+        break;
+    case IR_SHA1MSG1:
+        r = reversed(sha1_schedule0(reversed(d), reversed(n), (Words){{0}}));
+        break;
+    case IR_SHA1MSG2:
+        r = x86_sha1_schedule2(d, n);
+        break;
+    case IR_SHA256RNDS2:
+        r = x86_sha256_rounds(d, n, m);
+        break;
+    case IR_SHA256MSG1:
+        r = sha256_schedule0(d, n);
+        break;
+    case IR_SHA256MSG2:
+        r = x86_sha256_schedule2(d, n);
         break;
     }
     memcpy(e->result, &r, sizeof(r));

@@ -25,6 +25,8 @@ FLOAT2(div)
 FLOAT1(sqrt)
 FLOAT2(min)
 FLOAT2(max)
+FLOAT2(min_x86)
+FLOAT2(max_x86)
 FLOAT2(minnum)
 FLOAT2(maxnum)
 FLOAT2(mulx)
@@ -65,6 +67,8 @@ static const u8 holds_for[] = {
     [IR_FGT / 2] = 1 << FP_GREATER,
     [IR_FGE / 2] = 1 << FP_GREATER | 1 << FP_EQUAL,
     [IR_FUNO / 2] = 1 << FP_UNORDERED,
+    [IR_FUEQ / 2] = 1 << FP_UNORDERED | 1 << FP_EQUAL,
+    [IR_FFALSE / 2] = 0,
 };
 
 LANE(fcmp)
@@ -92,6 +96,68 @@ LANE(flags_fcmp)
     return flags[compare(l, x, y, l->insn->sub & 1)];
 }
 
+LANE(flags_comi)
+{
+    static const u32 flags[] = {
+        [FP_LESS] = IR_FLAG_C,
+        [FP_EQUAL] = IR_FLAG_Z,
+        [FP_GREATER] = 0,
+        [FP_UNORDERED] = IR_FLAG_Z | IR_FLAG_P | IR_FLAG_C,
+    };
+
+    return flags[compare(l, x, y, l->insn->sub & 1)];
+}
+
+LANE(min)
+{
+    return l->insn->sub & IR_X86 ? lane_min_x86(l, x, y, z) : lane_min(l, x, y, z);
+}
+
+LANE(max)
+{
+    return l->insn->sub & IR_X86 ? lane_max_x86(l, x, y, z) : lane_max(l, x, y, z);
+}
+
+/* Estimates: the f32 nearest to the true value, cut to 12 bits. Neither rounding mode nor modes
+ * for subnormals matter, no flag is raised. */
+
+static u32 cut_estimate(FpEnv *env, u64 value)
+{
+    u32 rounded = f64_to_f32(env, value);
+
+    return (rounded & 0x7fffffff) > 0x7f800000 ? rounded : rounded & 0xfffff800;
+}
+
+static FpEnv estimate_env(void)
+{
+    return (FpEnv){.flush_inputs = true,
+                   .flush_outputs = true,
+                   .default_nan_negative = true,
+                   .nan_rule = FP_NAN_X86_SSE};
+}
+
+LANE(rcp)
+{
+    FpEnv env = estimate_env();
+
+    if (((u32)x & 0x7f800000) == 0) { /* subnormals are zeros */
+        x &= 0x80000000;
+    }
+    return cut_estimate(&env, f64_div(&env, 0x3ff0000000000000, f32_to_f64(&env, (u32)x)));
+}
+
+LANE(rsqrt)
+{
+    FpEnv env = estimate_env();
+    u64 root;
+
+    if (((u32)x & 0x7f800000) == 0) {
+        x &= 0x80000000;
+    }
+    root = f64_sqrt(&env, f32_to_f64(&env, (u32)x));
+    return cut_estimate(&env, f64_div(&env, 0x3ff0000000000000, root));
+}
+
 static FpRounding rounding(const Lane *l)
 {
     u8 sub = l->insn->sub & 7;
@@ -107,7 +173,7 @@ LANE(lane_round)
                          : f64_round_to_integral(l->fp, x, rounding(l), exact);
 }
 
-LANE(ftoi)
+static u64 ftoi_saturating(const Lane *l, u64 x)
 {
     FpRounding r = rounding(l);
     unsigned fraction = (unsigned)l->insn->imm;
@@ -126,6 +192,20 @@ LANE(ftoi)
                            : (u32)f64_to_s32(l->fp, x, r, fraction);
     }
     return is_unsigned ? f64_to_u64(l->fp, x, r, fraction) : (u64)f64_to_s64(l->fp, x, r, fraction);
+}
+
+LANE(ftoi)
+{
+    u8 flags = l->fp->flags;
+    u64 result;
+
+    l->fp->flags &= (u8)~FP_INVALID;
+    result = ftoi_saturating(l, x);
+    if ((l->insn->sub & IR_INDEFINITE) && (l->fp->flags & FP_INVALID)) {
+        result = (u64)1 << (l->to_bits - 1);
+    }
+    l->fp->flags |= flags;
+    return result;
 }
 
 LANE(itof)
@@ -150,6 +230,7 @@ LANE(itof)
 
 LaneFn *const eval_float_lanes[IR_OP_COUNT] = {
     [IR_FLAGS_FCMP] = flags_fcmp,
+    [IR_FLAGS_COMI] = flags_comi,
     [IR_FADD] = lane_add,
     [IR_FSUB] = lane_sub,
     [IR_FMUL] = lane_mul,
@@ -158,8 +239,8 @@ LaneFn *const eval_float_lanes[IR_OP_COUNT] = {
     [IR_FMA] = lane_fma,
     [IR_FNEG] = lane_neg,
     [IR_FABS] = lane_abs,
-    [IR_FMIN] = lane_min,
-    [IR_FMAX] = lane_max,
+    [IR_FMIN] = min,
+    [IR_FMAX] = max,
     [IR_FMINNM] = lane_minnum,
     [IR_FMAXNM] = lane_maxnum,
     [IR_FMULX] = lane_mulx,
@@ -168,6 +249,8 @@ LaneFn *const eval_float_lanes[IR_OP_COUNT] = {
     [IR_FRECPX] = lane_recpx,
     [IR_FRECPS] = lane_recip_step,
     [IR_FRSQRTS] = lane_rsqrt_step,
+    [IR_FRCP] = rcp,
+    [IR_FRSQRT] = rsqrt,
     [IR_FCMP] = fcmp,
     [IR_VFCMP] = vfcmp,
     [IR_FROUND] = lane_round,

@@ -176,15 +176,71 @@ LANE(rsqrte)
                : fixed_rsqrt_estimate((u32)x) | (u64)fixed_rsqrt_estimate((u32)(x >> 32)) << 32;
 }
 
+LANE(shlu)
+{
+    return y < l->bits ? x << y : 0;
+}
+
+LANE(shru)
+{
+    return y < l->bits ? x >> y : 0;
+}
+
+LANE(saru)
+{
+    return (u64)(as_signed(l, x) >> MIN(y, l->bits - 1u));
+}
+
+LANE(mulhrs)
+{
+    return (u64)(((as_signed(l, x) * as_signed(l, y) >> 14) + 1) >> 1);
+}
+
+LANE(sign)
+{
+    s64 sign = as_signed(l, y);
+
+    return sign < 0 ? -x : sign == 0 ? 0 : x;
+}
+
+LANE(blendv)
+{
+    return as_signed(l, x) < 0 ? y : z;
+}
+
 LaneFn *const eval_vector_lanes[IR_OP_COUNT] = {
-    [IR_VSHL] = shl,       [IR_VSHR] = shr,     [IR_VSAR] = sar,   [IR_VRSHR] = rshr,
-    [IR_VSHLV] = shlv,     [IR_VQSHLV] = qshlv, [IR_VMINS] = mins, [IR_VMINU] = minu,
-    [IR_VMAXS] = maxs,     [IR_VMAXU] = maxu,   [IR_VABS] = abs_,  [IR_VABDS] = abds,
-    [IR_VABDU] = abdu,     [IR_VADDS] = adds,   [IR_VADDU] = addu, [IR_VSUBS] = subs,
-    [IR_VSUBU] = subu,     [IR_VHADD] = hadd,   [IR_VHSUB] = hsub, [IR_VQDMULH] = qdmulh,
-    [IR_VMULP] = mulp,     [IR_VCMP] = vcmp,    [IR_VBSL] = bsl,   [IR_VRECPE] = recpe,
-    [IR_VRSQRTE] = rsqrte,
+    [IR_VSHL] = shl,       [IR_VSHR] = shr,     [IR_VSAR] = sar,       [IR_VRSHR] = rshr,
+    [IR_VSHLV] = shlv,     [IR_VQSHLV] = qshlv, [IR_VMINS] = mins,     [IR_VMINU] = minu,
+    [IR_VMAXS] = maxs,     [IR_VMAXU] = maxu,   [IR_VABS] = abs_,      [IR_VABDS] = abds,
+    [IR_VABDU] = abdu,     [IR_VADDS] = adds,   [IR_VADDU] = addu,     [IR_VSUBS] = subs,
+    [IR_VSUBU] = subu,     [IR_VHADD] = hadd,   [IR_VHSUB] = hsub,     [IR_VQDMULH] = qdmulh,
+    [IR_VMULP] = mulp,     [IR_VCMP] = vcmp,    [IR_VBSL] = bsl,       [IR_VRECPE] = recpe,
+    [IR_VRSQRTE] = rsqrte, [IR_VSHLU] = shlu,   [IR_VSHRU] = shru,     [IR_VSARU] = saru,
+    [IR_VMULHRS] = mulhrs, [IR_VSIGN] = sign,   [IR_VBLENDV] = blendv,
 };
+
+/* All lanes by the count in arg1's low 64 bits. */
+static void shift_by_count(const Eval *e)
+{
+    LaneFn *fn = e->insn->op == IR_VSHLC ? shlu : e->insn->op == IR_VSHRC ? shru : saru;
+    Lane lane = {.insn = e->insn, .bits = e->lane_size * 8};
+
+    for (u32 i = 0; i < e->lanes; i++) {
+        u64 x = eval_lane(&e->args[0], e->lane_size, i);
+        eval_set_lane(e->result, e->lane_size, i, fn(&lane, x, e->args[1].i, 0));
+    }
+}
+
+static void faddsub(const Eval *e)
+{
+    for (u32 i = 0; i < e->lanes; i++) {
+        u64 x = eval_lane(&e->args[0], e->lane_size, i);
+        u64 y = eval_lane(&e->args[1], e->lane_size, i);
+        u64 result = e->lane_size == 4 ? (i & 1 ? f32_add : f32_sub)(e->fp, (u32)x, (u32)y)
+                                       : (i & 1 ? f64_add : f64_sub)(e->fp, x, y);
+        eval_set_lane(e->result, e->lane_size, i, result);
+    }
+}
 
 /* -- Lanes that move. Sources of a permutation: lane i of arg0, or lane i - lanes of arg1. */
 
@@ -254,10 +310,68 @@ static void ext(const Eval *e)
 
 static void tbl(const Eval *e)
 {
-    for (u32 i = 0; i < ir_type_size(e->insn->type); i++) {
+    u32 size = ir_type_size(e->insn->type);
+
+    for (u32 i = 0; i < size; i++) {
         u8 index = e->args[0].bytes[i];
+        if (e->insn->sub & IR_X86) {
+            index = index & 0x80 ? index : index % size;
+        }
         e->result->bytes[i] = index < 16 ? e->args[1].bytes[index] : 0;
     }
+}
+
+static void shuf(const Eval *e)
+{
+    u32 half = e->lanes / 2, bits = half; /* lanes of a half; bits that number a lane */
+
+    for (u32 i = 0; i < e->lanes; i++) {
+        u32 from = (u32)(e->insn->imm >> i * bits) & (e->lanes - 1);
+        eval_set_lane(e->result, e->lane_size, i,
+                      eval_lane(&e->args[i >= half], e->lane_size, from));
+    }
+}
+
+static void shuf16(const Eval *e)
+{
+    u32 first = e->insn->sub & IR_HIGH ? 4 : 0;
+
+    *e->result = e->args[0];
+    for (u32 i = 0; i < 4; i++) {
+        u32 from = (u32)(e->insn->imm >> i * 2) & 3;
+        eval_set_lane(e->result, 2, first + i, eval_lane(&e->args[0], 2, first + from));
+    }
+}
+
+static void blend(const Eval *e)
+{
+    for (u32 i = 0; i < e->lanes; i++) {
+        eval_set_lane(e->result, e->lane_size, i,
+                      eval_lane(&e->args[e->insn->imm >> i & 1], e->lane_size, i));
+    }
+}
+
+static void movmsk(const Eval *e)
+{
+    u32 lanes = ir_type_size(e->types[0]) / e->lane_size;
+
+    for (u32 i = 0; i < lanes; i++) {
+        u64 lane = eval_lane(&e->args[0], e->lane_size, i);
+        e->result->i |= (lane >> (e->lane_size * 8 - 1) & 1) << i;
+    }
+}
+
+static void flags_vtest(const Eval *e)
+{
+    u32 size = e->lane_size ? e->lane_size : 8;
+    u64 mask = e->lane_size ? (u64)1 << (size * 8 - 1) : ~(u64)0, both = 0, only = 0;
+
+    for (u32 i = 0; i < ir_type_size(e->types[0]) / size; i++) {
+        u64 x = eval_lane(&e->args[0], size, i), y = eval_lane(&e->args[1], size, i);
+        both |= x & y & mask;
+        only |= ~x & y & mask;
+    }
+    e->result->i = (both ? 0 : IR_FLAG_Z) | (only ? 0 : IR_FLAG_C);
 }
 
 static void splat(const Eval *e)
@@ -290,6 +404,109 @@ static void high(const Eval *e)
 }
 
 /* -- Lanes that change their width. lane_size is the narrow one. */
+
+static s64 signed_lane(const IrWord *word, u32 size, u32 index)
+{
+    return eval_sign_extend(eval_lane(word, size, index), size * 8);
+}
+
+static void pack(const Eval *e)
+{
+    u32 half = e->lanes / 2, bits = e->lane_size * 8;
+    bool to_signed = !(e->insn->sub & IR_TO_UNSIGNED);
+
+    for (u32 i = 0; i < e->lanes; i++) {
+        s64 wide = signed_lane(&e->args[i >= half], e->lane_size * 2, i % half);
+        eval_set_lane(e->result, e->lane_size, i, eval_saturate(wide, bits, to_signed));
+    }
+}
+
+static void madd(const Eval *e)
+{
+    const IrWord *x = e->args, *y = e->args + 1;
+
+    for (u32 i = 0; i < e->lanes; i += 2) {
+        s64 sum = signed_lane(x, 2, i) * signed_lane(y, 2, i) +
+                  signed_lane(x, 2, i + 1) * signed_lane(y, 2, i + 1);
+        eval_set_lane(e->result, 4, i / 2, (u64)sum);
+    }
+}
+
+static void maddus(const Eval *e)
+{
+    const IrWord *x = e->args, *y = e->args + 1;
+
+    for (u32 i = 0; i < e->lanes; i += 2) {
+        s64 sum = x->bytes[i] * signed_lane(y, 1, i) + x->bytes[i + 1] * signed_lane(y, 1, i + 1);
+        eval_set_lane(e->result, 2, i / 2, eval_saturate(sum, 16, true));
+    }
+}
+
+static void mule(const Eval *e)
+{
+    bool is_signed = e->insn->sub & IR_SIGNED;
+    u32 size = e->lane_size;
+
+    for (u32 i = 0; i < e->lanes; i += 2) {
+        u64 product =
+            is_signed ? (u64)(signed_lane(&e->args[0], size, i) * signed_lane(&e->args[1], size, i))
+                      : eval_lane(&e->args[0], size, i) * eval_lane(&e->args[1], size, i);
+        eval_set_lane(e->result, size * 2, i / 2, product);
+    }
+}
+
+static u64 byte_difference(const Eval *e, u32 i, u32 j)
+{
+    u8 x = e->args[0].bytes[i], y = e->args[1].bytes[j];
+
+    return x < y ? y - x : x - y;
+}
+
+static void sad(const Eval *e)
+{
+    for (u32 i = 0; i < e->lanes; i += 8) {
+        u64 sum = 0;
+        for (u32 k = 0; k < 8; k++) {
+            sum += byte_difference(e, i + k, i + k);
+        }
+        eval_set_lane(e->result, 8, i / 8, sum);
+    }
+}
+
+static void mpsad(const Eval *e)
+{
+    u32 x = e->insn->imm & 4, y = (e->insn->imm & 3) * 4;
+
+    for (u32 i = 0; i < 8; i++) {
+        u64 sum = 0;
+        for (u32 k = 0; k < 4; k++) {
+            sum += byte_difference(e, x + i + k, y + k);
+        }
+        eval_set_lane(e->result, 2, i, sum);
+    }
+}
+
+/* The least lane and its number. */
+static void minpos(const Eval *e)
+{
+    u64 least = eval_lane(&e->args[0], 2, 0), place = 0;
+
+    for (u32 i = 1; i < e->lanes; i++) {
+        u64 x = eval_lane(&e->args[0], 2, i);
+        if (x < least) {
+            least = x;
+            place = i;
+        }
+    }
+    e->result->i = least | place << 16;
+}
+
+static void clmul(const Eval *e)
+{
+    u128 product = eval_carryless(e->args[0].v[e->insn->imm & 1], e->args[1].v[e->insn->imm >> 4]);
+
+    memcpy(e->result, &product, sizeof(product));
+}
 
 /* Narrow lane i of the half that sub's IR_HIGH selects. */
 static u64 narrow_lane(const Eval *e, u32 arg, u32 i)
@@ -426,11 +643,47 @@ static void fcvt16(const Eval *e)
 }
 
 WordFn *const eval_vector_words[IR_OP_COUNT] = {
-    [IR_FCVT] = fcvt,      [IR_FCVT16] = fcvt16,  [IR_VSPLAT] = splat,   [IR_VGET] = get,
-    [IR_VSET] = set,       [IR_VWIDEN] = widen,   [IR_VNARROW] = narrow, [IR_VQNARROW] = qnarrow,
-    [IR_VMULL] = mull,     [IR_VMULLP] = mullp,   [IR_VCAT] = cat,       [IR_VHIGH] = high,
-    [IR_VEXT] = ext,       [IR_VZIP1] = permute,  [IR_VZIP2] = permute,  [IR_VUZP1] = permute,
-    [IR_VUZP2] = permute,  [IR_VTRN1] = permute,  [IR_VTRN2] = permute,  [IR_VREV] = rev,
-    [IR_VTBL] = tbl,       [IR_VPADD] = padd,     [IR_VPADDL] = paddl,   [IR_VREDADD] = reduce,
-    [IR_VREDMIN] = reduce, [IR_VREDMAX] = reduce,
+    [IR_FCVT] = fcvt,
+    [IR_FCVT16] = fcvt16,
+    [IR_VSPLAT] = splat,
+    [IR_VGET] = get,
+    [IR_VSET] = set,
+    [IR_VWIDEN] = widen,
+    [IR_VNARROW] = narrow,
+    [IR_VQNARROW] = qnarrow,
+    [IR_VMULL] = mull,
+    [IR_VMULLP] = mullp,
+    [IR_VCAT] = cat,
+    [IR_VHIGH] = high,
+    [IR_VEXT] = ext,
+    [IR_VZIP1] = permute,
+    [IR_VZIP2] = permute,
+    [IR_VUZP1] = permute,
+    [IR_VUZP2] = permute,
+    [IR_VTRN1] = permute,
+    [IR_VTRN2] = permute,
+    [IR_VREV] = rev,
+    [IR_VTBL] = tbl,
+    [IR_VPADD] = padd,
+    [IR_VPADDL] = paddl,
+    [IR_VREDADD] = reduce,
+    [IR_VREDMIN] = reduce,
+    [IR_VREDMAX] = reduce,
+    [IR_FADDSUB] = faddsub,
+    [IR_VSHLC] = shift_by_count,
+    [IR_VSHRC] = shift_by_count,
+    [IR_VSARC] = shift_by_count,
+    [IR_VSHUF] = shuf,
+    [IR_VSHUF16] = shuf16,
+    [IR_VBLEND] = blend,
+    [IR_VMOVMSK] = movmsk,
+    [IR_FLAGS_VTEST] = flags_vtest,
+    [IR_VPACK] = pack,
+    [IR_VMADD] = madd,
+    [IR_VMADDUS] = maddus,
+    [IR_VMULE] = mule,
+    [IR_VSAD] = sad,
+    [IR_VMPSAD] = mpsad,
+    [IR_VMINPOS] = minpos,
+    [IR_VCLMUL] = clmul,
 };

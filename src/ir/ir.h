@@ -93,6 +93,7 @@ enum {
     IR_FLAG_A = 1 << 12,
     IR_FLAG_Z = 1 << 14,
     IR_FLAG_N = 1 << 15,
+    IR_FLAGS = IR_FLAG_V | IR_FLAG_C | IR_FLAG_P | IR_FLAG_A | IR_FLAG_Z | IR_FLAG_N,
 };
 
 /* `sub` of COND: tests of packed flags. Each even one is followed by its negation. */
@@ -131,7 +132,11 @@ typedef enum IrFcmp {
     IR_FGE,
     IR_FNGE,
     IR_FUNO,
-    IR_FORD,                 /* unordered; ordered */
+    IR_FORD, /* unordered; ordered */
+    IR_FUEQ,
+    IR_FONE, /* equal or unordered; less or greater */
+    IR_FFALSE,
+    IR_FTRUE,
     IR_FCMP_SIGNALLING = 16, /* or-ed in: quiet NaNs raise invalid as well */
 } IrFcmp;
 
@@ -140,7 +145,11 @@ enum {
     IR_ROUND_CURRENT = 7, /* as the environment says */
     IR_ROUND_EXACT = 8,   /* or-ed in (FROUND): raise inexact */
     IR_UNSIGNED = 16,     /* or-ed in (FTOI, ITOF): the integer is unsigned */
+    IR_INDEFINITE = 32,   /* or-ed in (FTOI): what doesn't fit becomes 0x80..0, as on x86 */
 };
+
+/* `sub` of FMIN, FMAX and VTBL: as x86's instructions do it. */
+enum { IR_X86 = 1 };
 
 /* `sub` bits of vector operations. */
 enum {
@@ -149,6 +158,19 @@ enum {
     IR_HIGH = 4,
     IR_TO_UNSIGNED = 8,
 };
+
+/* `sub` of AES. The Arm instructions add the key first, x86's add it last. */
+typedef enum IrAes {
+    IR_AESE,
+    IR_AESD,
+    IR_AESMC,
+    IR_AESIMC, /* of both */
+    IR_AESENC,
+    IR_AESENCLAST,
+    IR_AESDEC,
+    IR_AESDECLAST,
+    IR_AESKEYGENASSIST, /* of arg0; imm: the round constant */
+} IrAes;
 
 typedef enum IrSha {
     IR_SHA1C,
@@ -161,6 +183,13 @@ typedef enum IrSha {
     IR_SHA256H2,
     IR_SHA256SU0,
     IR_SHA256SU1,
+    IR_SHA1RNDS4, /* from here on x86's */
+    IR_SHA1NEXTE,
+    IR_SHA1MSG1,
+    IR_SHA1MSG2,
+    IR_SHA256RNDS2,
+    IR_SHA256MSG1,
+    IR_SHA256MSG2,
 } IrSha;
 
 /* `sub` of LOAD, STORE, CAS, RMW: low two bits = scale of the index (shift 0..3). */
@@ -170,6 +199,7 @@ enum {
     IR_MEM_ACQUIRE = 8,  /* LOAD, RMW */
     IR_MEM_RELEASE = 16, /* STORE, RMW; with ACQUIRE semantics of Arm's LDAR/STLR: sequentially
                             consistent among themselves */
+    IR_MEM_WRAP32 = 32,  /* the address is the sum modulo 2^32 */
 };
 
 typedef enum IrRmw {
@@ -201,6 +231,8 @@ typedef enum IrExit {
                            must be aligned and is not */
     IR_EXIT_INVALIDATE, /* imm: next pc; imm2: size in bytes of the guest code that changed (a power
                            of two), around CpuCommon.exit_address: drop its translations */
+    IR_EXIT_EXCEPTION,  /* imm: pc, as the guest wants it for this exception; imm2: the guest's code
+                           word for it */
 } IrExit;
 
 typedef u32 IrVal; /* an instruction's index; 0: none */

@@ -53,6 +53,10 @@ static const IrSubName fcmp_names[] = {
     {"nge", 15, IR_FNGE},
     {"uno", 15, IR_FUNO},
     {"ord", 15, IR_FORD},
+    {"ueq", 15, IR_FUEQ},
+    {"one", 15, IR_FONE},
+    {"false", 15, IR_FFALSE},
+    {"true", 15, IR_FTRUE},
     {"signalling", IR_FCMP_SIGNALLING, IR_FCMP_SIGNALLING},
     {0},
 };
@@ -67,6 +71,7 @@ static const IrSubName rounding_names[] = {
     {"current", 7, IR_ROUND_CURRENT},
     {"exact", IR_ROUND_EXACT, IR_ROUND_EXACT},
     {"unsigned", IR_UNSIGNED, IR_UNSIGNED},
+    {"indefinite", IR_INDEFINITE, IR_INDEFINITE},
     {0},
 };
 
@@ -84,6 +89,7 @@ static const IrSubName memory_names[] = {
     {"big_endian", IR_MEM_BIG_ENDIAN, IR_MEM_BIG_ENDIAN},
     {"acquire", IR_MEM_ACQUIRE, IR_MEM_ACQUIRE},
     {"release", IR_MEM_RELEASE, IR_MEM_RELEASE},
+    {"wrap32", IR_MEM_WRAP32, IR_MEM_WRAP32},
     {0},
 };
 
@@ -96,15 +102,30 @@ static const IrSubName rmw_names[] = {
 };
 
 static const IrSubName exit_names[] = {
-    {"syscall", 0xff, IR_EXIT_SYSCALL},       {"undefined", 0xff, IR_EXIT_UNDEFINED},
-    {"breakpoint", 0xff, IR_EXIT_BREAKPOINT}, {"fetch", 0xff, IR_EXIT_FETCH},
-    {"pc_align", 0xff, IR_EXIT_PC_ALIGN},     {"resync", 0xff, IR_EXIT_RESYNC},
-    {"yield", 0xff, IR_EXIT_YIELD},           {"unaligned", 0xff, IR_EXIT_UNALIGNED},
-    {"invalidate", 0xff, IR_EXIT_INVALIDATE}, {0},
+    {"syscall", 0xff, IR_EXIT_SYSCALL},
+    {"undefined", 0xff, IR_EXIT_UNDEFINED},
+    {"breakpoint", 0xff, IR_EXIT_BREAKPOINT},
+    {"fetch", 0xff, IR_EXIT_FETCH},
+    {"pc_align", 0xff, IR_EXIT_PC_ALIGN},
+    {"resync", 0xff, IR_EXIT_RESYNC},
+    {"yield", 0xff, IR_EXIT_YIELD},
+    {"unaligned", 0xff, IR_EXIT_UNALIGNED},
+    {"invalidate", 0xff, IR_EXIT_INVALIDATE},
+    {"exception", 0xff, IR_EXIT_EXCEPTION},
+    {0},
 };
 
 static const IrSubName aes_names[] = {
-    {"e", 0xff, 0}, {"d", 0xff, 1}, {"mc", 0xff, 2}, {"imc", 0xff, 3}, {0},
+    {"e", 0xff, IR_AESE},
+    {"d", 0xff, IR_AESD},
+    {"mc", 0xff, IR_AESMC},
+    {"imc", 0xff, IR_AESIMC},
+    {"enc", 0xff, IR_AESENC},
+    {"enclast", 0xff, IR_AESENCLAST},
+    {"dec", 0xff, IR_AESDEC},
+    {"declast", 0xff, IR_AESDECLAST},
+    {"keygenassist", 0xff, IR_AESKEYGENASSIST},
+    {0},
 };
 
 static const IrSubName sha_names[] = {
@@ -118,6 +139,13 @@ static const IrSubName sha_names[] = {
     {"256h2", 0xff, IR_SHA256H2},
     {"256su0", 0xff, IR_SHA256SU0},
     {"256su1", 0xff, IR_SHA256SU1},
+    {"1rnds4", 0xff, IR_SHA1RNDS4},
+    {"1nexte", 0xff, IR_SHA1NEXTE},
+    {"1msg1", 0xff, IR_SHA1MSG1},
+    {"1msg2", 0xff, IR_SHA1MSG2},
+    {"256rnds2", 0xff, IR_SHA256RNDS2},
+    {"256msg1", 0xff, IR_SHA256MSG1},
+    {"256msg2", 0xff, IR_SHA256MSG2},
     {0},
 };
 
@@ -127,6 +155,7 @@ static const IrSubName fence_names[] = {
 static const IrSubName signalling_name[] = {{"signalling", 1, 1}, {0}};
 static const IrSubName odd_name[] = {{"odd", 1, 1}, {0}};
 static const IrSubName alternative_name[] = {{"alternative", 1, 1}, {0}};
+static const IrSubName x86_name[] = {{"x86", IR_X86, IR_X86}, {0}};
 static const IrSubName poll_name[] = {{"poll", IR_POLL, IR_POLL}, {0}};
 
 const IrSyntax ir_syntax[IR_OP_COUNT] = {
@@ -142,6 +171,11 @@ const IrSyntax ir_syntax[IR_OP_COUNT] = {
     [IR_CRC32] = {.sub = crc_names},
     [IR_CMP] = {.sub = cmp_names},
     [IR_FLAGS_FCMP] = {.sub = signalling_name},
+    [IR_FLAGS_COMI] = {.sub = signalling_name},
+    [IR_FLAGS_MUL] = {.sub = vector_names},
+    [IR_FLAGS_PICK] = {.show = "i"},
+    [IR_FMIN] = {.sub = x86_name},
+    [IR_FMAX] = {.sub = x86_name},
     [IR_COND] = {.sub = cond_names},
     [IR_FCMP] = {.sub = fcmp_names},
     [IR_FROUND] = {.sub = rounding_names},
@@ -171,8 +205,16 @@ const IrSyntax ir_syntax[IR_OP_COUNT] = {
     [IR_VPADDL] = {.sub = vector_names},
     [IR_VREDMIN] = {.sub = vector_names},
     [IR_VREDMAX] = {.sub = vector_names},
-    [IR_AES] = {.sub = aes_names},
-    [IR_SHA] = {.sub = sha_names},
+    [IR_VMPSAD] = {.show = "i"},
+    [IR_VBLEND] = {.show = "i"},
+    [IR_VMULE] = {.sub = vector_names},
+    [IR_VPACK] = {.sub = vector_names},
+    [IR_VCLMUL] = {.show = "i"},
+    [IR_VTBL] = {.sub = x86_name},
+    [IR_VSHUF] = {.show = "i"},
+    [IR_VSHUF16] = {.sub = vector_names, .show = "i"},
+    [IR_AES] = {.sub = aes_names, .show = "i"},
+    [IR_SHA] = {.sub = sha_names, .show = "i"},
     [IR_LOAD] = {FORM_MEMORY, .sub = memory_names},
     [IR_STORE] = {FORM_MEMORY, .sub = memory_names},
     [IR_CAS] = {.sub = memory_names},

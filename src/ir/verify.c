@@ -123,7 +123,12 @@ static LaneRule lane_rule(IrOp op)
     case IR_FCVT16:
     case IR_AES:
     case IR_SHA:
+    case IR_VCLMUL:
+    case IR_VSHUF16:
+    case IR_FLAGS_VTEST:
         return LANE_OPTIONAL;
+    case IR_CAS:
+        return LANE_NONE;
     case IR_VSPLAT:
     case IR_VGET:
     case IR_VSET:
@@ -134,9 +139,15 @@ static LaneRule lane_rule(IrOp op)
     case IR_VTRN1:
     case IR_VTRN2:
     case IR_VREV:
+    case IR_VSHUF:
+    case IR_VBLEND:
+    case IR_VBLENDV:
+    case IR_VMOVMSK:
         return LANE_ANY;
     case IR_FNEG:
     case IR_FABS:
+    case IR_FRCP:
+    case IR_FRSQRT:
         return LANE_FLOAT;
     default:
         return ir_ops[op].properties & IR_PROP_FP ? LANE_FLOAT : LANE_INT;
@@ -191,9 +202,19 @@ static bool widths_fit(const IrInsn *insn, const IrType args[3])
                : insn->type == IR_V128      ? args[0] == IR_V64
                                             : insn->type == IR_V64 && args[0] == IR_V128;
     case IR_FTOI:
-        return ir_type_is_vector(insn->type) ? args[0] == insn->type : ir_type_is_float(args[0]);
+        return !ir_type_is_vector(insn->type)               ? ir_type_is_float(args[0])
+               : insn->type == IR_V64 && args[0] == IR_V128 ? insn->lane == IR_F64
+                                                            : args[0] == insn->type;
     case IR_ITOF:
-        return ir_type_is_vector(insn->type) ? args[0] == insn->type : type_in("W", args[0]);
+        return !ir_type_is_vector(insn->type)               ? type_in("W", args[0])
+               : insn->type == IR_V128 && args[0] == IR_V64 ? insn->lane == IR_F64
+                                                            : args[0] == insn->type;
+    case IR_FRCP:
+    case IR_FRSQRT:
+        return insn->type == IR_F32 || insn->lane == IR_F32;
+    case IR_MULHU:
+    case IR_MULHS:
+        return !ir_type_is_vector(insn->type) || lane == 2;
     case IR_VSPLAT:
         return !ir_type_is_vector(args[0]) && from >= lane;
     case IR_VGET:
@@ -228,7 +249,35 @@ static bool vector_widths_fit(const IrInsn *insn, const IrType args[3])
     case IR_VHIGH:
         return insn->type == IR_V64 && args[0] == IR_V128;
     case IR_VTBL:
-        return insn->type != IR_V256 && args[1] == IR_V128;
+        return insn->type != IR_V256 && args[1] == (insn->sub & IR_X86 ? insn->type : (u8)IR_V128);
+    case IR_VSHUF:
+        return insn->type == IR_V128 && lane >= 4;
+    case IR_VSHUF16:
+        return insn->type == IR_V128 || (insn->type == IR_V64 && !high);
+    case IR_VMOVMSK:
+        return ir_type_is_vector(args[0]);
+    case IR_VSHLC:
+    case IR_VSHRC:
+    case IR_VSARC:
+        return !ir_type_is_float(args[1]) && ir_type_size(args[1]) >= 4;
+    case IR_VPACK:
+        return lane <= 2;
+    case IR_VMULHRS:
+    case IR_VMADD:
+        return lane == 2;
+    case IR_VMADDUS:
+    case IR_VSAD:
+        return lane == 1;
+    case IR_VMPSAD:
+        return insn->type == IR_V128 && lane == 1;
+    case IR_VMINPOS:
+        return insn->type == IR_V128 && lane == 2;
+    case IR_VMULE:
+        return lane <= 4 && lane * 2 <= ir_type_size(insn->type);
+    case IR_VCLMUL:
+        return insn->type == IR_V128;
+    case IR_CAS:
+        return !ir_type_is_vector(insn->type) || insn->type == IR_V128;
     case IR_VPADDL:
         return lane <= 4;
     case IR_VREDADD:
@@ -263,11 +312,12 @@ static bool sub_fits(const IrInsn *insn)
         return sub <= IR_COND_NP;
     case IR_FCMP:
     case IR_VFCMP:
-        return (sub & ~IR_FCMP_SIGNALLING) <= IR_FORD;
+        return (sub & ~IR_FCMP_SIGNALLING) <= IR_FTRUE;
     case IR_FROUND:
     case IR_FTOI:
         return (sub & 7) != 6 &&
-               !(sub & ~(7 | (insn->op == IR_FTOI ? IR_UNSIGNED : IR_ROUND_EXACT)));
+               (sub & (IR_UNSIGNED | IR_INDEFINITE)) != (IR_UNSIGNED | IR_INDEFINITE) &&
+               !(sub & ~(7 | (insn->op == IR_FTOI ? IR_UNSIGNED | IR_INDEFINITE : IR_ROUND_EXACT)));
     case IR_ITOF:
         return !(sub & ~IR_UNSIGNED);
     case IR_VSHLV:
@@ -286,6 +336,10 @@ static bool sub_fits(const IrInsn *insn)
         return sub < 16;
     case IR_CRC32:
     case IR_FLAGS_FCMP:
+    case IR_FLAGS_COMI:
+    case IR_FMIN:
+    case IR_FMAX:
+    case IR_VTBL:
     case IR_FCVT:
     case IR_FCVT16:
     case IR_GOTO:
@@ -293,18 +347,25 @@ static bool sub_fits(const IrInsn *insn)
         return sub <= 1;
     case IR_FENCE:
         return sub <= 2;
+    case IR_FLAGS_MUL:
+    case IR_VMULE:
+        return !(sub & ~IR_SIGNED);
+    case IR_VPACK:
+        return !(sub & ~IR_TO_UNSIGNED);
+    case IR_VSHUF16:
+        return !(sub & ~IR_HIGH);
     case IR_AES:
-        return sub <= 3;
+        return sub <= IR_AESKEYGENASSIST;
     case IR_SHA:
-        return sub <= IR_SHA256SU1;
+        return sub <= IR_SHA256MSG2;
     case IR_EXIT:
-        return sub <= IR_EXIT_INVALIDATE;
+        return sub <= IR_EXIT_EXCEPTION;
     case IR_LOAD:
     case IR_STORE:
-        return sub < 32 && (insn->arg[1] || !(sub & IR_MEM_SCALE));
+        return sub < 64 && (insn->arg[1] || !(sub & IR_MEM_SCALE));
     case IR_CAS:
     case IR_RMW:
-        return sub < 32 && !(sub & IR_MEM_SCALE);
+        return sub < 64 && !(sub & IR_MEM_SCALE);
     case IR_EXTU:
     case IR_EXTS:
     case IR_DEP:
@@ -359,6 +420,22 @@ static u64 imm_limit(const IrRegion *region, const IrInsn *insn, const IrType ar
         return ir_type_size(insn->type);
     case IR_VREV:
         return 16;
+    case IR_FLAGS_PICK:
+        return IR_FLAGS;
+    case IR_VSHUF:
+        return lane == 4 ? 255 : 3;
+    case IR_VSHUF16:
+        return 255;
+    case IR_VBLEND:
+        return ir_mask(ir_type_size(insn->type) / lane);
+    case IR_VMPSAD:
+        return 7;
+    case IR_VCLMUL:
+        return 17;
+    case IR_AES:
+        return insn->sub == IR_AESKEYGENASSIST ? 255 : 0;
+    case IR_SHA:
+        return insn->sub == IR_SHA1RNDS4 ? 3 : 0;
     case IR_RMW:
         return IR_RMW_UMIN;
     case IR_CALL:
@@ -385,6 +462,10 @@ static bool immediates_fit(const IrRegion *region, const IrInsn *insn, const IrT
     case IR_DEP:
     case IR_VRSHR:
         return insn->imm >= 1;
+    case IR_FLAGS_PICK:
+        return !(insn->imm & ~(u64)IR_FLAGS);
+    case IR_VCLMUL:
+        return !(insn->imm & ~(u64)17);
     case IR_VREV:
         return insn->imm >= ir_type_size(insn->lane) && !(insn->imm & (insn->imm - 1)) &&
                insn->imm <= ir_type_size(insn->type);

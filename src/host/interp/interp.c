@@ -297,7 +297,9 @@ static void run_memory(Runner *r, const Step *step)
     u64 index = insn->op == IR_LOAD || insn->op == IR_STORE
                     ? (arg(r, step, 1)->i << (insn->sub & IR_MEM_SCALE)) + insn->imm
                     : 0;
-    u8 *at = (u8 *)(uintptr_t)(arg(r, step, 0)->i + index + r->code->guest_base);
+    u64 address = arg(r, step, 0)->i + index;
+    u8 *at = (u8 *)(uintptr_t)((insn->sub & IR_MEM_WRAP32 ? (u32)address : address) +
+                               r->code->guest_base);
 
     set_site(r->common, step);
     switch ((IrOp)insn->op) {
@@ -308,6 +310,10 @@ static void run_memory(Runner *r, const Step *step)
         interp_store(at, size, insn->sub, arg(r, step, 2));
         break;
     case IR_CAS:
+        if (insn->type == IR_V128) {
+            interp_cas16(at, arg(r, step, 1), arg(r, step, 2), &r->values[insn->prev]);
+            break;
+        }
         r->values[insn->prev] =
             (IrWord){.i = interp_cas(at, size, insn->sub, arg(r, step, 1)->i, arg(r, step, 2)->i)};
         break;

@@ -123,6 +123,32 @@ u64 interp_cas(u8 *at, u32 size, u8 sub, u64 expected, u64 desired)
                  sub);
 }
 
+/* The compiler may turn this into a library call where the host has no such instruction, so on
+ * others than x86-64 the pieces are guarded by a lock of our own: atomic towards other guests'
+ * threads that do the same, which is all that a guest can ask of such a host. */
+GUEST_ACCESS void interp_cas16(u8 *at, const IrWord *expected, const IrWord *desired, IrWord *old)
+{
+    memset(old, 0, sizeof(*old));
+#ifdef __x86_64__
+    u64 low = expected->v[0], high = expected->v[1];
+    __asm__ volatile("lock cmpxchg16b %0"
+                     : "+m"(*(u128 *)at), "+a"(low), "+d"(high)
+                     : "b"(desired->v[0]), "c"(desired->v[1])
+                     : "cc", "memory");
+    old->v[0] = low;
+    old->v[1] = high;
+#else
+    static bool busy;
+    while (__atomic_exchange_n(&busy, true, __ATOMIC_SEQ_CST)) {
+    }
+    memcpy(old->bytes, at, 16);
+    if (!memcmp(old->bytes, expected->bytes, 16)) {
+        memcpy(at, desired->bytes, 16);
+    }
+    __atomic_store_n(&busy, false, __ATOMIC_SEQ_CST);
+#endif
+}
+
 static u64 modify(IrRmw op, u64 old, u64 operand, u32 size)
 {
     u32 unused = 64 - size * 8;

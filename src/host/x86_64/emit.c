@@ -57,6 +57,14 @@ static void modrm(X86Asm *as, u8 reg, const X86Rm *rm, u8 trailing)
     }
 }
 
+/* The prefix for 32-bit addresses; before all others, where it does no harm. */
+static void address_prefix(X86Asm *as, const X86Rm *rm)
+{
+    if (x86_is_memory(*rm) && rm->wrap32) {
+        x86_byte(as, 0x67);
+    }
+}
+
 /* The high bits of the three register fields, at their places in REX. */
 static u8 rex_bits(u8 reg, const X86Rm *rm)
 {
@@ -103,6 +111,7 @@ void x86_op(X86Asm *as, u32 opcode, u32 size, u8 reg, X86Rm rm, u8 trailing)
 {
     u8 rex = rex_bits(reg, &rm) | (size == 8 || opcode & X86_W ? 8 : 0);
 
+    address_prefix(as, &rm);
     if (size == 2) {
         x86_byte(as, 0x66);
     }
@@ -387,6 +396,7 @@ static void vex_prefix(X86Asm *as, u32 opcode, u8 reg, u8 first, const X86Rm *rm
 
 void x86_vex(X86Asm *as, u32 opcode, u8 to, u8 first, X86Rm second, u8 trailing)
 {
+    address_prefix(as, &second);
     vex_prefix(as, opcode, to & 15, first & 15, &second);
     modrm(as, to & 15, &second, trailing);
 }

@@ -79,6 +79,7 @@ typedef struct X86Rm {
     u8 index; /* X86_NO_INDEX: none */
     u8 scale; /* shift: 0..3 */
     s32 disp;
+    bool wrap32; /* memory: the address is the sum modulo 2^32 */
 } X86Rm;
 
 enum { X86_MEMORY = 0xff, X86_POOL = 0xfe, X86_NO_INDEX = 0xff };
@@ -90,12 +91,12 @@ static inline X86Rm x86_reg(u8 reg)
 
 static inline X86Rm x86_at(u8 base, s32 disp)
 {
-    return (X86Rm){X86_MEMORY, base, X86_NO_INDEX, 0, disp};
+    return (X86Rm){X86_MEMORY, base, X86_NO_INDEX, 0, disp, false};
 }
 
 static inline X86Rm x86_indexed(u8 base, u8 index, u8 scale, s32 disp)
 {
-    return (X86Rm){X86_MEMORY, base, index, scale, disp};
+    return (X86Rm){X86_MEMORY, base, index, scale, disp, false};
 }
 
 static inline bool x86_is_memory(X86Rm rm)

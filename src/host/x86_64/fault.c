@@ -55,24 +55,48 @@ static void put_note(Compiler *c, const Note *note)
     }
 }
 
-void fault_point(Compiler *c)
+/* Starts an entry for the code from here. */
+static void begin_entry(Compiler *c, u32 notes)
 {
     u32 offset = x86_offset(&c->as);
 
-    c->fault_points++;
-    c->ra.disturbed = false;
-    if (c->side_table.size && c->side_pc == c->pc && !c->note_count && !c->side_notes) {
-        return; /* the last entry goes on */
-    }
     put_number(c, offset - c->side_offset);
     put_signed(c, (s64)(c->pc - c->side_pc));
-    put_number(c, c->note_count);
+    put_number(c, notes);
     for (u32 i = 0; i < c->note_count; i++) {
         put_note(c, &c->notes[i]);
     }
     c->side_offset = offset;
     c->side_pc = c->pc;
-    c->side_notes = c->note_count;
+    c->side_notes = notes;
+}
+
+void fault_point_saving(Compiler *c, u8 reg, s32 where)
+{
+    const RegPins *pins = &c->header->pins;
+
+    for (u32 i = 0; i < pins->count && c->note_count < NOTE_MAX; i++) {
+        if (pins->pin[i].reg == reg) {
+            begin_entry(c, c->note_count + 1);
+            put_number(c, pins->pin[i].offset);
+            put_number(c, pins->pin[i].size);
+            put_number(c, pins->pin[i].size);
+            put_number(c, NOTE_SLOT);
+            put_number(c, (u64)(s64)where);
+            return;
+        }
+    }
+    fault_point(c);
+}
+
+void fault_point(Compiler *c)
+{
+    c->fault_points++;
+    c->ra.disturbed = false;
+    if (c->side_table.size && c->side_pc == c->pc && !c->note_count && !c->side_notes) {
+        return; /* the last entry goes on */
+    }
+    begin_entry(c, c->note_count);
 }
 
 /* -- Reading */

@@ -165,6 +165,9 @@ bool lower_fp_minmax(Compiler *c, IrVal value, const IrInsn *insn)
     if (!is_scalar(insn)) {
         return lower_vector(c, value, insn);
     }
+    if (insn->sub & IR_X86) {
+        return false;
+    }
     u8 x = use(c, insn->arg[0]), y = use(c, insn->arg[1]), other = scratch_vector(c);
     u8 to = define(c, value, RA_EARLY | fp_flags(c));
     fp_point(c);
@@ -406,7 +409,7 @@ bool lower_ftoi(Compiler *c, IrVal value, const IrInsn *insn)
     if (ir_type_is_vector((IrType)insn->type)) {
         return lower_vector(c, value, insn);
     }
-    if (insn->imm || insn->type < IR_I32 || !has_rounding(mode)) {
+    if (insn->imm || insn->type < IR_I32 || !has_rounding(mode) || insn->sub & IR_INDEFINITE) {
         return false;
     }
     u8 x = use(c, insn->arg[0]), rounded = x;

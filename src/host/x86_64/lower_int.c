@@ -307,6 +307,9 @@ bool lower_mulh(Compiler *c, IrVal value, const IrInsn *insn)
 {
     bool sign = insn->op == IR_MULHS;
 
+    if (!is_scalar_int(insn)) {
+        return lower_vector(c, value, insn);
+    }
     if (insn->type == IR_I32) {
         u8 x = use(c, insn->arg[0]), y = use(c, insn->arg[1]);
         u8 to = scratch_int(c), other = scratch_int(c);

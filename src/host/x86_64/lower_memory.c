@@ -13,6 +13,11 @@ enum {
     OP_MOVBE_STORE = X86_OPCODE(0, X86_0F38, 0xf1),
     OP_XADD = X86_OPCODE(0, X86_0F, 0xc1),
     OP_CMPXCHG = X86_OPCODE(0, X86_0F, 0xb1),
+    OP_CMPXCHG16B = X86_OPCODE(0, X86_0F, 0xc7) | X86_W, /* /1 */
+    OP_MOVQ_STORE = X86_OPCODE(X86_P66, X86_0F, 0x7e) | X86_W,
+    OP_MOVQ_LOAD = X86_OPCODE(X86_P66, X86_0F, 0x6e) | X86_W,
+    OP_PEXTRQ = X86_OPCODE(X86_P66, X86_0F3A, 0x16) | X86_W,
+    OP_PINSRQ = X86_OPCODE(X86_P66, X86_0F3A, 0x22) | X86_W,
 };
 
 static bool is_vector_type(IrType type)
@@ -21,14 +26,21 @@ static bool is_vector_type(IrType type)
 }
 
 /* Guest address + guest_base where that is not 0: through a scratch register. */
-static X86Rm with_base(Compiler *c, X86Rm rm)
+static X86Rm with_base(Compiler *c, X86Rm rm, bool wrap32)
 {
     u64 base = c->config->guest_base;
 
     if (!base) {
+        rm.wrap32 = wrap32;
         return rm;
     }
     u8 reg = scratch_int(c);
+    if (wrap32) {
+        u8 sum = scratch_int(c);
+        x86_lea(&c->as, 4, sum, rm);
+        x86_mov_imm(&c->as, reg, base);
+        return x86_indexed(reg, sum, 0, 0);
+    }
     x86_mov_imm(&c->as, reg, base + (u64)(s64)rm.disp);
     if (rm.index != X86_NO_INDEX) {
         u8 sum = scratch_int(c);
@@ -43,25 +55,29 @@ X86Rm guest_address(Compiler *c, const IrInsn *insn)
 {
     s64 disp = (s64)insn->imm;
     bool indexed = (insn->op == IR_LOAD || insn->op == IR_STORE) && insn->arg[1];
+    bool wrap32 = insn->sub & IR_MEM_WRAP32;
 
     if (insn->op == IR_RMW || insn->op == IR_CAS) {
         disp = 0;
+    }
+    if (wrap32) {
+        disp = (s32)disp;
     }
     u8 base = use(c, insn->arg[0]);
     X86Rm rm = indexed ? x86_indexed(base, use(c, insn->arg[1]), insn->sub & IR_MEM_SCALE, 0)
                        : x86_at(base, 0);
     if (disp == (s32)disp) {
         rm.disp = (s32)disp;
-        return with_base(c, rm);
+        return with_base(c, rm, wrap32);
     }
     u8 sum = scratch_int(c);
     x86_mov_imm(&c->as, sum, (u64)disp);
     if (indexed) {
         x86_lea(&c->as, 8, sum, x86_indexed(sum, rm.index, rm.scale, 0));
         ra_unlock(&c->ra, rm.index);
-        return with_base(c, x86_indexed(base, sum, 0, 0));
+        return with_base(c, x86_indexed(base, sum, 0, 0), false);
     }
-    return with_base(c, x86_indexed(base, sum, 0, 0));
+    return with_base(c, x86_indexed(base, sum, 0, 0), false);
 }
 
 static void swap_bytes(Compiler *c, u32 size, u8 reg)
@@ -209,11 +225,46 @@ static void locked(Compiler *c, u32 opcode, u32 size, u8 reg, X86Rm address)
     x86_flags_op(&c->as, size == 1 ? opcode - 1 : opcode, size, reg, address, 0);
 }
 
+/* cmpxchg16b wants rdx:rax and rcx:rbx. rbx is pinned as a rule: meanwhile its value is in a word
+ * of the context, and the side table says so. */
+static bool lower_cas16(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    s32 word = CPU_COMMON_OFFSET(host) + 8 * WORD_SCRATCH;
+    X86Rm saved = x86_at(RBP, WORD(WORD_SCRATCH));
+
+    ra_claim(&c->ra, RDI);
+    X86Rm address = guest_address(c, insn);
+    x86_lea(&c->as, address.wrap32 ? 4 : 8, RDI, address);
+    ra_unlock_all(&c->ra);
+    u8 expected = use(c, insn->arg[1]), desired = use(c, insn->arg[2]);
+    c->ra.locked |= (RegSet)1 << RDI;
+    ra_claim(&c->ra, RAX);
+    ra_claim(&c->ra, RDX);
+    ra_claim(&c->ra, RCX);
+    x86_store(&c->as, 8, saved, RBX);
+    fault_point_saving(c, RBX, word);
+    x86_vector2(&c->as, OP_MOVQ_STORE, expected, x86_reg(RAX));
+    x86_vector2_imm(&c->as, OP_PEXTRQ, expected, x86_reg(RDX), 1);
+    x86_vector2(&c->as, OP_MOVQ_STORE, desired, x86_reg(RBX));
+    x86_vector2_imm(&c->as, OP_PEXTRQ, desired, x86_reg(RCX), 1);
+    x86_byte(&c->as, 0xf0);
+    x86_flags_op(&c->as, OP_CMPXCHG16B, 8, 1, x86_at(RDI, 0), 0);
+    x86_load(&c->as, 8, RBX, saved);
+    fault_point(c);
+    u8 to = define(c, value, RA_EARLY);
+    x86_vector2(&c->as, OP_MOVQ_LOAD, to, x86_reg(RAX));
+    x86_vector_imm(&c->as, OP_PINSRQ, to, to, x86_reg(RDX), 1);
+    return true;
+}
+
 bool lower_cas(Compiler *c, IrVal value, const IrInsn *insn)
 {
     u32 size = ir_type_size((IrType)insn->type);
 
     assert(!(insn->sub & IR_MEM_BIG_ENDIAN) && "no guest needs it yet");
+    if (size == 16) {
+        return lower_cas16(c, value, insn);
+    }
     ra_use_fixed(&c->ra, insn->arg[1], RAX);
     u8 from = use(c, insn->arg[2]);
     X86Rm address = guest_address(c, insn);

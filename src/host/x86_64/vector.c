@@ -176,6 +176,13 @@ static const u32 instructions[IR_OP_COUNT][4] = {
     [IR_VADDU] = {PD(0xdc), PD(0xdd), 0, 0},
     [IR_VSUBS] = {PD(0xe8), PD(0xe9), 0, 0},
     [IR_VSUBU] = {PD(0xd8), PD(0xd9), 0, 0},
+    [IR_MULHU] = {0, PD(0xe4), 0, 0},
+    [IR_MULHS] = {0, PD(0xe5), 0, 0},
+    [IR_VMULHRS] = {0, P38(0x0b), 0, 0},
+    [IR_VMADD] = {0, PD(0xf5), 0, 0},
+    [IR_VMADDUS] = {P38(0x04), 0, 0, 0},
+    [IR_VSAD] = {PD(0xf6), 0, 0, 0},
+    [IR_VSIGN] = {P38(0x08), P38(0x09), P38(0x0a), 0},
 };
 
 u32 vector_instruction(IrOp op, u32 log)
@@ -191,6 +198,7 @@ static const u32 swapped_instructions[IR_OP_COUNT][4] = {
 /* One operand. */
 static const u32 single_instructions[IR_OP_COUNT][4] = {
     [IR_VABS] = {P38(0x1c), P38(0x1d), P38(0x1e), 0},
+    [IR_VMINPOS] = {0, P38(0x41), 0, 0},
 };
 
 /* Operations of several instructions, or with forms to choose from. */
@@ -268,6 +276,7 @@ static Lower *const sequences[IR_OP_COUNT] = {
     [IR_AES] = vector_aes,
     [IR_SHA] = vector_sha,
     [IR_VMULLP] = vector_mullp,
+    [IR_VCLMUL] = vector_clmul,
 };
 
 bool lower_vector(Compiler *c, IrVal value, const IrInsn *insn)

@@ -178,6 +178,6 @@ u32 float_flags(const Compiler *c);
 /* vector_convert.c */
 Lower vector_round, vector_fcvt, vector_fcvt16, vector_ftoi, vector_itof;
 /* vector_crypto.c */
-Lower vector_aes, vector_sha, vector_mullp;
+Lower vector_aes, vector_sha, vector_mullp, vector_clmul;
 
 #endif

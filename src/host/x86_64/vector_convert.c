@@ -212,6 +212,9 @@ bool vector_ftoi(Compiler *c, IrVal value, const IrInsn *insn)
     u8 mode = mode_of(insn->sub), x;
     bool is_unsigned = insn->sub & IR_UNSIGNED, quads = lane_log(insn) == 3;
 
+    if (insn->sub & IR_INDEFINITE || insn->type != insn_of(c, insn->arg[0])->type) {
+        return false;
+    }
     if (mode == NO_MODE || (quads && (is_unsigned || insn->imm)) || (is_unsigned && mode == AWAY)) {
         return false;
     }
@@ -287,6 +290,9 @@ bool vector_itof(Compiler *c, IrVal value, const IrInsn *insn)
     bool is_unsigned = insn->sub & IR_UNSIGNED, quads = lane_log(insn) == 3;
     u8 x;
 
+    if (insn->type != insn_of(c, insn->arg[0])->type) {
+        return false;
+    }
     float_operands(c, insn, 1, &x);
     u8 to = define(c, value, RA_EARLY), other = scratch_vector(c);
     if (quads && is_unsigned) {

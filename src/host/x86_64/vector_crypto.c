@@ -8,9 +8,14 @@ enum {
     V_AESIMC = P38(0xdb),
     V_AESENC = P38(0xdc),
     V_AESENCLAST = P38(0xdd),
+    V_AESDEC = P38(0xde),
     V_AESDECLAST = P38(0xdf),
+    V_AESKEYGENASSIST = P3A(0xdf),
     V_PCLMULQDQ = P3A(0x44),
     V_SHA1RNDS4 = X86_OPCODE(X86_P0, X86_0F3A, 0xcc),
+    V_SHA1NEXTE = X86_OPCODE(X86_P0, X86_0F38, 0xc8),
+    V_SHA1MSG1 = X86_OPCODE(X86_P0, X86_0F38, 0xc9),
+    V_SHA1MSG2 = X86_OPCODE(X86_P0, X86_0F38, 0xca),
     V_SHA256RNDS2 = X86_OPCODE(X86_P0, X86_0F38, 0xcb), /* words from xmm0 */
     V_SHA256MSG1 = X86_OPCODE(X86_P0, X86_0F38, 0xcc),
     V_SHA256MSG2 = X86_OPCODE(X86_P0, X86_0F38, 0xcd),
@@ -21,16 +26,25 @@ enum {
  * else undone before. */
 bool vector_aes(Compiler *c, IrVal value, const IrInsn *insn)
 {
-    enum { AESE, AESD, AESMC, AESIMC };
+    static const u32 x86_rounds[] = {[IR_AESENC] = V_AESENC,
+                                     [IR_AESENCLAST] = V_AESENCLAST,
+                                     [IR_AESDEC] = V_AESDEC,
+                                     [IR_AESDECLAST] = V_AESDECLAST};
 
     if (!has_feature(c, X86_AES)) {
         return false;
     }
-    if (insn->sub == AESIMC) {
+    if (insn->sub == IR_AESKEYGENASSIST) {
+        return lower_single_imm(c, value, V_AESKEYGENASSIST, insn->arg[0], (u8)insn->imm);
+    }
+    if (insn->sub >= IR_AESENC) {
+        return lower_binary(c, value, x86_rounds[insn->sub], insn->arg[0], insn->arg[1]);
+    }
+    if (insn->sub == IR_AESIMC) {
         return lower_single(c, value, V_AESIMC, insn->arg[0]);
     }
     X86Rm no_key = pool_u64_pair(c, 0, 0);
-    if (insn->sub == AESMC) {
+    if (insn->sub == IR_AESMC) {
         u8 from = use(c, insn->arg[0]);
         u8 to = define(c, value, 0);
         vector3(c, V_AESDECLAST, to, from, no_key);
@@ -38,8 +52,14 @@ bool vector_aes(Compiler *c, IrVal value, const IrInsn *insn)
         return true;
     }
     u8 to = define_binary(c, value, V_PXOR, insn->arg[0], insn->arg[1]);
-    vector3(c, insn->sub == AESE ? V_AESENCLAST : V_AESDECLAST, to, to, no_key);
+    vector3(c, insn->sub == IR_AESE ? V_AESENCLAST : V_AESDECLAST, to, to, no_key);
     return true;
+}
+
+bool vector_clmul(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    return has_feature(c, X86_PCLMUL) &&
+           lower_binary_imm(c, value, V_PCLMULQDQ, insn->arg[0], insn->arg[1], (u8)insn->imm);
 }
 
 bool vector_mullp(Compiler *c, IrVal value, const IrInsn *insn)
@@ -147,6 +167,29 @@ static void sha256_schedule1(Compiler *c, IrVal value, const IrInsn *insn)
     sha_op(c, V_SHA256MSG2, to, m);
 }
 
+/* The x86 instructions themselves. */
+static bool x86_sha(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    static const u32 opcodes[] = {
+        [IR_SHA1RNDS4] = V_SHA1RNDS4,     [IR_SHA1NEXTE] = V_SHA1NEXTE,
+        [IR_SHA1MSG1] = V_SHA1MSG1,       [IR_SHA1MSG2] = V_SHA1MSG2,
+        [IR_SHA256RNDS2] = V_SHA256RNDS2, [IR_SHA256MSG1] = V_SHA256MSG1,
+        [IR_SHA256MSG2] = V_SHA256MSG2,
+    };
+    bool immediate = insn->sub == IR_SHA1RNDS4;
+
+    if (insn->sub == IR_SHA256RNDS2) {
+        ra_use_fixed(&c->ra, insn->arg[2], VECTOR + 0);
+    }
+    u8 second = use(c, insn->arg[1]);
+    u8 to = define_over(c, value, insn->arg[0], RA_EARLY);
+    x86_op(&c->as, opcodes[insn->sub], 4, to, x86_reg(second), immediate);
+    if (immediate) {
+        x86_byte(&c->as, (u8)insn->imm);
+    }
+    return true;
+}
+
 bool vector_sha(Compiler *c, IrVal value, const IrInsn *insn)
 {
     if (!has_feature(c, X86_SHA)) {
@@ -174,7 +217,9 @@ bool vector_sha(Compiler *c, IrVal value, const IrInsn *insn)
     case IR_SHA256SU1:
         sha256_schedule1(c, value, insn);
         return true;
-    default:
+    case IR_SHA1H:
         return false;
+    default:
+        return x86_sha(c, value, insn);
     }
 }

@@ -115,6 +115,9 @@ bool vector_float_minmax(Compiler *c, IrVal value, const IrInsn *insn)
     u32 opcode = packed_float(insn, min ? F_MIN : F_MAX);
     u8 x[2];
 
+    if (insn->sub & IR_X86) {
+        return false;
+    }
     float_operands(c, insn, 2, x);
     u8 other = scratch_vector(c);
     u8 to = define(c, value, float_flags(c));
@@ -207,10 +210,12 @@ bool vector_recip_step(Compiler *c, IrVal value, const IrInsn *insn)
 
 /* Immediates of cmpps by predicate, not signalling and signalling. Those above 7 need VEX. */
 static const u8 predicates[][2] = {
-    [IR_FEQ] = {0x00, 0x10},  [IR_FNE] = {0x04, 0x14},  [IR_FLT] = {0x11, 0x01},
-    [IR_FNLT] = {0x15, 0x05}, [IR_FLE] = {0x12, 0x02},  [IR_FNLE] = {0x16, 0x06},
-    [IR_FGT] = {0x1e, 0x0e},  [IR_FNGT] = {0x1a, 0x0a}, [IR_FGE] = {0x1d, 0x0d},
-    [IR_FNGE] = {0x19, 0x09}, [IR_FUNO] = {0x03, 0x13}, [IR_FORD] = {0x07, 0x17},
+    [IR_FEQ] = {0x00, 0x10},   [IR_FNE] = {0x04, 0x14},  [IR_FLT] = {0x11, 0x01},
+    [IR_FNLT] = {0x15, 0x05},  [IR_FLE] = {0x12, 0x02},  [IR_FNLE] = {0x16, 0x06},
+    [IR_FGT] = {0x1e, 0x0e},   [IR_FNGT] = {0x1a, 0x0a}, [IR_FGE] = {0x1d, 0x0d},
+    [IR_FNGE] = {0x19, 0x09},  [IR_FUNO] = {0x03, 0x13}, [IR_FORD] = {0x07, 0x17},
+    [IR_FUEQ] = {0x08, 0x18},  [IR_FONE] = {0x0c, 0x1c}, [IR_FFALSE] = {0x0b, 0x1b},
+    [IR_FTRUE] = {0x0f, 0x1f},
 };
 
 bool vector_fcmp(Compiler *c, IrVal value, const IrInsn *insn)

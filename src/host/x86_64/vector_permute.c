@@ -298,6 +298,10 @@ bool vector_rev(Compiler *c, IrVal value, const IrInsn *insn)
 /* Indices above 15 become negative, which the CPU's look-up turns to 0. */
 bool vector_tbl(Compiler *c, IrVal value, const IrInsn *insn)
 {
+    if (insn->sub & IR_X86) {
+        return insn->type == IR_V128 &&
+               lower_binary(c, value, V_PSHUFB, insn->arg[1], insn->arg[0]);
+    }
     u8 index = use(c, insn->arg[0]), table = use(c, insn->arg[1]);
     u8 limited = scratch_vector(c);
     u8 to = define(c, value, 0);

@@ -195,6 +195,9 @@ bool is_constant(const Compiler *c, IrVal value, u64 *constant);
 
 /* A fault in the code from here to the next fault point belongs to the current instruction. */
 void fault_point(Compiler *c);
+/* The same, where the value of register `reg`, if it is pinned, is kept in the 8 bytes at offset
+ * `where` from the guest state. */
+void fault_point_saving(Compiler *c, u8 reg, s32 where);
 
 /* After the allocator was asked for something: when that moved a value which an earlier fault point
  * of the instruction names the place of, the code from here needs another. */
