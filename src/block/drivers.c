@@ -1,0 +1,11 @@
+/* The list of drivers. To add one: howto-disk-format.md. */
+#include "block/drivers.h"
+
+const BlockDriver *const block_drivers[] = {
+    /* protocols */
+    &block_driver_file,
+    &block_driver_host_device,
+    /* formats */
+    &block_driver_raw,
+    NULL,
+};

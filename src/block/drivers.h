@@ -1,0 +1,10 @@
+/* The drivers that there are. */
+#ifndef BLOCK_DRIVERS_H
+#define BLOCK_DRIVERS_H
+
+#include "block/driver.h"
+
+extern const BlockDriver block_driver_file, block_driver_host_device; /* file.c */
+extern const BlockDriver block_driver_raw;                            /* raw.c */
+
+#endif
