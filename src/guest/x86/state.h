@@ -107,7 +107,7 @@ enum {
     X86_EXCEPTION_SOFTWARE = 1 << 9,
     X86_EXCEPTION_RAISED = 1 << 10,
     X86_EXCEPTION_EXTERNAL = 1 << 11, /* an interrupt from outside the CPU */
-    X86_EXCEPTION_ICEBP = 1 << 12,    /* INT1: privileged although software */
+    X86_EXCEPTION_INT_N = 1 << 12,    /* INT n, which virtual-8086 mode may redirect */
 };
 
 /* An x87 register, or in its low 8 bytes the MMX register that shares them. */
@@ -162,6 +162,7 @@ typedef struct X86State {
     u8 interrupt_shadow; /* one instruction after STI, MOV SS, POP SS: X86_SHADOW_* */
     u8 in_smm;
     u8 halted;
+    u8 shutdown;                  /* a triple fault: only reset helps */
     const struct X86Model *model; /* CPUID; never NULL after reset */
     u64 features[4];              /* X86_FEATURE_* set of the model, what decoding tests */
     /* What helpers need besides: in system mode the board's, in user mode an X86UserDescriptors

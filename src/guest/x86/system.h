@@ -233,7 +233,8 @@ u32 x86_interrupt_return(X86State *state, unsigned size);
 typedef enum X86TaskReason { X86_TASK_JUMP, X86_TASK_CALL, X86_TASK_IRET } X86TaskReason;
 
 /* Switches to the task of an available (IRET: busy) TSS, d being its descriptor. An exception
- * after the point of no return is raised in the new task. error: pushed there unless negative. */
+ * after the point of no return is delivered in the new task. error: pushed there unless negative.
+ */
 u32 x86_switch_task(X86State *state, u16 selector, const X86Descriptor *d, X86TaskReason reason,
                     s64 error);
 /* Stack segment and pointer for privilege `cpl` from a TSS of 16 or 32 bits (8.2.1). */
