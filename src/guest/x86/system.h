@@ -258,6 +258,8 @@ u32 x86_write_cr8(X86State *state, u64 value);
 u32 x86_write_dr(X86State *state, unsigned number, u64 value);
 u32 x86_read_msr(X86State *state, u32 index, u64 *value);
 u32 x86_write_msr(X86State *state, u32 index, u64 value);
+/* The time stamp counter, the guest's offset added (17.17). */
+u64 x86_read_tsc(const X86State *state);
 /* Whether CPL and the I/O permission map (vol. 1, 19.5) allow access to the ports. */
 u32 x86_check_port(X86State *state, u16 port, unsigned size);
 

@@ -1,0 +1,162 @@
+/* Model-specific registers (Intel SDM volume 4): those of the CPU itself. What belongs to a device,
+ * as the local APIC's, is asked of the bus; all others do not exist (#GP).
+ *
+ * Add one as a row of `registers`, or as a case where writing has an effect.
+ * Must not emit IR. */
+#include "guest/x86/features.h"
+#include "guest/x86/system.h"
+
+enum {
+    MSR_TSC = 0x10,
+    MSR_SYSENTER_CS = 0x174,
+    MSR_SYSENTER_ESP = 0x175,
+    MSR_SYSENTER_EIP = 0x176,
+    MSR_MISC_ENABLE = 0x1a0,
+    MSR_PAT = 0x277,
+    MSR_EFER = 0xc0000080,
+    MSR_STAR = 0xc0000081,
+    MSR_LSTAR = 0xc0000082,
+    MSR_CSTAR = 0xc0000083,
+    MSR_SFMASK = 0xc0000084,
+    MSR_FS_BASE = 0xc0000100,
+    MSR_GS_BASE = 0xc0000101,
+    MSR_KERNEL_GS_BASE = 0xc0000102,
+    MSR_TSC_AUX = 0xc0000103,
+};
+
+typedef enum Check { CHECK_NONE, CHECK_CANONICAL, CHECK_32_BITS, CHECK_PAT } Check;
+
+/* A register that is nothing but a member of the state. */
+typedef struct Register {
+    u32 index;
+    u16 offset;
+    u8 check;
+    u8 feature;
+} Register;
+
+#define AT(member) (u16) offsetof(X86State, member)
+
+static const Register registers[] = {
+    {MSR_SYSENTER_CS, AT(sysenter_cs), CHECK_32_BITS, X86_FEATURE_SEP},
+    {MSR_SYSENTER_ESP, AT(sysenter_esp), CHECK_CANONICAL, X86_FEATURE_SEP},
+    {MSR_SYSENTER_EIP, AT(sysenter_eip), CHECK_CANONICAL, X86_FEATURE_SEP},
+    {MSR_MISC_ENABLE, AT(misc_enable), CHECK_NONE, X86_FEATURE_MSR},
+    {MSR_PAT, AT(pat), CHECK_PAT, X86_FEATURE_PAT},
+    {MSR_STAR, AT(star), CHECK_NONE, X86_FEATURE_SYSCALL},
+    {MSR_LSTAR, AT(lstar), CHECK_CANONICAL, X86_FEATURE_LM},
+    {MSR_CSTAR, AT(cstar), CHECK_CANONICAL, X86_FEATURE_LM},
+    {MSR_SFMASK, AT(sfmask), CHECK_32_BITS, X86_FEATURE_LM},
+    {MSR_FS_BASE, AT(segment[X86_FS].base), CHECK_CANONICAL, X86_FEATURE_LM},
+    {MSR_GS_BASE, AT(segment[X86_GS].base), CHECK_CANONICAL, X86_FEATURE_LM},
+    {MSR_KERNEL_GS_BASE, AT(kernel_gs_base), CHECK_CANONICAL, X86_FEATURE_LM},
+    {MSR_TSC_AUX, AT(tsc_aux), CHECK_32_BITS, X86_FEATURE_RDTSCP},
+};
+
+static const Register *find(const X86State *state, u32 index)
+{
+    for (size_t n = 0; n < COUNT(registers); n++) {
+        if (registers[n].index == index && x86_has(state->features, registers[n].feature)) {
+            return &registers[n];
+        }
+    }
+    return NULL;
+}
+
+static u64 *member(X86State *state, const Register *r)
+{
+    return (u64 *)((u8 *)state + r->offset);
+}
+
+/* Each byte of IA32_PAT is a memory type: 0, 1, 4, 5, 6 or 7. */
+static bool valid_pat(u64 value)
+{
+    for (unsigned n = 0; n < 8; n++) {
+        u8 type = (u8)(value >> 8 * n);
+        if (type > 7 || type == 2 || type == 3) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool valid(const X86State *state, const Register *r, u64 value)
+{
+    switch ((Check)r->check) {
+    case CHECK_CANONICAL:
+        return x86_canonical(state, value);
+    case CHECK_32_BITS:
+        return value >> 32 == 0;
+    case CHECK_PAT:
+        return valid_pat(value);
+    case CHECK_NONE:
+        break;
+    }
+    return true;
+}
+
+u32 x86_read_msr(X86State *state, u32 index, u64 *value)
+{
+    const GuestBus *bus = x86_bus(state);
+    const Register *r = find(state, index);
+
+    if (r) {
+        *value = *member(state, r);
+        return 0;
+    }
+    switch (index) {
+    case MSR_TSC:
+        *value = x86_read_tsc(state);
+        return 0;
+    case MSR_EFER:
+        *value = state->efer;
+        return 0;
+    default:
+        return bus->msr_read && bus->msr_read(bus->opaque, index, value)
+                   ? 0
+                   : x86_fault_error(X86_GP, 0);
+    }
+}
+
+static u32 write_efer(X86State *state, u64 value)
+{
+    u64 allowed = X86_EFER_LMA;
+
+    allowed |= x86_has(state->features, X86_FEATURE_SYSCALL) ? X86_EFER_SCE : 0;
+    allowed |= x86_has(state->features, X86_FEATURE_LM) ? X86_EFER_LME : 0;
+    allowed |= x86_has(state->features, X86_FEATURE_NX) ? X86_EFER_NXE : 0;
+    if (value & ~allowed || (state->cr[0] & X86_CR0_PG && (value ^ state->efer) & X86_EFER_LME)) {
+        return x86_fault_error(X86_GP, 0);
+    }
+    value = (value & ~(u64)X86_EFER_LMA) | (state->efer & X86_EFER_LMA);
+    if ((value ^ state->efer) & X86_EFER_NXE) {
+        const GuestBus *bus = x86_bus(state);
+        bus->flush(bus->opaque, true);
+    }
+    state->efer = value;
+    return 0;
+}
+
+u32 x86_write_msr(X86State *state, u32 index, u64 value)
+{
+    const GuestBus *bus = x86_bus(state);
+    const Register *r = find(state, index);
+
+    if (r) {
+        if (!valid(state, r, value)) {
+            return x86_fault_error(X86_GP, 0);
+        }
+        *member(state, r) = value;
+        return 0;
+    }
+    switch (index) {
+    case MSR_TSC:
+        state->tsc_offset += value - x86_read_tsc(state);
+        return 0;
+    case MSR_EFER:
+        return write_efer(state, value);
+    default:
+        return bus->msr_write && bus->msr_write(bus->opaque, index, value)
+                   ? 0
+                   : x86_fault_error(X86_GP, 0);
+    }
+}
