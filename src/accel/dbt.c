@@ -54,6 +54,7 @@ static void fill_ir(const CpuCommon *common, VcpuExit *exit)
         exit->kind = VCPU_BREAKPOINT;
         break;
     case IR_EXIT_EXCEPTION:
+        exit->code = exit->code ? exit->code : (u32)common->exit_address;
         exit->kind = VCPU_EXCEPTION;
         break;
     case IR_EXIT_PC_ALIGN:

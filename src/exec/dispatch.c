@@ -161,6 +161,9 @@ static bool leave_for_ir(Vcpu *vcpu, Next *next, const Block *block)
         safepoint_enter(vcpu);
         return false;
     case IR_EXIT_RESYNC:
+        if ((u32)common->exit_code) {
+            next->pc = get_pc(vcpu);
+        }
         update_mode(vcpu);
         return false;
     case IR_EXIT_FETCH:

@@ -15,6 +15,7 @@ void job_restart(Job *job, u64 pc)
         .mode = job->vcpu->mode,
         .fetch = job_fetch,
         .opaque = job,
+        .state = job->vcpu->state,
     };
 }
 

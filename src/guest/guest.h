@@ -25,6 +25,9 @@ typedef struct GuestTranslation {
      * be fetched. */
     bool (*fetch)(struct GuestTranslation *t, u64 pc, void *bytes, u32 size);
     void *opaque; /* fetch's */
+    /* The state of the vCPU that asks, for what all vCPUs of an engine have in common and never
+     * changes (features of the CPU). */
+    const void *state;
 
     u64 end;        /* out: one past the last byte translated (the block covers [pc, end)) */
     u32 insn_count; /* out */

@@ -33,13 +33,13 @@ typedef struct CpuCommon {
     u64 host[CPU_HOST_WORDS]; /* the host's own: saved stack pointers, scratch, FP control words */
     u64 pc;                   /* guest pc at every exit from generated code */
     u64 exit_code;            /* IR_EXIT_*: the instruction's imm2 */
-    u64 exit_address;         /* IR_EXIT_UNALIGNED, _INVALIDATE: written by a guest's helper */
-    const void *exit_link;    /* link exits: address of the patchable jump; NULL otherwise */
-    u32 exit_kind;            /* CpuExitKind */
-    u32 interrupt;            /* non-zero: leave at the next check; written by other threads */
-    JumpEntry *jump_table;    /* probed by generated code; points to `empty` table to force exits */
-    const void *helpers;      /* IrHelper array of the guest */
-    FpEnv fp; /* rounding and modes; flags are complete outside generated code only */
+    u64 exit_address; /* IR_EXIT_UNALIGNED, _INVALIDATE, _EXCEPTION: written by a guest's helper */
+    const void *exit_link; /* link exits: address of the patchable jump; NULL otherwise */
+    u32 exit_kind;         /* CpuExitKind */
+    u32 interrupt;         /* non-zero: leave at the next check; written by other threads */
+    JumpEntry *jump_table; /* probed by generated code; points to `empty` table to force exits */
+    const void *helpers;   /* IrHelper array of the guest */
+    FpEnv fp;              /* rounding and modes; flags are complete outside generated code only */
     u8 fp_pad[16 - sizeof(FpEnv) % 16];
     void *engine; /* the owner's */
     void *vcpu;

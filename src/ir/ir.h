@@ -224,15 +224,15 @@ typedef enum IrExit {
     IR_EXIT_BREAKPOINT, /* imm: pc of the instruction; imm2: its immediate */
     IR_EXIT_FETCH,      /* imm: pc; the instruction could not be fetched */
     IR_EXIT_PC_ALIGN,   /* imm: pc, misaligned */
-    IR_EXIT_RESYNC, /* imm: next pc; translation context (modes, code bytes) changed: look up again
-                     */
+    IR_EXIT_RESYNC, /* imm: next pc; translation context (modes, code bytes) changed: look up again.
+                       imm2 != 0: the next pc is in its slot instead */
     IR_EXIT_YIELD,  /* imm: next pc; a hint to let other threads run */
     IR_EXIT_UNALIGNED,  /* imm: pc of the instruction; CpuCommon.exit_address: the data address that
                            must be aligned and is not */
     IR_EXIT_INVALIDATE, /* imm: next pc; imm2: size in bytes of the guest code that changed (a power
                            of two), around CpuCommon.exit_address: drop its translations */
     IR_EXIT_EXCEPTION,  /* imm: pc, as the guest wants it for this exception; imm2: the guest's code
-                           word for it */
+                           word for it; 0: the word is in CpuCommon.exit_address */
 } IrExit;
 
 typedef u32 IrVal; /* an instruction's index; 0: none */
