@@ -1,10 +1,12 @@
 /* gen-syscalls: system call tables in, C out.
  *
- *   gen-syscalls structs.def syscalls.def HOST.def GUEST.def OUTPUT.c
+ *   gen-syscalls structs.def syscalls.def ioctls.def HOST.def GUEST.def OUTPUT.c
+ *   gen-syscalls structs.def OUTPUT.h
  *
- * The notation is described at the head of the .def files. The output defines, for one guest ABI on
- * one host ABI, the structure layouts, flag sets and the call table of user/syscall.h. An error
- * names file and line; the output is written only when there is none. */
+ * The notation is described at the head of the .def files. The first form defines, for one guest
+ * ABI on one host ABI, the structure layouts, flag sets and the tables of user/syscall.h; the
+ * second an enumeration of all structures. An error names file and line; the output is written only
+ * when there is none. */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -18,6 +20,8 @@ typedef struct Abi {
     char name[NAME];
     char order[NAME];
     unsigned long_size, pointer_size, time_size;
+    unsigned largest_align; /* of a structure's field */
+    bool pairs_aligned;     /* 64-bit arguments of 32-bit ABIs start in an even register */
 } Abi;
 
 typedef struct Field {
@@ -41,9 +45,16 @@ typedef struct Definition {
 
 typedef struct Row {
     char name[NAME];
-    int number;
+    char abi[NAME]; /* which guests it is for; empty: those without a row of their own */
     char *text;
 } Row;
+
+typedef struct Ioctl {
+    char name[NAME];
+    char number[NAME]; /* C notation, or read(X,N[,TYPE]) write(...) both(...) */
+    char direction[NAME];
+    char structure[NAME];
+} Ioctl;
 
 typedef struct Input {
     Abi host, guest;
@@ -51,6 +62,8 @@ typedef struct Input {
     unsigned definition_count;
     Row rows[MAX_ROWS];
     unsigned row_count;
+    Ioctl ioctls[MAX_ROWS];
+    unsigned ioctl_count;
     struct {
         char name[NAME];
         int number;
@@ -139,6 +152,12 @@ static void read_numbers(Input *in, char *rest)
     }
 }
 
+/* Fills what ABI files may leave out. */
+static void set_abi_defaults(Abi *abi)
+{
+    abi->largest_align = 8;
+}
+
 static void read_abi_line(Input *in, Abi *abi, char *keyword, char *rest)
 {
     if (!strcmp(keyword, "nr")) {
@@ -154,12 +173,31 @@ static void read_abi_line(Input *in, Abi *abi, char *keyword, char *rest)
         abi->pointer_size = (unsigned)atoi(value);
     } else if (!strcmp(keyword, "time")) {
         abi->time_size = (unsigned)atoi(value);
+    } else if (!strcmp(keyword, "align")) {
+        abi->largest_align = (unsigned)atoi(value);
+    } else if (!strcmp(keyword, "pairs")) {
+        abi->pairs_aligned = !strcmp(value, "aligned");
     } else {
         fail("unknown keyword: %s", keyword);
     }
 }
 
-static void read_line(Input *in, Abi *abi, bool calls, char *line)
+static void read_ioctl(Input *in, char *name, char *rest)
+{
+    if (in->ioctl_count == MAX_ROWS) {
+        fail("too many rows");
+    }
+    Ioctl *row = &in->ioctls[in->ioctl_count++];
+    copy_name(row->name, name, strlen(name));
+    char *number = need_word(&rest, "number");
+    copy_name(row->number, number, strlen(number));
+    char *direction = need_word(&rest, "direction");
+    copy_name(row->direction, direction, strlen(direction));
+    char *structure = need_word(&rest, "structure");
+    copy_name(row->structure, structure, strlen(structure));
+}
+
+static void read_line(Input *in, Abi *abi, char *line)
 {
     char *rest = line, *keyword = next_word(&rest);
 
@@ -168,12 +206,17 @@ static void read_line(Input *in, Abi *abi, bool calls, char *line)
     }
     if (abi) {
         read_abi_line(in, abi, keyword, rest);
-    } else if (calls) {
+    } else if (strstr(current_file, "ioctls.def")) {
+        read_ioctl(in, keyword, rest);
+    } else if (strstr(current_file, "syscalls.def")) {
         if (in->row_count == MAX_ROWS) {
             fail("too many rows");
         }
         Row *row = &in->rows[in->row_count++];
-        copy_name(row->name, keyword, strlen(keyword));
+        size_t length = strcspn(keyword, "@");
+        copy_name(row->name, keyword, length);
+        copy_name(row->abi, keyword + length + (keyword[length] != 0),
+                  strlen(keyword + length + (keyword[length] != 0)));
         row->text = strdup(rest);
     } else if (!strcmp(keyword, "struct") || !strcmp(keyword, "bits") ||
                !strcmp(keyword, "layout") || !strcmp(keyword, "layout-bits")) {
@@ -183,25 +226,34 @@ static void read_line(Input *in, Abi *abi, bool calls, char *line)
     }
 }
 
-static void read_file(Input *in, const char *path, Abi *abi, bool calls)
+static void read_file(Input *in, const char *path, Abi *abi)
 {
     static char line[8192];
     FILE *file = fopen(path, "r");
 
     current_file = path;
     current_line = 0;
+    if (abi) {
+        set_abi_defaults(abi);
+    }
     if (!file) {
         fail("%s", strerror(errno));
     }
     while (fgets(line, sizeof line, file)) {
         current_line++;
-        read_line(in, abi, calls, line);
+        read_line(in, abi, line);
     }
     fclose(file);
     if (abi) { /* x86_64.def -> x86_64 */
         const char *base = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
         copy_name(abi->name, base, strcspn(base, "."));
     }
+}
+
+/* "32" or "64": what rows and layouts may say instead of one ABI's name. */
+static const char *abi_class(const Abi *abi)
+{
+    return abi->long_size == 4 ? "32" : "64";
 }
 
 static const Definition *find_definition(const Input *in, const char *name, const char *abi,
@@ -214,6 +266,14 @@ static const Definition *find_definition(const Input *in, const char *name, cons
         }
     }
     return NULL;
+}
+
+/* How ABI differs from the canonical definition: its own, its class's, or NULL. */
+static const Definition *find_own(const Input *in, const char *name, const Abi *abi, bool bits)
+{
+    const Definition *own = find_definition(in, name, abi->name, bits);
+
+    return own ? own : find_definition(in, name, abi_class(abi), bits);
 }
 
 /* --- structures ------------------------------------------------------------------------------- */
@@ -256,6 +316,9 @@ static void lay_out(const Abi *abi, const char *text, Layout *layout)
             packed = true;
             continue;
         }
+        if (!strncmp(word, "host=", 5)) {
+            continue;
+        }
         char *colon = strchr(word, ':');
         if (!colon || layout->field_count == MAX_FIELDS) {
             fail("bad field: %s", word);
@@ -264,8 +327,9 @@ static void lay_out(const Abi *abi, const char *text, Layout *layout)
         copy_name(field->name, word, (size_t)(colon - word));
         parse_type(abi, colon + 1, field);
         if (!packed) {
-            offset = (offset + field->size - 1) / field->size * field->size;
-            align = field->size > align ? field->size : align;
+            unsigned own = field->size < abi->largest_align ? field->size : abi->largest_align;
+            offset = (offset + own - 1) / own * own;
+            align = own > align ? own : align;
         }
         field->offset = offset;
         offset += field->size * field->count;
@@ -277,9 +341,26 @@ static void lay_out(const Abi *abi, const char *text, Layout *layout)
 static void lay_out_for(const Input *in, const Abi *abi, const Definition *canonical,
                         Layout *layout)
 {
-    const Definition *own = find_definition(in, canonical->name, abi->name, false);
+    const Definition *own = find_own(in, canonical->name, abi, false);
 
     lay_out(abi, own ? own->text : canonical->text, layout);
+}
+
+/* The host's side, which is another structure when the definition starts with host=NAME. */
+static void lay_out_for_host(const Input *in, const Definition *canonical, Layout *layout)
+{
+    const Definition *d = canonical;
+    const char *text = d->text + strspn(d->text, " \t");
+    char name[NAME];
+
+    if (!strncmp(text, "host=", 5)) {
+        copy_name(name, text + 5, strcspn(text + 5, " \t\n"));
+        d = find_definition(in, name, "", false);
+        if (!d) {
+            fail("struct %s: no structure named %s", canonical->name, name);
+        }
+    }
+    lay_out_for(in, &in->host, d, layout);
 }
 
 static const Field *find_field(const Layout *layout, const char *name)
@@ -312,7 +393,7 @@ static void emit_struct(const Input *in, const Definition *d, FILE *out)
     unsigned count = 0;
 
     lay_out_for(in, &in->guest, d, &guest);
-    lay_out_for(in, &in->host, d, &host);
+    lay_out_for_host(in, d, &host);
     fprintf(out, "static const StructField fields_%s[] = {\n", d->name);
     for (unsigned i = 0; i < guest.field_count; i++) {
         const Field *g = &guest.fields[i], *h = find_field(&host, g->name);
@@ -363,8 +444,8 @@ static void split_value(char *value, const char **mask)
 
 static void emit_bits(const Input *in, const Definition *d, FILE *out)
 {
-    const Definition *for_guest = find_definition(in, d->name, in->guest.name, true);
-    const Definition *for_host = find_definition(in, d->name, in->host.name, true);
+    const Definition *for_guest = find_own(in, d->name, &in->guest, true);
+    const Definition *for_host = find_own(in, d->name, &in->host, true);
     char *copy = strdup(d->text), *rest = copy;
     bool same = true;
     unsigned count = 0;
@@ -407,6 +488,8 @@ typedef struct Call {
     unsigned count;
     char result[NAME];
     char handler[NAME]; /* empty: the kernel */
+    char host_name[NAME];
+    char host_arguments[NAME * 2]; /* in as NAME(...), or empty: the same */
     bool raw;
 } Call;
 
@@ -436,6 +519,22 @@ static void parse_argument(const char *word, Argument *a)
     take_enclosed(colon, '[', ']', a->bracket);
 }
 
+/* NAME or NAME(argument,...) */
+static void parse_host_call(Call *call, const char *word)
+{
+    size_t length = strcspn(word, "(");
+
+    copy_name(call->host_name, word, length);
+    if (word[length]) {
+        size_t inside = strcspn(word + length + 1, ")");
+        if (inside >= sizeof call->host_arguments || word[length + 1 + inside] != ')') {
+            fail("bad host's call %s", word);
+        }
+        memcpy(call->host_arguments, word + length + 1, inside);
+        call->host_arguments[inside] = 0;
+    }
+}
+
 static void parse_call(const Row *row, Call *call)
 {
     char *copy = strdup(row->text), *rest = copy, *word;
@@ -452,7 +551,12 @@ static void parse_call(const Row *row, Call *call)
     }
     word = need_word(&rest, "result");
     copy_name(call->result, word, strlen(word));
+    copy_name(call->host_name, row->name, strlen(row->name));
     word = next_word(&rest);
+    if (word && !strcmp(word, "as")) {
+        parse_host_call(call, need_word(&rest, "host's call"));
+        word = next_word(&rest);
+    }
     if (word && !strcmp(word, "raw")) {
         call->raw = true;
         snprintf(call->handler, sizeof call->handler, "sys_%.40s", row->name);
@@ -473,6 +577,8 @@ static const struct {
     {"long", "ARGUMENT_SIGNED", false},  {"ulong", "ARGUMENT_UNSIGNED", false},
     {"hex", "ARGUMENT_HEX", false},      {"size", "ARGUMENT_UNSIGNED", false},
     {"off", "ARGUMENT_SIGNED", false},   {"mode", "ARGUMENT_OCTAL", false},
+    {"loff", "ARGUMENT_SIGNED", false},  {"hexpair", "ARGUMENT_HEX", false},
+    {"pos", "ARGUMENT_SIGNED", false},   {"uid16", "ARGUMENT_UID16", true},
     {"fd", "ARGUMENT_SIGNED", true},     {"dirfd", "ARGUMENT_DIRECTORY", true},
     {"pid", "ARGUMENT_SIGNED", true},    {"uid", "ARGUMENT_SIGNED", true},
     {"signal", "ARGUMENT_SIGNAL", true}, {"ptr", "ARGUMENT_HEX", false},
@@ -487,6 +593,7 @@ static const char *argument_kind(const Argument *a, bool *int32)
         *int32 = false;
         return !strcmp(a->inner, "nofollow") ? "ARGUMENT_PATH_LINK"
                : !strcmp(a->inner, "create") ? "ARGUMENT_PATH_CREATE"
+               : !strcmp(a->inner, "creat")  ? "ARGUMENT_PATH_CREAT"
                : !strcmp(a->inner, "open")   ? "ARGUMENT_PATH_OPEN"
                                              : "ARGUMENT_PATH_FLAGS";
     }
@@ -512,6 +619,9 @@ static unsigned argument_index(const Call *call, const char *name)
 /* Whether the kernel can take the registers as they are. */
 static bool is_plain(const Input *in, const Call *call)
 {
+    if (call->host_arguments[0]) {
+        return false;
+    }
     for (unsigned i = 0; i < call->count; i++) {
         const Argument *a = &call->arguments[i];
         const char *type = a->type;
@@ -519,8 +629,8 @@ static bool is_plain(const Input *in, const Call *call)
             return false;
         }
         if (!strcmp(type, "bits")) {
-            if (find_definition(in, a->inner, in->guest.name, true) ||
-                find_definition(in, a->inner, in->host.name, true)) {
+            if (find_own(in, a->inner, &in->guest, true) ||
+                find_own(in, a->inner, &in->host, true)) {
                 return false;
             }
         } else if (a->inner[0]) {
@@ -530,7 +640,7 @@ static bool is_plain(const Input *in, const Call *call)
                 fail("no structure named %s", a->inner);
             }
             lay_out_for(in, &in->guest, d, &guest);
-            lay_out_for(in, &in->host, d, &host);
+            lay_out_for_host(in, d, &host);
             if (!same_layout(in, &guest, &host)) {
                 return false;
             }
@@ -539,11 +649,30 @@ static bool is_plain(const Input *in, const Call *call)
     return true;
 }
 
-static void emit_argument(const Input *in, const Call *call, const Argument *a, FILE *out)
+/* How many registers the argument takes, and which is the first; moves *next past them. */
+static unsigned place_argument(const Input *in, const Argument *a, unsigned *next, unsigned *first)
+{
+    bool pair = in->guest.long_size == 4 && (!strcmp(a->type, "loff") || !strcmp(a->type, "pos") ||
+                                             !strcmp(a->type, "hexpair"));
+
+    if (pair && in->guest.pairs_aligned && strcmp(a->type, "pos")) {
+        *next += *next % 2;
+    }
+    *first = *next;
+    *next += pair ? 2 : 1;
+    if (*next > 6) {
+        fail("%s: no register left", a->name);
+    }
+    return pair ? 2 : 1;
+}
+
+static void emit_argument(const Input *in, const Call *call, const Argument *a, unsigned *next,
+                          FILE *out)
 {
     bool int32, structure = false;
     const char *kind = argument_kind(a, &int32);
-    unsigned size_argument = 0xff, count = 1;
+    unsigned size_argument = 0xff, count = 1, first;
+    unsigned registers = place_argument(in, a, next, &first);
 
     if (!strcmp(a->type, "path")) {
         if (strstr(kind, "FLAGS") || strstr(kind, "OPEN")) {
@@ -559,8 +688,8 @@ static void emit_argument(const Input *in, const Call *call, const Argument *a, 
     if (bits && !find_definition(in, a->inner, "", true)) {
         fail("no flags named %s", a->inner);
     }
-    fprintf(out, "    {\"%s\", %s, %u, %u, %s, ", a->name, kind, size_argument, count,
-            int32 ? "true" : "false");
+    fprintf(out, "    {\"%s\", %s, %u, %u, %s, %u, %u, %s, ", a->name, kind, size_argument, count,
+            int32 ? "true" : "false", first, registers, strcmp(a->type, "pos") ? "false" : "true");
     if (structure) {
         fprintf(out, "&%s_struct_%s, NULL},\n", in->guest.name, a->inner);
     } else if (bits) {
@@ -576,41 +705,97 @@ static const char *result_kind(const Call *call)
 
     return !strcmp(r, "ptr") || !strcmp(r, "hex") ? "RESULT_HEX"
            : !strcmp(r, "mode")                   ? "RESULT_OCTAL"
+           : !strcmp(r, "id16")                   ? "RESULT_ID16"
            : !strcmp(r, "none")                   ? "RESULT_NONE"
                                                   : "RESULT_SIGNED";
 }
 
-static void emit_table(const Input *in, FILE *out, int highest, FILE *table)
+/* What the host's call gets: guest arguments by index, and constants. */
+static void emit_host_arguments(const Call *call, const char *row, FILE *out)
 {
-    static Call calls[MAX_ROWS];
+    char copy[sizeof call->host_arguments], *rest = copy;
+    unsigned count = 0;
 
-    for (unsigned i = 0; i < in->row_count; i++) {
-        parse_call(&in->rows[i], &calls[i]);
-        if (calls[i].count) {
-            fprintf(out, "static const SyscallArgument args_%s[] = {\n", in->rows[i].name);
-            for (unsigned k = 0; k < calls[i].count; k++) {
-                emit_argument(in, &calls[i], &calls[i].arguments[k], out);
-            }
-            fprintf(out, "};\n");
+    strcpy(copy, call->host_arguments);
+    fprintf(out, "static const SyscallHostArgument host_args_%s[6] = {\n", row);
+    for (char *word; (word = strsep(&rest, ",")); count++) {
+        bool constant = *word == '-' || (*word >= '0' && *word <= '9');
+        if (count == 6) {
+            fail("%s: the host's call has more than six arguments", row);
+        }
+        if (constant) {
+            fprintf(out, "    {NO_ARGUMENT, %s},\n", word);
+        } else {
+            fprintf(out, "    {%u, 0},\n", argument_index(call, word));
         }
     }
-    for (unsigned n = 0; n < in->number_count; n++) {
-        const char *name = in->numbers[n].name;
-        unsigned i = 0;
-        while (i < in->row_count && strcmp(in->rows[i].name, name)) {
-            i++;
+    for (; count < 6; count++) {
+        fprintf(out, "    {NO_ARGUMENT, 0},\n");
+    }
+    fprintf(out, "};\n");
+}
+
+static void emit_arguments(const Input *in, const Call *call, const char *row, FILE *out)
+{
+    unsigned next = 0;
+
+    if (call->count) {
+        fprintf(out, "static const SyscallArgument args_%s[] = {\n", row);
+        for (unsigned k = 0; k < call->count; k++) {
+            emit_argument(in, call, &call->arguments[k], &next, out);
         }
-        if (i == in->row_count) { /* known by name only: ENOSYS */
-            fprintf(table, "    [%d] = {\"%s\", -1, 0, RESULT_SIGNED, false, true, NULL, NULL},\n",
-                    in->numbers[n].number, name);
+        fprintf(out, "};\n");
+    }
+    if (call->host_arguments[0]) {
+        emit_host_arguments(call, row, out);
+    }
+}
+
+/* The guest's row of a name: its own, its class's, or everybody's. NULL: none. */
+static const Row *find_row(const Input *in, const char *name)
+{
+    const Row *best = NULL;
+    int best_rank = 0;
+
+    for (unsigned i = 0; i < in->row_count; i++) {
+        const Row *row = &in->rows[i];
+        if (strcmp(row->name, name) != 0) {
             continue;
         }
-        const Call *call = &calls[i];
-        const char *prefix = call->count ? "args_" : "NULL";
-        fprintf(table, "    [%d] = {\"%s\", HOST(%s), %u, %s, %s, %s, %s, %s%s},\n",
-                in->numbers[n].number, name, name, call->count, result_kind(call),
-                call->raw ? "true" : "false", is_plain(in, call) ? "true" : "false",
-                call->handler[0] ? call->handler : "NULL", prefix, call->count ? name : "");
+        int rank = !row->abi[0]                               ? 1
+                   : !strcmp(row->abi, abi_class(&in->guest)) ? 2
+                   : !strcmp(row->abi, in->guest.name)        ? 3
+                                                              : 0;
+        if (rank && rank == best_rank) {
+            fail("two rows for %s", name);
+        }
+        if (rank > best_rank) {
+            best = row;
+            best_rank = rank;
+        }
+    }
+    return best;
+}
+
+static void emit_table(const Input *in, FILE *out, int highest, FILE *table)
+{
+    for (unsigned n = 0; n < in->number_count; n++) {
+        const char *name = in->numbers[n].name;
+        const Row *row = find_row(in, name);
+        int number = in->numbers[n].number;
+        Call call;
+        if (!row) { /* known by name only: ENOSYS */
+            fprintf(table, "    [%d] = {.name = \"%s\", .host_number = -1},\n", number, name);
+            continue;
+        }
+        parse_call(row, &call);
+        emit_arguments(in, &call, name, out);
+        fprintf(table, "    [%d] = {\"%s\", HOST(%s), %u, %s, %s, %s, %s, ", number, name,
+                call.host_name, call.count, result_kind(&call), call.raw ? "true" : "false",
+                is_plain(in, &call) ? "true" : "false", call.handler[0] ? call.handler : "NULL");
+        fprintf(table, "%s%s, ", call.count ? "args_" : "NULL", call.count ? name : "");
+        fprintf(table, "%s%s},\n", call.host_arguments[0] ? "host_args_" : "NULL",
+                call.host_arguments[0] ? name : "");
     }
     fprintf(out, "\nconst Syscall %s_syscalls[%d] = {\n", in->guest.name, highest + 1);
 }
@@ -618,12 +803,111 @@ static void emit_table(const Input *in, FILE *out, int highest, FILE *table)
 /* Numbers of this host: calls that its headers do not know become -1. */
 static void emit_host_numbers(const Input *in, FILE *out)
 {
-    for (unsigned n = 0; n < in->row_count; n++) {
-        const char *name = in->rows[n].name;
-        fprintf(out, "#ifdef SYS_%s\n#define HOST_%s SYS_%s\n#else\n#define HOST_%s -1\n#endif\n",
-                name, name, name, name);
+    for (unsigned n = 0; n < in->number_count; n++) {
+        const Row *row = find_row(in, in->numbers[n].name);
+        Call call;
+        if (row) {
+            parse_call(row, &call);
+            fprintf(out,
+                    "#if defined SYS_%s && !defined HOST_%s\n#define HOST_%s SYS_%s\n"
+                    "#elif !defined HOST_%s\n#define HOST_%s -1\n#endif\n",
+                    call.host_name, call.host_name, call.host_name, call.host_name, call.host_name,
+                    call.host_name);
+        }
     }
     fprintf(out, "#define HOST(name) HOST_##name\n\n");
+}
+
+/* Rows that this guest has no number for are checked as well. */
+static void check_rows(const Input *in)
+{
+    for (unsigned i = 0; i < in->row_count; i++) {
+        Call call;
+        parse_call(&in->rows[i], &call);
+    }
+}
+
+/* --- ioctls ------------------------------------------------------------------------------------
+ */
+
+/* The request number of _IOR, _IOW and _IOWR: direction, size, type, number (linux/ioctl.h). */
+static unsigned request_number(const Ioctl *row, const Abi *abi, unsigned size)
+{
+    unsigned direction = !strncmp(row->number, "write", 5)  ? 1
+                         : !strncmp(row->number, "read", 4) ? 2
+                         : !strncmp(row->number, "both", 4) ? 3
+                                                            : 0;
+    const char *open = strchr(row->number, '(');
+
+    if (!direction) {
+        return (unsigned)strtoul(row->number, NULL, 0);
+    }
+    if (!open || !strchr(open, ',')) {
+        fail("ioctl %s: bad number %s", row->name, row->number);
+    }
+    const char *second = strchr(open, ',') + 1, *third = strchr(second, ',');
+    if (third) {
+        Field field;
+        char name[NAME];
+        copy_name(name, third + 1, strcspn(third + 1, ")"));
+        parse_type(abi, name, &field);
+        size = field.size;
+    }
+    unsigned type = open[1] == '0' ? (unsigned)strtoul(open + 1, NULL, 0) : (unsigned char)open[1];
+    return direction << 30 | size << 16 | type << 8 | (unsigned)strtoul(second, NULL, 0);
+}
+
+static void emit_ioctls(const Input *in, FILE *out)
+{
+    static const char *const directions[] = {"in", "out", "inout"};
+    static const char *const kinds[] = {"ARGUMENT_IN", "ARGUMENT_OUT", "ARGUMENT_INOUT"};
+
+    fprintf(out, "\nconst Ioctl %s_ioctls[] = {\n", in->guest.name);
+    for (unsigned i = 0; i < in->ioctl_count; i++) {
+        const Ioctl *row = &in->ioctls[i];
+        const Definition *d = find_definition(in, row->structure, "", false);
+        Layout guest, host;
+        unsigned kind = 0;
+        while (kind < 3 && strcmp(row->direction, directions[kind])) {
+            kind++;
+        }
+        if (!d || kind == 3) {
+            fail("ioctl %s: unknown structure or direction", row->name);
+        }
+        lay_out_for(in, &in->guest, d, &guest);
+        lay_out_for_host(in, d, &host);
+        fprintf(out, "    {\"%s\", %#x, %#x, %s, &%s_struct_%s},\n", row->name,
+                request_number(row, &in->guest, guest.size),
+                request_number(row, &in->host, host.size), kinds[kind], in->guest.name, d->name);
+    }
+    fprintf(out, "    {NULL, 0, 0, 0, NULL},\n};\n");
+}
+
+/* --- the whole ---------------------------------------------------------------------------------
+ */
+
+static void emit_struct_names(const Input *in, FILE *out)
+{
+    fprintf(out, "/* Generated by gen-syscalls; do not edit. */\n#ifndef USER_STRUCTS_H\n"
+                 "#define USER_STRUCTS_H\n\n"
+                 "/* Indexes of GuestAbi.structs. */\nenum GuestStruct {\n");
+    for (unsigned i = 0; i < in->definition_count; i++) {
+        if (!in->definitions[i].abi[0] && !in->definitions[i].bits) {
+            fprintf(out, "    STRUCT_%s,\n", in->definitions[i].name);
+        }
+    }
+    fprintf(out, "};\n\n#endif\n");
+}
+
+static void emit_struct_list(const Input *in, FILE *out)
+{
+    fprintf(out, "const StructLayout *const %s_structs[] = {\n", in->guest.name);
+    for (unsigned i = 0; i < in->definition_count; i++) {
+        if (!in->definitions[i].abi[0] && !in->definitions[i].bits) {
+            fprintf(out, "    &%s_struct_%s,\n", in->guest.name, in->definitions[i].name);
+        }
+    }
+    fprintf(out, "};\n\n");
 }
 
 static void emit(const Input *in, FILE *out)
@@ -635,6 +919,7 @@ static void emit(const Input *in, FILE *out)
 
     fprintf(out, "/* Generated by gen-syscalls; do not edit. */\n#include <sys/syscall.h>\n\n"
                  "#include \"user/syscall.h\"\n#include \"user/syscall_tables.h\"\n\n");
+    check_rows(in);
     emit_host_numbers(in, out);
     for (unsigned i = 0; i < in->definition_count; i++) {
         const Definition *d = &in->definitions[i];
@@ -642,6 +927,7 @@ static void emit(const Input *in, FILE *out)
             (d->bits ? emit_bits : emit_struct)(in, d, out);
         }
     }
+    emit_struct_list(in, out);
     for (unsigned n = 0; n < in->number_count; n++) {
         highest = in->numbers[n].number > highest ? in->numbers[n].number : highest;
     }
@@ -649,6 +935,7 @@ static void emit(const Input *in, FILE *out)
     fclose(table);
     fprintf(out, "%s};\n", table_text);
     free(table_text);
+    emit_ioctls(in, out);
 }
 
 int main(int argc, char **argv)
@@ -657,21 +944,28 @@ int main(int argc, char **argv)
     char *text = NULL;
     size_t size = 0;
 
-    if (argc != 6) {
-        fprintf(stderr, "usage: gen-syscalls structs.def syscalls.def HOST.def GUEST.def OUTPUT\n");
+    if (argc != 7 && argc != 3) {
+        fprintf(stderr,
+                "usage: gen-syscalls structs.def syscalls.def ioctls.def HOST.def GUEST.def "
+                "OUTPUT.c\n       gen-syscalls structs.def OUTPUT.h\n");
         return 2;
     }
-    read_file(&in, argv[1], NULL, false);
-    read_file(&in, argv[2], NULL, true);
-    read_file(&in, argv[3], &in.host, false);
-    in.number_count = 0; /* the host's numbers come from its headers */
-    read_file(&in, argv[4], &in.guest, false);
+    read_file(&in, argv[1], NULL);
     FILE *buffer = open_memstream(&text, &size);
-    emit(&in, buffer);
+    if (argc == 3) {
+        emit_struct_names(&in, buffer);
+    } else {
+        read_file(&in, argv[2], NULL);
+        read_file(&in, argv[3], NULL);
+        read_file(&in, argv[4], &in.host);
+        in.number_count = 0; /* the host's numbers come from its headers */
+        read_file(&in, argv[5], &in.guest);
+        emit(&in, buffer);
+    }
     fclose(buffer);
-    FILE *out = fopen(argv[5], "w");
+    FILE *out = fopen(argv[argc - 1], "w");
     if (!out || fwrite(text, 1, size, out) != size || fclose(out)) {
-        fprintf(stderr, "%s: %s\n", argv[5], strerror(errno));
+        fprintf(stderr, "%s: %s\n", argv[argc - 1], strerror(errno));
         return 1;
     }
     free(text);

@@ -42,14 +42,17 @@ typedef struct GuestAbi {
     u16 elf_machine;
     bool big_endian;
     u8 word_size;            /* bytes of a long and of a pointer */
+    u32 minimum_stack;       /* MINSIGSTKSZ: what sigaltstack(2) takes */
+    u32 frame_size;          /* bytes of a signal frame: AT_MINSIGSTKSZ */
     u64 address_limit;       /* one past the highest user address */
     u64 pie_base;            /* where position-independent programs go when it is free */
     size_t state_size;       /* bytes of the register struct */
     size_t trampoline_page;  /* bytes of the vDSO's mapping */
     const Syscall *syscalls; /* indexed by number; rows without a name do not exist */
     size_t syscall_count;
-    const struct BitSet *open_bits;          /* for fcntl and /proc files */
-    const struct StructLayout *semid_layout; /* for semctl */
+    const struct BitSet *open_bits;            /* for fcntl and /proc files */
+    const struct StructLayout *const *structs; /* all of structs.def by enum GuestStruct */
+    const struct Ioctl *ioctls;
 
     /* Registers at program start: `entry` and stack pointer; everything else as the kernel leaves
      * it. */
@@ -60,15 +63,18 @@ typedef struct GuestAbi {
     void (*restore)(void *state, const void *saved);
     u64 (*get_pc)(const void *state);
     u64 (*get_stack)(const void *state);
-    /* System call number and arguments. */
-    u64 (*get_call)(const void *state, u64 arguments[SYSCALL_ARGUMENTS]);
+    /* System call number and argument registers; `code` says which instruction it was. */
+    u64 (*get_call)(Thread *thread, u32 code, u64 registers[SYSCALL_ARGUMENTS]);
+    /* Whose calls the instruction makes; NULL: this ABI's. */
+    const struct GuestAbi *(*call_abi)(u32 code);
     void (*set_result)(void *state, s64 result);
     /* Moves pc back onto the system call instruction; arguments are as they were. */
     void (*restart_call)(void *state);
     /* Pushes a signal frame and points the registers at the handler. False: stack not writable. */
     bool (*push_frame)(Thread *thread, int signal, const GuestFrame *frame);
-    /* Pops the frame at the stack pointer: mask and alternate stack into the out parameters. */
-    bool (*pop_frame)(Thread *thread, u64 *mask, stack_t *alternate);
+    /* Pops the frame at the stack pointer: mask and alternate stack into the out parameters; the
+     * latter stays as it is if the frame has none. `old` for sigreturn, without "rt_". */
+    bool (*pop_frame)(Thread *thread, bool old, u64 *mask, stack_t *alternate);
     u32 (*fault_status)(int access, int host_code); /* syndrome of a data or fetch fault */
     /* What VCPU_EXCEPTION with this code means; NULL when the CPU has none. */
     void (*exception)(void *state, u32 code, GuestException *exception);

@@ -1,13 +1,19 @@
 /* System calls on files that need more than conversion. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "user/access.h"
 #include "user/proc_files.h"
 #include "user/process.h"
+#include "user/structs.h"
 #include "user/syscall.h"
 
 /* Whether the descriptor is the emulator's own: the guest does not have it. */
@@ -135,6 +141,39 @@ s64 get_directory(Thread *thread, const u64 *arguments)
     return copy_to_guest(arguments[0], name, size) ? (s64)size : -EFAULT;
 }
 
+/* Commands that pass a struct flock, by whether its offsets have 64 bits in every ABI. Hosts have
+ * one structure and the commands without 64. */
+static const struct {
+    int guest, host;
+    bool wide;
+} lock_commands[] = {
+    {F_GETLK, F_GETLK, false},
+    {F_SETLK, F_SETLK, false},
+    {F_SETLKW, F_SETLKW, false},
+    {12, F_GETLK, true},
+    {13, F_SETLK, true},
+    {14, F_SETLKW, true},
+    {F_OFD_GETLK, F_OFD_GETLK, true},
+    {F_OFD_SETLK, F_OFD_SETLK, true},
+    {F_OFD_SETLKW, F_OFD_SETLKW, true},
+};
+
+/* fcntl(2) with a struct flock that is not the host's. */
+static s64 lock_file(Thread *thread, const u64 *arguments, int host_command, bool wide)
+{
+    int structure = wide ? STRUCT_flock64 : STRUCT_flock;
+    struct flock lock;
+
+    int error = struct_from_guest(thread, structure, &lock, arguments[2]);
+    s64 result = error ? error
+                       : host_call(thread, SYS_fcntl,
+                                   (u64[6]){arguments[0], (u64)host_command, host_to_guest(&lock)});
+    if (result < 0 || (host_command != F_GETLK && host_command != F_OFD_GETLK)) {
+        return result;
+    }
+    return struct_into_guest(thread, structure, arguments[2], &lock);
+}
+
 s64 sys_fcntl(Thread *thread, const u64 *arguments)
 {
     u64 host[SYSCALL_ARGUMENTS];
@@ -152,13 +191,158 @@ s64 sys_fcntl(Thread *thread, const u64 *arguments)
         return result < 0 ? result : (s64)bits_to_guest(thread->abi->open_bits, (u64)result);
     }
     default:
-        return host_call(thread, SYS_fcntl, host);
+        break;
     }
+    for (size_t i = 0; i < COUNT(lock_commands) && !thread->abi->structs[STRUCT_flock]->same; i++) {
+        if (lock_commands[i].guest == (int)arguments[1]) {
+            return lock_file(thread, arguments, lock_commands[i].host, lock_commands[i].wide);
+        }
+    }
+    return host_call(thread, SYS_fcntl, host);
 }
 
-/* Request numbers and structures of terminals, files and sockets are the generic ones on both sides
- * (termios, winsize, ifreq, file system requests); the kernel checks the pointers. */
-s64 sys_ioctl(Thread *thread, const u64 *arguments)
+s64 sys_fcntl64(Thread *thread, const u64 *arguments)
 {
-    return host_call(thread, SYS_ioctl, arguments);
+    return sys_fcntl(thread, arguments);
+}
+
+s64 duplicate_onto(Thread *thread, const u64 *arguments)
+{
+    if (is_own(thread, arguments[0]) || is_own(thread, arguments[1])) {
+        return -EBADF;
+    }
+    if ((int)arguments[0] == (int)arguments[1]) { /* dup3() refuses what dup2() takes */
+        s64 result = host_call(thread, SYS_fcntl, (u64[6]){arguments[0], F_GETFD});
+        return result < 0 ? result : (s64)arguments[1];
+    }
+    return host_call(thread, SYS_dup3, (u64[6]){arguments[0], arguments[1]});
+}
+
+s64 create_epoll(Thread *thread, const u64 *arguments)
+{
+    return (int)arguments[0] <= 0 ? -EINVAL : host_call(thread, SYS_epoll_create1, (u64[6]){0});
+}
+
+/* --- positions ---------------------------------------------------------------------------------
+ *
+ * Directories of ext4 have positions of 64 bits: a hash in the upper half. Programs whose off_t has
+ * 32 bits would not be able to read them. As the kernel does for such programs, the upper half
+ * alone is shown to 32-bit guests. */
+
+enum { EXT_MAGIC = 0xef53 };
+
+static u64 shown_position(const GuestAbi *abi, u64 position)
+{
+    return abi->word_size == 4 && position > INT_MAX ? position >> 32 : position;
+}
+
+/* The host's position for one that the guest was shown. */
+static u64 real_position(const Thread *thread, int fd, u64 position, int whence)
+{
+    struct stat status;
+    struct statfs filesystem;
+    bool shown = thread->abi->word_size == 4 && whence == SEEK_SET && position &&
+                 position <= INT_MAX && fstat(fd, &status) == 0 && S_ISDIR(status.st_mode) &&
+                 fstatfs(fd, &filesystem) == 0 && filesystem.f_type == EXT_MAGIC;
+
+    return shown ? position << 32 : position;
+}
+
+/* lseek(2) where off_t has 32 bits. */
+s64 seek_short(Thread *thread, const u64 *arguments)
+{
+    u64 position = real_position(thread, (int)arguments[0], arguments[1], (int)arguments[2]);
+    s64 result = host_call(thread, SYS_lseek, (u64[6]){arguments[0], position, arguments[2]});
+
+    return result < 0                                                ? result
+           : shown_position(thread->abi, (u64)result) == (u64)result ? result
+           : position != arguments[1]                                ? (s64)arguments[1]
+                                                                     : -EOVERFLOW;
+}
+
+s64 sys__llseek(Thread *thread, const u64 *arguments)
+{
+    u64 position = arguments[1] << 32 | (u32)arguments[2];
+    u64 real = real_position(thread, (int)arguments[0], position, (int)arguments[4]);
+    u8 bytes[8];
+
+    s64 result = host_call(thread, SYS_lseek, (u64[6]){arguments[0], real, arguments[4]});
+    if (result < 0) {
+        return result;
+    }
+    put_value(bytes, real == position ? (u64)result : position, 8, thread->abi->big_endian);
+    return copy_to_guest(arguments[3], bytes, 8) ? 0 : -EFAULT;
+}
+
+/* struct linux_dirent64 of the kernel's getdents64(2): the same in every ABI but for byte order. */
+typedef struct Entry {
+    u64 inode, position;
+    u16 size;
+    u8 type;
+    char name[];
+} Entry;
+
+enum { ENTRY_NAME = offsetof(Entry, name), DIRECTORY_BYTES = 1 << 16 };
+
+/* Makes one entry at `to`; its size. */
+typedef size_t MakeEntry(const GuestAbi *abi, u8 *to, const Entry *entry);
+
+/* struct linux_dirent: inode and position as words, u16 size, name, and the type as the last byte.
+ */
+static size_t make_old_entry(const GuestAbi *abi, u8 *to, const Entry *entry)
+{
+    unsigned word = abi->word_size;
+    size_t name = strlen(entry->name);
+    size_t size = ALIGN_UP(2 * word + 2 + name + 2, (size_t)word);
+
+    memset(to, 0, size);
+    put_value(to, entry->inode, word, abi->big_endian);
+    put_value(to + word, shown_position(abi, entry->position), word, abi->big_endian);
+    put_value(to + 2 * word, size, 2, abi->big_endian);
+    memcpy(to + 2 * word + 2, entry->name, name);
+    to[size - 1] = entry->type;
+    return size;
+}
+
+static size_t make_entry(const GuestAbi *abi, u8 *to, const Entry *entry)
+{
+    memcpy(to, entry, entry->size);
+    put_value(to, entry->inode, 8, abi->big_endian);
+    put_value(to + 8, shown_position(abi, entry->position), 8, abi->big_endian);
+    put_value(to + 16, entry->size, 2, abi->big_endian);
+    return entry->size;
+}
+
+/* The kernel's entries in the guest's layout, which is not larger. */
+static s64 read_entries(Thread *thread, const u64 *arguments, MakeEntry *make)
+{
+    size_t room = MIN(arguments[2] & 0xffffffff, (u64)DIRECTORY_BYTES), used = 0;
+    u8 *host = malloc(2 * room + 1);
+    u8 *guest = host + room;
+
+    if (!host) {
+        return -ENOMEM;
+    }
+    s64 result =
+        host_call(thread, SYS_getdents64, (u64[6]){arguments[0], host_to_guest(host), room});
+    for (s64 at = 0; at < result;) {
+        const Entry *entry = (const Entry *)(host + at);
+        at += entry->size;
+        used += make(thread->abi, guest + used, entry);
+    }
+    if (result > 0) {
+        result = copy_to_guest(arguments[1], guest, used) ? (s64)used : -EFAULT;
+    }
+    free(host);
+    return result;
+}
+
+s64 read_directory(Thread *thread, const u64 *arguments)
+{
+    return read_entries(thread, arguments, make_old_entry);
+}
+
+s64 read_directory64(Thread *thread, const u64 *arguments)
+{
+    return read_entries(thread, arguments, make_entry);
 }

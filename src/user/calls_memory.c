@@ -22,6 +22,28 @@ s64 sys_mmap(Thread *thread, const u64 *arguments)
                       (int)arguments[3], (int)arguments[4], (s64)arguments[5]);
 }
 
+/* The offset in pages, so that 32 bits reach far enough. */
+s64 sys_mmap2(Thread *thread, const u64 *arguments)
+{
+    enum { MMAP2_PAGE = 4096 };
+
+    return memory_map(map_of(thread), arguments[0], arguments[1], (int)arguments[2],
+                      (int)arguments[3], (int)arguments[4], (s64)(arguments[5] * MMAP2_PAGE));
+}
+
+/* i386's first mmap(2): six words in memory. */
+s64 map_from_memory(Thread *thread, const u64 *arguments)
+{
+    u64 inner[SYSCALL_ARGUMENTS];
+
+    for (unsigned i = 0; i < SYSCALL_ARGUMENTS; i++) {
+        if (!word_from_guest(thread, arguments[0] + i * thread->abi->word_size, &inner[i])) {
+            return -EFAULT;
+        }
+    }
+    return inner[5] % MEMORY_PAGE ? -EINVAL : sys_mmap(thread, inner);
+}
+
 s64 sys_munmap(Thread *thread, const u64 *arguments)
 {
     return memory_unmap(map_of(thread), arguments[0], arguments[1]);

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/personality.h>
@@ -71,6 +72,19 @@ s64 sys_clone(Thread *thread, const u64 *arguments)
                                     .tls = arguments[3],
                                     .child_tid = arguments[4],
                                 });
+}
+
+s64 sys_fork(Thread *thread, const u64 *arguments)
+{
+    (void)arguments;
+    return thread_clone(thread, &(CloneRequest){.exit_signal = SIGCHLD});
+}
+
+s64 sys_vfork(Thread *thread, const u64 *arguments)
+{
+    (void)arguments;
+    return thread_clone(thread,
+                        &(CloneRequest){.flags = CLONE_VM | CLONE_VFORK, .exit_signal = SIGCHLD});
 }
 
 s64 sys_clone3(Thread *thread, const u64 *arguments)

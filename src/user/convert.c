@@ -4,6 +4,7 @@
  * the call. What needs no conversion is passed to the kernel as it is, which checks it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "user/access.h"
@@ -13,7 +14,8 @@
 
 enum {
     SCRATCH_SIZE = 8192,
-    STRUCT_MAX = 512, /* bytes of the largest structure that is converted */
+    STRUCT_MAX = 512,  /* bytes of the largest structure that is converted */
+    COUNT_MAX = 65536, /* structures of one argument that are converted */
 };
 
 typedef struct Conversion {
@@ -23,6 +25,7 @@ typedef struct Conversion {
     u64 host[SYSCALL_ARGUMENTS];
     u8 scratch[SCRATCH_SIZE];
     size_t used;
+    u8 *large[SYSCALL_ARGUMENTS]; /* of arguments that do not fit there; owned */
     char paths[2][PATH_MAX];
     unsigned path_count;
 } Conversion;
@@ -83,6 +86,44 @@ int struct_to_host(const StructLayout *layout, u8 *host, const u8 *guest, bool b
     return 0;
 }
 
+int struct_from_guest(const Thread *thread, int structure, void *host, u64 address)
+{
+    const StructLayout *layout = thread->abi->structs[structure];
+    u8 guest[STRUCT_MAX];
+
+    return copy_from_guest(guest, address, layout->guest_size)
+               ? struct_to_host(layout, host, guest, thread->abi->big_endian)
+               : -EFAULT;
+}
+
+int struct_into_guest(const Thread *thread, int structure, u64 address, const void *host)
+{
+    const StructLayout *layout = thread->abi->structs[structure];
+    u8 guest[STRUCT_MAX];
+
+    int error = struct_to_guest(layout, guest, host, thread->abi->big_endian);
+    return error || copy_to_guest(address, guest, layout->guest_size) ? error : -EFAULT;
+}
+
+bool word_from_guest(const Thread *thread, u64 address, u64 *value)
+{
+    u8 bytes[8];
+
+    if (!copy_from_guest(bytes, address, thread->abi->word_size)) {
+        return false;
+    }
+    *value = get_value(bytes, thread->abi->word_size, thread->abi->big_endian);
+    return true;
+}
+
+bool word_into_guest(const Thread *thread, u64 address, u64 value)
+{
+    u8 bytes[8];
+
+    put_value(bytes, value, thread->abi->word_size, thread->abi->big_endian);
+    return copy_to_guest(address, bytes, thread->abi->word_size);
+}
+
 u64 bits_to_host(const BitSet *bits, u64 value)
 {
     u64 result = value;
@@ -134,6 +175,8 @@ static PathMode path_mode(const Conversion *c, const SyscallArgument *a)
         return PATH_NOFOLLOW;
     case ARGUMENT_PATH_CREATE:
         return PATH_CREATE;
+    case ARGUMENT_PATH_CREAT:
+        return PATH_FOLLOW_CREATE;
     case ARGUMENT_PATH_FLAGS:
         return flags & AT_SYMLINK_NOFOLLOW ? PATH_NOFOLLOW : PATH_FOLLOW;
     case ARGUMENT_PATH_OPEN:
@@ -179,8 +222,7 @@ static s64 convert_path(Conversion *c, const SyscallArgument *a, unsigned index)
     return 0;
 }
 
-/* How many structures the argument points at; at most what fits the scratch area, which calls that
- * fill arrays (epoll_pwait) may treat as the array's size. */
+/* How many structures the argument points at. */
 static u64 struct_count(const Conversion *c, const SyscallArgument *a)
 {
     u64 count = a->count;
@@ -191,7 +233,18 @@ static u64 struct_count(const Conversion *c, const SyscallArgument *a)
             return 0; /* the kernel refuses it */
         }
     }
-    return MIN(count, (u64)(SCRATCH_SIZE / 2) / a->structure->host_size);
+    return count;
+}
+
+/* Room for the host's structures of argument `index`; NULL when there is not enough. */
+static u8 *take_scratch(Conversion *c, unsigned index, size_t size)
+{
+    size = ALIGN_UP(size, 16);
+    if (size <= SCRATCH_SIZE - c->used) {
+        c->used += size;
+        return c->scratch + c->used - size;
+    }
+    return c->large[index] = calloc(1, size);
 }
 
 static s64 convert_struct(Conversion *c, const SyscallArgument *a, unsigned index)
@@ -199,20 +252,22 @@ static s64 convert_struct(Conversion *c, const SyscallArgument *a, unsigned inde
     const StructLayout *layout = a->structure;
     u64 count = struct_count(c, a);
     u8 guest[STRUCT_MAX];
-    size_t size = ALIGN_UP((size_t)layout->host_size * count, 16);
 
     if (!c->guest[index] || layout->guest_size > sizeof guest) {
         return c->guest[index] ? -EINVAL : 0;
     }
-    if (c->used + size > SCRATCH_SIZE) {
-        return -EINVAL;
+    if (count > COUNT_MAX) {
+        if (a->kind != ARGUMENT_OUT) {
+            return -EINVAL;
+        }
+        count = COUNT_MAX; /* calls that fill arrays take it for the array's size */
+        c->host[a->size_argument] = count;
     }
-    u8 *host = c->scratch + c->used;
-    c->used += size;
+    u8 *host = take_scratch(c, index, layout->host_size * count);
+    if (!host) {
+        return -ENOMEM;
+    }
     c->host[index] = host_to_guest(host);
-    if (a->size_argument != NO_ARGUMENT && count) {
-        c->host[a->size_argument] = MIN(c->guest[a->size_argument], count);
-    }
     if (a->kind == ARGUMENT_OUT) {
         return 0;
     }
@@ -273,8 +328,10 @@ static s64 convert_out(Conversion *c, s64 result)
             continue;
         }
         /* An array that the call filled: as many as it says. */
-        u64 count = a->size_argument == NO_ARGUMENT ? struct_count(c, a)
-                                                    : MIN((u64)result, struct_count(c, a));
+        u64 count = struct_count(c, a);
+        if (a->kind == ARGUMENT_OUT && a->size_argument != NO_ARGUMENT) {
+            count = MIN((u64)result, count);
+        }
         for (u64 k = 0; k < count; k++) {
             const u8 *host = guest_to_host(c->host[i] + k * a->structure->host_size);
             int error = struct_to_guest(a->structure, guest, host, c->thread->abi->big_endian);
@@ -299,11 +356,23 @@ s64 call_converted(Thread *thread, const Syscall *call, const u64 arguments[SYSC
     c.guest = arguments;
     c.used = 0;
     c.path_count = 0;
+    memset(c.large, 0, sizeof c.large);
     s64 result = convert_in(&c);
-    if (result) {
-        return result;
+    if (result == 0) {
+        const u64 *host = c.host;
+        u64 ordered[SYSCALL_ARGUMENTS];
+        if (call->host_arguments) {
+            call_host_arguments(call, c.host, ordered);
+            host = ordered;
+        }
+        result = call->handler ? call->handler(thread, host)
+                               : host_call(thread, call->host_number, host);
+        if (result >= 0 || result < -4096) {
+            result = convert_out(&c, result);
+        }
     }
-    result = call->handler ? call->handler(thread, c.host)
-                           : host_call(thread, call->host_number, c.host);
-    return result < 0 && result > -4096 ? result : convert_out(&c, result);
+    for (unsigned i = 0; i < SYSCALL_ARGUMENTS; i++) {
+        free(c.large[i]);
+    }
+    return result;
 }

@@ -1,19 +1,47 @@
 /* Handlers that linux/syscalls.def names, as HANDLER(name) rows; included by syscall.h only. */
 
-/* calls_file.c: the arguments are converted, file names the host's (openat2, fcntl, ioctl: raw) */
+/* calls_file.c: the arguments are converted, file names the host's (but sys_: raw) */
 HANDLER(open_file);
 HANDLER(close_file);
 HANDLER(close_files);
 HANDLER(duplicate_file);
+HANDLER(duplicate_onto);
 HANDLER(read_link);
 HANDLER(get_directory);
+HANDLER(create_epoll);
+HANDLER(seek_short);
+HANDLER(read_directory);
+HANDLER(read_directory64);
 HANDLER(sys_openat2);
 HANDLER(sys_fcntl);
+HANDLER(sys_fcntl64);
+HANDLER(sys__llseek);
+
+/* ioctl.c */
 HANDLER(sys_ioctl);
+
+/* calls_wait.c */
+HANDLER(wait_for_sets);
+HANDLER(wait_for_old_sets);
+HANDLER(wait_from_memory);
+HANDLER(wait_for_files);
+HANDLER(wait_on_word);
+HANDLER(wait_on_word64);
+
+/* calls_socket.c */
+HANDLER(send_message);
+HANDLER(receive_message);
+HANDLER(send_messages);
+HANDLER(receive_messages);
+HANDLER(set_socket_option);
+HANDLER(get_socket_option);
+HANDLER(sys_socketcall);
 
 /* calls_memory.c */
 HANDLER(sys_brk);
 HANDLER(sys_mmap);
+HANDLER(sys_mmap2);
+HANDLER(map_from_memory);
 HANDLER(sys_munmap);
 HANDLER(sys_mprotect);
 HANDLER(sys_pkey_mprotect);
@@ -25,6 +53,8 @@ HANDLER(sys_shmdt);
 /* calls_process.c */
 HANDLER(sys_clone);
 HANDLER(sys_clone3);
+HANDLER(sys_fork);
+HANDLER(sys_vfork);
 HANDLER(sys_execve);
 HANDLER(sys_execveat);
 HANDLER(sys_exit);
@@ -45,9 +75,48 @@ HANDLER(sys_rt_sigsuspend);
 HANDLER(sys_rt_sigreturn);
 HANDLER(sys_sigaltstack);
 HANDLER(sys_restart_syscall);
+HANDLER(wait_for_signal);
+HANDLER(wait_for_info);
+HANDLER(queue_info);
+HANDLER(queue_thread_info);
+HANDLER(send_info);
+HANDLER(sys_sigaction);
+HANDLER(sys_signal);
+HANDLER(sys_sigprocmask);
+HANDLER(sys_sigpending);
+HANDLER(sys_sigsuspend);
+HANDLER(sys_sgetmask);
+HANDLER(sys_ssetmask);
+HANDLER(sys_sigreturn);
+
+/* calls_ipc.c */
+HANDLER(sys_semctl);
+HANDLER(sys_shmctl);
+HANDLER(sys_msgctl);
+HANDLER(send_typed);
+HANDLER(receive_typed);
+HANDLER(sys_ipc);
 
 /* calls_system.c */
-HANDLER(sys_semctl);
 HANDLER(read_clock);
 HANDLER(read_time_of_day);
 HANDLER(read_system_name);
+HANDLER(read_system_info);
+HANDLER(read_seconds);
+HANDLER(set_seconds);
+HANDLER(set_alarm);
+HANDLER(set_file_times);
+HANDLER(set_file_seconds);
+HANDLER(get_old_limit);
+HANDLER(get_limit);
+HANDLER(set_limit);
+HANDLER(get_affinity);
+HANDLER(sys_nice);
+
+/* x86/ */
+HANDLER(sys_arch_prctl);
+HANDLER(sys_modify_ldt);
+HANDLER(sys_set_thread_area);
+HANDLER(sys_get_thread_area);
+HANDLER(sys_iopl);
+HANDLER(sys_ioperm);

@@ -22,7 +22,6 @@
 enum {
     DEFAULT_STACK = 8 << 20,
     MAX_STACK = 1 << 30,
-    MIN_SIGNAL_STACK = 5120,
     CLOCK_TICKS = 100,
 };
 
@@ -249,7 +248,7 @@ static void fill_auxv(Auxv *auxv, const LoadRequest *request, u64 bias, u64 base
     add_auxv(auxv, AT_EGID, getegid());
     add_auxv(auxv, AT_SECURE, 0);
     add_auxv(auxv, AT_HWCAP2, abi->hwcap2());
-    add_auxv(auxv, AT_MINSIGSTKSZ, MIN_SIGNAL_STACK);
+    add_auxv(auxv, AT_MINSIGSTKSZ, abi->frame_size);
 }
 
 static int build_stack(const LoadRequest *request, Auxv *auxv, u64 top, u64 limit)

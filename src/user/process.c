@@ -74,7 +74,7 @@ static void handle_exit(Thread *thread, const VcpuExit *exit)
 {
     switch (exit->kind) {
     case VCPU_SYSCALL:
-        syscall_dispatch(thread);
+        syscall_dispatch(thread, exit->code);
         break;
     case VCPU_UNDEFINED:
         undefined(thread, exit);

@@ -333,17 +333,6 @@ static void release_robust(const Thread *thread, u64 address, u32 tid)
     (void)thread;
 }
 
-static bool get_word(const Thread *thread, u64 address, u64 *value)
-{
-    u8 bytes[8];
-
-    if (!copy_from_guest(bytes, address, thread->abi->word_size)) {
-        return false;
-    }
-    *value = get_value(bytes, thread->abi->word_size, thread->abi->big_endian);
-    return true;
-}
-
 /* struct robust_list_head: first entry, offset from entry to futex word, pending entry. */
 static void walk_robust_list(const Thread *thread)
 {
@@ -351,13 +340,14 @@ static void walk_robust_list(const Thread *thread)
     unsigned word = thread->abi->word_size;
     u32 tid = (u32)gettid();
 
-    if (!head || !get_word(thread, head, &entry) || !get_word(thread, head + word, &offset) ||
-        !get_word(thread, head + 2 * word, &pending)) {
+    if (!head || !word_from_guest(thread, head, &entry) ||
+        !word_from_guest(thread, head + word, &offset) ||
+        !word_from_guest(thread, head + 2 * word, &pending)) {
         return;
     }
     for (int i = 0; i < ROBUST_LIMIT && (entry & ~(u64)1) != head; i++) {
         u64 next;
-        if (!get_word(thread, entry & ~(u64)1, &next)) {
+        if (!word_from_guest(thread, entry & ~(u64)1, &next)) {
             break;
         }
         if ((entry & ~(u64)1) != (pending & ~(u64)1)) {

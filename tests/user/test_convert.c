@@ -8,6 +8,7 @@
 
 #include "tests/random.h"
 #include "tests/tap.h"
+#include "user/structs.h"
 #include "user/syscall_tables.h"
 
 static const StructField *find(const StructLayout *layout, const char *name)
@@ -31,37 +32,40 @@ static const StructField *find(const StructLayout *layout, const char *name)
 
 static void test_host_layouts(void)
 {
-    OK(aarch64_struct_stat.host_size == sizeof(struct stat), "struct stat");
-    HOST_FIELD(aarch64_struct_stat, "dev", struct stat, st_dev);
-    HOST_FIELD(aarch64_struct_stat, "ino", struct stat, st_ino);
-    HOST_FIELD(aarch64_struct_stat, "mode", struct stat, st_mode);
-    HOST_FIELD(aarch64_struct_stat, "nlink", struct stat, st_nlink);
-    HOST_FIELD(aarch64_struct_stat, "uid", struct stat, st_uid);
-    HOST_FIELD(aarch64_struct_stat, "gid", struct stat, st_gid);
-    HOST_FIELD(aarch64_struct_stat, "rdev", struct stat, st_rdev);
-    HOST_FIELD(aarch64_struct_stat, "size", struct stat, st_size);
-    HOST_FIELD(aarch64_struct_stat, "blksize", struct stat, st_blksize);
-    HOST_FIELD(aarch64_struct_stat, "blocks", struct stat, st_blocks);
-    HOST_FIELD(aarch64_struct_stat, "atime", struct stat, st_atim.tv_sec);
-    HOST_FIELD(aarch64_struct_stat, "mtime_nsec", struct stat, st_mtim.tv_nsec);
-    HOST_FIELD(aarch64_struct_stat, "ctime", struct stat, st_ctim.tv_sec);
-    OK(aarch64_struct_epoll_event.host_size == sizeof(struct epoll_event), "struct epoll_event");
-    HOST_FIELD(aarch64_struct_epoll_event, "data", struct epoll_event, data.u64);
-    HOST_FIELD(aarch64_struct_semid64_ds, "nsems", struct semid_ds, sem_nsems);
-    HOST_FIELD(aarch64_struct_semid64_ds, "ctime", struct semid_ds, sem_ctime);
+    OK((*aarch64_structs[STRUCT_stat]).host_size == sizeof(struct stat), "struct stat");
+    HOST_FIELD(*aarch64_structs[STRUCT_stat], "dev", struct stat, st_dev);
+    HOST_FIELD(*aarch64_structs[STRUCT_stat], "ino", struct stat, st_ino);
+    HOST_FIELD(*aarch64_structs[STRUCT_stat], "mode", struct stat, st_mode);
+    HOST_FIELD(*aarch64_structs[STRUCT_stat], "nlink", struct stat, st_nlink);
+    HOST_FIELD(*aarch64_structs[STRUCT_stat], "uid", struct stat, st_uid);
+    HOST_FIELD(*aarch64_structs[STRUCT_stat], "gid", struct stat, st_gid);
+    HOST_FIELD(*aarch64_structs[STRUCT_stat], "rdev", struct stat, st_rdev);
+    HOST_FIELD(*aarch64_structs[STRUCT_stat], "size", struct stat, st_size);
+    HOST_FIELD(*aarch64_structs[STRUCT_stat], "blksize", struct stat, st_blksize);
+    HOST_FIELD(*aarch64_structs[STRUCT_stat], "blocks", struct stat, st_blocks);
+    HOST_FIELD(*aarch64_structs[STRUCT_stat], "atime", struct stat, st_atim.tv_sec);
+    HOST_FIELD(*aarch64_structs[STRUCT_stat], "mtime_nsec", struct stat, st_mtim.tv_nsec);
+    HOST_FIELD(*aarch64_structs[STRUCT_stat], "ctime", struct stat, st_ctim.tv_sec);
+    OK((*aarch64_structs[STRUCT_epoll_event]).host_size == sizeof(struct epoll_event),
+       "struct epoll_event");
+    HOST_FIELD(*aarch64_structs[STRUCT_epoll_event], "data", struct epoll_event, data.u64);
+    HOST_FIELD(*aarch64_structs[STRUCT_semid64_ds], "nsems", struct semid_ds, sem_nsems);
+    HOST_FIELD(*aarch64_structs[STRUCT_semid64_ds], "ctime", struct semid_ds, sem_ctime);
 }
 
 /* arm64's own, from include/uapi/asm-generic/stat.h and friends. */
 static void test_guest_layouts(void)
 {
-    OK(aarch64_struct_stat.guest_size == 128, "arm64 struct stat has 128 bytes");
-    OK(find(&aarch64_struct_stat, "mode")->guest_offset == 16, "st_mode");
-    OK(find(&aarch64_struct_stat, "nlink")->guest_offset == 20, "st_nlink");
-    OK(find(&aarch64_struct_stat, "size")->guest_offset == 48, "st_size");
-    OK(find(&aarch64_struct_stat, "blocks")->guest_offset == 64, "st_blocks");
-    OK(find(&aarch64_struct_stat, "mtime")->guest_offset == 88, "st_mtime");
-    OK(aarch64_struct_epoll_event.guest_size == 16, "arm64 struct epoll_event has 16 bytes");
-    OK(aarch64_struct_semid64_ds.guest_size == 88, "arm64 struct semid64_ds has 88 bytes");
+    OK((*aarch64_structs[STRUCT_stat]).guest_size == 128, "arm64 struct stat has 128 bytes");
+    OK(find(aarch64_structs[STRUCT_stat], "mode")->guest_offset == 16, "st_mode");
+    OK(find(aarch64_structs[STRUCT_stat], "nlink")->guest_offset == 20, "st_nlink");
+    OK(find(aarch64_structs[STRUCT_stat], "size")->guest_offset == 48, "st_size");
+    OK(find(aarch64_structs[STRUCT_stat], "blocks")->guest_offset == 64, "st_blocks");
+    OK(find(aarch64_structs[STRUCT_stat], "mtime")->guest_offset == 88, "st_mtime");
+    OK((*aarch64_structs[STRUCT_epoll_event]).guest_size == 16,
+       "arm64 struct epoll_event has 16 bytes");
+    OK((*aarch64_structs[STRUCT_semid64_ds]).guest_size == 88,
+       "arm64 struct semid64_ds has 88 bytes");
 }
 
 static void round_trip(const StructLayout *layout, bool big_endian)
@@ -90,7 +94,7 @@ static void test_overflow(void)
     struct stat host = {.st_nlink = (nlink_t)1 << 40};
     u8 guest[128];
 
-    OK(struct_to_guest(&aarch64_struct_stat, guest, (u8 *)&host, false) < 0,
+    OK(struct_to_guest(aarch64_structs[STRUCT_stat], guest, (u8 *)&host, false) < 0,
        "a link count that does not fit is an error");
 }
 
@@ -138,10 +142,10 @@ int main(void)
 {
     test_host_layouts();
     test_guest_layouts();
-    round_trip(&aarch64_struct_stat, false);
-    round_trip(&aarch64_struct_stat, true);
-    round_trip(&aarch64_struct_epoll_event, false);
-    round_trip(&aarch64_struct_semid64_ds, true);
+    round_trip(aarch64_structs[STRUCT_stat], false);
+    round_trip(aarch64_structs[STRUCT_stat], true);
+    round_trip(aarch64_structs[STRUCT_epoll_event], false);
+    round_trip(aarch64_structs[STRUCT_semid64_ds], true);
     test_overflow();
     test_open_flags();
     test_table();

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "guest/aarch64/state.h"
+#include "user/process.h"
 #include "user/syscall_tables.h"
 
 enum { CALL_NUMBER = 8, CALL_SIZE = 4 };
@@ -56,11 +57,12 @@ static u64 get_stack(const void *state)
     return ((const Aarch64State *)state)->sp;
 }
 
-static u64 get_call(const void *opaque, u64 arguments[SYSCALL_ARGUMENTS])
+static u64 get_call(Thread *thread, u32 code, u64 registers[SYSCALL_ARGUMENTS])
 {
-    const Aarch64State *state = opaque;
+    const Aarch64State *state = thread->state;
 
-    memcpy(arguments, state->x, SYSCALL_ARGUMENTS * sizeof *arguments);
+    (void)code; /* SVC's immediate means nothing */
+    memcpy(registers, state->x, SYSCALL_ARGUMENTS * sizeof *registers);
     return state->x[CALL_NUMBER];
 }
 
@@ -128,6 +130,8 @@ const GuestAbi abi_aarch64 = {
     .elf_machine = EM_AARCH64,
     .big_endian = false,
     .word_size = 8,
+    .minimum_stack = 5120,
+    .frame_size = 5120,
     .address_limit = (u64)1 << 47, /* what x86-64 hosts give; arm64 itself has 48 bits */
     .pie_base = 0x5500000000,
     .state_size = sizeof(Aarch64State),
@@ -135,7 +139,8 @@ const GuestAbi abi_aarch64 = {
     .syscalls = aarch64_syscalls,
     .syscall_count = AARCH64_SYSCALLS,
     .open_bits = &aarch64_bits_open,
-    .semid_layout = &aarch64_struct_semid64_ds,
+    .structs = aarch64_structs,
+    .ioctls = aarch64_ioctls,
     .start = start,
     .copy = copy,
     .restore = restore,

@@ -8,7 +8,7 @@ extern const GuestAbi abi_aarch64;
 
 /* signal_frame.c */
 bool aarch64_push_frame(Thread *thread, int signal, const GuestFrame *frame);
-bool aarch64_pop_frame(Thread *thread, u64 *mask, stack_t *alternate);
+bool aarch64_pop_frame(Thread *thread, bool old, u64 *mask, stack_t *alternate);
 u32 aarch64_fault_status(int access, int host_code);
 
 /* vdso.c */

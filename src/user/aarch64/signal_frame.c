@@ -149,13 +149,13 @@ static bool find_fpsimd(const u8 *records, FpsimdContext *fpsimd)
     return false;
 }
 
-bool aarch64_pop_frame(Thread *thread, u64 *mask, stack_t *alternate)
+bool aarch64_pop_frame(Thread *thread, bool old, u64 *mask, stack_t *alternate)
 {
     Aarch64State *state = thread->state;
     FpsimdContext fpsimd;
     Frame frame;
 
-    if (state->sp % 16 || !copy_from_guest(&frame, state->sp, sizeof frame) ||
+    if (old || state->sp % 16 || !copy_from_guest(&frame, state->sp, sizeof frame) ||
         !find_fpsimd(frame.context.records, &fpsimd)) {
         return false;
     }
