@@ -23,6 +23,16 @@ LANE(sub)
     return x - y;
 }
 
+LANE(adc)
+{
+    return x + y + (z & 1);
+}
+
+LANE(sbb)
+{
+    return x - y - (z & 1);
+}
+
 LANE(mul)
 {
     return x * y;
@@ -470,7 +480,7 @@ LANE(flags_bt)
 
 LANE(flags_pick)
 {
-    return (x & l->insn->imm) | (y & ~l->insn->imm);
+    return (x & l->insn->imm) | (y & IR_FLAGS & ~l->insn->imm);
 }
 
 LANE(flags_make)
@@ -497,6 +507,8 @@ LaneFn *const eval_int_lanes[IR_OP_COUNT] = {
     [IR_SEXT] = sext,
     [IR_ADD] = add,
     [IR_SUB] = sub,
+    [IR_ADC] = adc,
+    [IR_SBB] = sbb,
     [IR_MUL] = mul,
     [IR_MULHU] = mulhu,
     [IR_MULHS] = mulhs,
@@ -593,9 +605,10 @@ static void lanes(const Eval *e, LaneFn *fn)
     u32 result = ir_type_size(e->insn->type), first = ir_type_size(e->types[0]);
     u32 from = e->insn->op == IR_ITOF ? size * first / result : size; /* lane: the float's */
     u32 to = e->insn->op == IR_FTOI ? size * result / first : size;
-    Lane lane = {e->insn, e->fp, from * 8, to * 8};
+    Lane lane = {e->insn, e->fp, from * 8, to * 8, 0};
 
     for (u32 i = 0; i < result / to; i++) {
+        lane.index = i;
         eval_set_lane(e->result, to, i,
                       fn(&lane, eval_lane(&e->args[0], from, i), eval_lane(&e->args[1], from, i),
                          eval_lane(&e->args[2], from, i)));
@@ -605,7 +618,7 @@ static void lanes(const Eval *e, LaneFn *fn)
 static void scalar(const Eval *e, LaneFn *fn)
 {
     u32 from = ir_type_size(e->types[0]) * 8, to = ir_type_size(e->insn->type) * 8;
-    Lane lane = {e->insn, e->fp, from, to};
+    Lane lane = {e->insn, e->fp, from, to, 0};
 
     e->result->i = fn(&lane, e->args[0].i, e->args[1].i, e->args[2].i) & ir_mask(to);
 }

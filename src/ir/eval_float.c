@@ -36,8 +36,26 @@ FLOAT2(recip_step)
 FLOAT2(rsqrt_step)
 FLOAT1(recpx)
 
+/* With the sign changed, unless it is a NaN. */
+static u64 negate_number(const Lane *l, u64 x)
+{
+    u64 sign = (u64)1 << (l->bits - 1);
+    u64 infinity = l->bits == 32 ? 0x7f800000 : 0x7ff0000000000000;
+
+    return (x & ~sign) > infinity ? x : x ^ sign;
+}
+
 LANE(lane_fma)
 {
+    u8 sub = l->insn->sub;
+    u8 skipped = l->index % 2 ? IR_FMA_EVEN : IR_FMA_ODD;
+
+    if (sub & IR_FMA_NEGATE_PRODUCT) {
+        x = negate_number(l, x);
+    }
+    if ((sub & IR_FMA_NEGATE_ADDEND) && !(sub & skipped)) {
+        z = negate_number(l, z);
+    }
     return l->bits == 32 ? f32_fma(l->fp, (u32)x, (u32)y, (u32)z) : f64_fma(l->fp, x, y, z);
 }
 

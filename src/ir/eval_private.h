@@ -13,7 +13,8 @@ typedef struct Lane {
     const IrInsn *insn;
     FpEnv *fp;
     u32 bits;    /* width of an operand's lane */
-    u32 to_bits; /* of the result's: differs for scalars only */
+    u32 to_bits; /* of the result's */
+    u32 index;   /* the lane's number */
 } Lane;
 
 /* Operands are zero-extended; the caller cuts the result to its width. */

@@ -151,6 +151,14 @@ enum {
 /* `sub` of FMIN, FMAX and VTBL: as x86's instructions do it. */
 enum { IR_X86 = 1 };
 
+/* `sub` bits of FMA: what is negated, unless it is a NaN, before it is added. */
+enum {
+    IR_FMA_NEGATE_PRODUCT = 1,
+    IR_FMA_NEGATE_ADDEND = 2,
+    IR_FMA_EVEN = 4, /* or-ed to NEGATE_ADDEND, vectors: only in lanes 0, 2, ... */
+    IR_FMA_ODD = 8,  /* in lanes 1, 3, ... */
+};
+
 /* `sub` bits of vector operations. */
 enum {
     IR_SIGNED = 1,

@@ -75,6 +75,14 @@ static const IrSubName rounding_names[] = {
     {0},
 };
 
+static const IrSubName fma_names[] = {
+    {"negate_product", IR_FMA_NEGATE_PRODUCT, IR_FMA_NEGATE_PRODUCT},
+    {"negate_addend", IR_FMA_NEGATE_ADDEND, IR_FMA_NEGATE_ADDEND},
+    {"even", IR_FMA_EVEN, IR_FMA_EVEN},
+    {"odd", IR_FMA_ODD, IR_FMA_ODD},
+    {0},
+};
+
 static const IrSubName unsigned_name[] = {{"unsigned", IR_UNSIGNED, IR_UNSIGNED}, {0}};
 
 static const IrSubName vector_names[] = {
@@ -174,6 +182,7 @@ const IrSyntax ir_syntax[IR_OP_COUNT] = {
     [IR_FLAGS_COMI] = {.sub = signalling_name},
     [IR_FLAGS_MUL] = {.sub = vector_names},
     [IR_FLAGS_PICK] = {.show = "i"},
+    [IR_FMA] = {.sub = fma_names},
     [IR_FMIN] = {.sub = x86_name},
     [IR_FMAX] = {.sub = x86_name},
     [IR_COND] = {.sub = cond_names},

@@ -313,6 +313,10 @@ static bool sub_fits(const IrInsn *insn)
     case IR_FCMP:
     case IR_VFCMP:
         return (sub & ~IR_FCMP_SIGNALLING) <= IR_FTRUE;
+    case IR_FMA:
+        return sub <= 3 || (ir_type_is_vector((IrType)insn->type) &&
+                            (sub == (IR_FMA_NEGATE_ADDEND | IR_FMA_EVEN) ||
+                             sub == (IR_FMA_NEGATE_ADDEND | IR_FMA_ODD)));
     case IR_FROUND:
     case IR_FTOI:
         return (sub & 7) != 6 &&

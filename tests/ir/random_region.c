@@ -276,7 +276,13 @@ static void add_access(Maker *m)
     IrVal at = random_address(m, &displacement);
     u8 order = random_below(&m->random, 4) ? 0 : IR_MEM_BIG_ENDIAN;
 
-    if (kind < 2) {
+    if (kind == 1 && m->options->vectors && random_below(&m->random, 3) == 0) {
+        IrVal aligned = ir_and(b, at, ir_const(b, IR_I64, ~(u64)15));
+        IrVal x =
+            random_below(&m->random, 2) ? value_of(m, IR_V128) : ir_load(b, IR_V128, 0, aligned, 0);
+        add_value(m,
+                  ir_emit(b, IR_CAS, IR_V128, IR_VOID, 0, aligned, x, value_of(m, IR_V128), 0, 0));
+    } else if (kind < 2) {
         IrVal x = value_of(m, type), y = kind == 0 ? value_of(m, type) : 0;
         add_value(m, ir_emit(b, (IrOp)atomics[kind], type, IR_VOID, 0, at, x, y,
                              kind ? random_below(&m->random, IR_RMW_UMIN + 1) : 0, 0));
@@ -307,6 +313,13 @@ static void add_put(Maker *m)
     }
 }
 
+static void mark_insn(Maker *m)
+{
+    ir_mark_insn(&m->b, m->pc, 4);
+    m->pc += 4;
+    m->put = false;
+}
+
 /* What guests make most: flags and a condition on them. */
 static void add_condition(Maker *m)
 {
@@ -326,11 +339,68 @@ static void add_condition(Maker *m)
     m->put = true;
 }
 
-static void mark_insn(Maker *m)
+/* An instruction as x86 has them: a result, put, and its flags beside it. Returns the flags. */
+static IrVal add_flag_setter(Maker *m, IrVal old)
 {
-    ir_mark_insn(&m->b, m->pc, 4);
-    m->pc += 4;
-    m->put = false;
+    static const struct {
+        u8 op, flags;
+    } pairs[] = {
+        {IR_ADD, IR_FLAGS_ADD},  {IR_SUB, IR_FLAGS_SUB},   {IR_AND, IR_FLAGS_LOGIC},
+        {IR_OR, IR_FLAGS_LOGIC}, {IR_XOR, IR_FLAGS_LOGIC}, {IR_ADC, IR_FLAGS_ADC},
+        {IR_SBB, IR_FLAGS_SBB},  {IR_SHL, IR_FLAGS_SHL},   {IR_SHR, IR_FLAGS_SHR},
+        {IR_SAR, IR_FLAGS_SAR},  {IR_MUL, IR_FLAGS_MUL},   {IR_SUB, IR_FLAGS_SUB},
+    };
+    IrBuilder *b = &m->b;
+    u32 pair = random_below(&m->random, COUNT(pairs));
+    IrOp op = (IrOp)pairs[pair].op, flags_op = (IrOp)pairs[pair].flags;
+    bool is_shift = op == IR_SHL || op == IR_SHR || op == IR_SAR;
+    bool carry = op == IR_ADC || op == IR_SBB, multiply = op == IR_MUL;
+    IrType type = random_type(m, "I");
+    IrVal x = value_of(m, type), y, z = 0, flags, result;
+
+    y = !is_shift                     ? value_of(m, type)
+        : random_below(&m->random, 3) ? ir_const(b, IR_I32, random_below(&m->random, 5))
+                                      : value_of(m, IR_I32);
+    if (carry) {
+        z = ir_cond(b, IR_COND_C, old);
+    }
+    result = ir_emit(b, op, type, IR_VOID, 0, x, y, z, 0, 0);
+    if (random_below(&m->random, 4)) {
+        ir_put(b, random_slot(m, type), result);
+        m->put = true;
+    }
+    add_value(m, result);
+    if (op == IR_SUB && random_below(&m->random, 8) == 0) {
+        flags_op = IR_FLAGS_SUBN;
+    }
+    flags = ir_emit(b, flags_op, IR_I32, IR_VOID, multiply ? IR_SIGNED : 0,
+                    flags_op == IR_FLAGS_LOGIC ? result : x, flags_op == IR_FLAGS_LOGIC ? 0 : y,
+                    is_shift ? old : z, 0, 0);
+    if (random_below(&m->random, 4) == 0) {
+        flags = ir_flags_pick(b, random_below(&m->random, 2) ? IR_FLAGS & ~IR_FLAG_C : IR_FLAG_C,
+                              flags, old);
+    }
+    return flags;
+}
+
+static void add_flag_setters(Maker *m)
+{
+    u32 slot = random_slot(m, IR_I32), count = 1 + random_below(&m->random, 3);
+    IrBuilder *b = &m->b;
+
+    for (u32 i = 0; i < count; i++) {
+        IrVal flags = add_flag_setter(m, ir_get(b, IR_I32, slot));
+        ir_put(b, slot, flags);
+        m->put = true;
+        if (random_below(&m->random, 2)) {
+            IrVal cond = ir_cond(b, (IrCond)random_below(&m->random, IR_COND_NP + 1), flags);
+            IrVal x = value_of(m, IR_I64), y = value_of(m, IR_I64);
+            add_value(m, random_below(&m->random, 2) ? cond : ir_select(b, cond, x, y));
+        }
+        if (random_below(&m->random, 3) == 0) {
+            mark_insn(m);
+        }
+    }
 }
 
 static void add_straight(Maker *m)
@@ -349,7 +419,11 @@ static void add_straight(Maker *m)
             mark_insn(m);
             break;
         case 3:
-            add_condition(m);
+            if (random_below(&m->random, 2)) {
+                add_condition(m);
+            } else {
+                add_flag_setters(m);
+            }
             break;
         case 4:
             if (m->options->memory && !m->put) {
@@ -372,6 +446,11 @@ static void add_straight(Maker *m)
 
 static IrVal condition(Maker *m)
 {
+    if (random_below(&m->random, 3) == 0) {
+        IrVal flags = add_flag_setter(m, ir_get(&m->b, IR_I32, random_slot(m, IR_I32)));
+        ir_put(&m->b, random_slot(m, IR_I32), flags);
+        return ir_cond(&m->b, (IrCond)random_below(&m->random, IR_COND_NP + 1), flags);
+    }
     return ir_cmp(&m->b, (IrCmp)random_below(&m->random, IR_TSTZ + 1), value_of(m, IR_I64),
                   value_of(m, IR_I64));
 }

@@ -8,84 +8,6 @@ enum { OP_BT = X86_OPCODE(0, X86_0F, 0xba) /* /4 with an immediate */ };
 
 /* -- Packed flags */
 
-/* EFLAGS into rax in packed form; `used` masks what is defined. */
-static void pack_flags(Compiler *c, IrVal value, u32 used)
-{
-    x86_byte(&c->as, 0x9f); /* lahf */
-    x86_setcc(&c->as, CC_O, RAX);
-    x86_alu_imm(&c->as, ALU_AND, 4, x86_reg(RAX), (s32)used);
-    ra_define_in(&c->ra, value, RAX);
-}
-
-enum {
-    FLAGS_ARITHMETIC = IR_FLAG_V | IR_FLAG_C | IR_FLAG_P | IR_FLAG_A | IR_FLAG_Z | IR_FLAG_N,
-    FLAGS_LOGICAL = IR_FLAG_P | IR_FLAG_Z | IR_FLAG_N,
-};
-
-/* The comparison that leaves a FLAGS_* operation's flags in EFLAGS. */
-static void compare_flags(Compiler *c, const IrInsn *insn)
-{
-    IrType type = (IrType)insn_of(c, insn->arg[0])->type;
-    u32 size = ir_type_size(type);
-    s32 imm;
-
-    if (insn->op == IR_FLAGS_LOGIC) {
-        u8 x = use(c, insn->arg[0]);
-        c->compare_at = c->as.at;
-        x86_test(&c->as, size, x86_reg(x), x);
-        return;
-    }
-    bool immediate = is_immediate(c, insn->arg[1], type, &imm);
-    if (insn->op != IR_FLAGS_ADD) {
-        if (immediate) {
-            X86Rm x = use_rm(c, insn->arg[0], size);
-            c->compare_at = c->as.at;
-            x86_alu_imm(&c->as, ALU_CMP, size, x, imm);
-        } else {
-            X86Rm y = use_rm(c, insn->arg[1], size);
-            u8 x = use(c, insn->arg[0]);
-            c->compare_at = c->as.at;
-            x86_alu(&c->as, ALU_CMP, size, x, y);
-        }
-        return;
-    }
-    X86Rm y = immediate ? x86_reg(0) : use_rm(c, insn->arg[1], size);
-    u8 x = use(c, insn->arg[0]), sum = scratch_int(c);
-    x86_mov(&c->as, 8, sum, x);
-    c->compare_at = c->as.at;
-    if (immediate) {
-        x86_alu_imm(&c->as, ALU_ADD, size, x86_reg(sum), imm);
-    } else {
-        x86_alu(&c->as, ALU_ADD, size, sum, y);
-    }
-    ra_release(&c->ra, sum);
-}
-
-bool lower_flags(Compiler *c, IrVal value, const IrInsn *insn)
-{
-    ra_claim(&c->ra, RAX);
-    compare_flags(c, insn);
-    if (insn->op == IR_FLAGS_SUBN) {
-        x86_byte(&c->as, 0xf5); /* cmc */
-    }
-    pack_flags(c, value, insn->op == IR_FLAGS_LOGIC ? FLAGS_LOGICAL : FLAGS_ARITHMETIC);
-    return true;
-}
-
-bool lower_flags_adc(Compiler *c, IrVal value, const IrInsn *insn)
-{
-    u32 size = ir_type_size((IrType)insn_of(c, insn->arg[0])->type);
-
-    ra_claim(&c->ra, RAX);
-    u8 x = use(c, insn->arg[0]), y = use(c, insn->arg[1]), carry = use(c, insn->arg[2]);
-    x86_mov(&c->as, 4, RAX, carry);
-    x86_unary(&c->as, UNARY_NEG, 4, x86_reg(RAX)); /* sets CF unless it is 0 */
-    x86_mov(&c->as, 8, RAX, x);
-    x86_alu(&c->as, ALU_ADC, size, RAX, x86_reg(y));
-    pack_flags(c, value, FLAGS_ARITHMETIC);
-    return true;
-}
-
 /* Adds ((x >> or << shift) & mask) to `to`. */
 static void move_bits(Compiler *c, u8 to, u8 x, u8 temporary, s32 shift, s32 mask)
 {
@@ -146,12 +68,13 @@ static bool flags_are_there(const Compiler *c, const IrInsn *cmp, X86Cond *cc)
     if (!c->as.flags_of || cmp->sub >= IR_TST) {
         return false;
     }
-    if ((last->op == IR_SUB && same_operands(c, last, cmp)) ||
+    if (((last->op == IR_SUB || last->op == IR_FLAGS_SUB) && same_operands(c, last, cmp)) ||
         (last->op == IR_CMP && last->sub < IR_TST && same_operands(c, last, cmp))) {
         *cc = compare_code((IrCmp)cmp->sub);
         return true;
     }
-    if (last->op == IR_CMP || ra_root(&c->ra, cmp->arg[0]) != c->as.flags_of ||
+    if (last->op == IR_CMP || last->op == IR_FLAGS_SUB ||
+        ra_root(&c->ra, cmp->arg[0]) != c->as.flags_of ||
         insn_of(c, cmp->arg[0])->type != last->type || !is_constant(c, cmp->arg[1], &constant) ||
         constant) {
         return false;
@@ -311,6 +234,20 @@ static X86Cond emit_packed_condition(Compiler *c, const IrInsn *insn)
     }
 }
 
+/* CMP, or COND of a FLAGS_* operation that EFLAGS can hold. */
+static X86Cond condition_code(const Compiler *c, const IrInsn *insn)
+{
+    X86Cond cc;
+
+    if (insn->op == IR_CMP) {
+        return compare_code((IrCmp)insn->sub);
+    }
+    bool known = condition_of_flags(c, insn_of(c, insn->arg[0]), (IrCond)insn->sub, &cc);
+    assert(known && "prepare.c fused what there is no code for");
+    (void)known;
+    return cc;
+}
+
 X86Cond emit_condition(Compiler *c, IrVal value, bool *parity)
 {
     IrVal condition = insn_of(c, value)->arg[0];
@@ -318,9 +255,17 @@ X86Cond emit_condition(Compiler *c, IrVal value, bool *parity)
 
     *parity = false;
     c->compare_at = c->as.at;
+    if (c->fused[value] == FUSE_EFLAGS) {
+        assert(c->as.flags_of && "an instruction between changed EFLAGS");
+        return condition_code(c, insn);
+    }
+    if (c->fused[value] == FUSE_PACKED) {
+        return emit_packed_condition(c, insn);
+    }
     if (c->fused[value] != FUSE_CONDITION) {
         if (c->as.flags_of == ra_root(&c->ra, condition) &&
-            insn_of(c, c->as.flags_of)->op != IR_CMP) {
+            insn_of(c, c->as.flags_of)->op != IR_CMP &&
+            insn_of(c, c->as.flags_of)->op != IR_FLAGS_SUB) {
             return CC_NE; /* just computed: ZF says it */
         }
         X86Rm x = use_rm(c, condition, 4);
@@ -338,15 +283,8 @@ X86Cond emit_condition(Compiler *c, IrVal value, bool *parity)
     if (insn->op == IR_FCMP) {
         return emit_fp_compare(c, condition, parity);
     }
-    const IrInsn *flags = insn_of(c, insn->arg[0]);
-    X86Cond cc;
-    /* The same question as prepare.c asked: whether it listed the operands of the FLAGS_*. */
-    if (c->ra.uses[value].value[0] != ra_root(&c->ra, insn->arg[0]) &&
-        condition_of_flags((IrOp)flags->op, (IrCond)insn->sub, &cc)) {
-        compare_flags(c, flags);
-        return cc;
-    }
-    return emit_packed_condition(c, insn);
+    emit_flags(c, insn_of(c, insn->arg[0]));
+    return condition_code(c, insn);
 }
 
 static void set_boolean(Compiler *c, IrVal value, X86Cond cc, bool parity)
@@ -364,7 +302,11 @@ static void set_boolean(Compiler *c, IrVal value, X86Cond cc, bool parity)
 
 bool lower_cmp(Compiler *c, IrVal value, const IrInsn *insn)
 {
-    set_boolean(c, value, emit_cmp(c, insn, value), false);
+    if (c->fused[value] == FUSE_EFLAGS) {
+        set_boolean(c, value, condition_code(c, insn), false);
+    } else {
+        set_boolean(c, value, emit_cmp(c, insn, value), false);
+    }
     return true;
 }
 
@@ -380,7 +322,17 @@ bool lower_fcmp(Compiler *c, IrVal value, const IrInsn *insn)
 
 bool lower_cond(Compiler *c, IrVal value, const IrInsn *insn)
 {
-    set_boolean(c, value, emit_packed_condition(c, insn), false);
+    X86Cond cc;
+
+    if (c->fused[value] == FUSE_NONE) {
+        cc = emit_packed_condition(c, insn);
+    } else {
+        if (c->fused[value] == FUSE_CONDITION) {
+            emit_flags(c, insn_of(c, insn->arg[0]));
+        }
+        cc = condition_code(c, insn);
+    }
+    set_boolean(c, value, cc, false);
     return true;
 }
 

@@ -108,7 +108,7 @@ bool lower_fma(Compiler *c, IrVal value, const IrInsn *insn)
     if (!is_scalar(insn)) {
         return lower_vector(c, value, insn);
     }
-    if (!has_feature(c, X86_FMA)) {
+    if (!has_feature(c, X86_FMA) || insn->sub) {
         return false;
     }
     u8 x = use(c, insn->arg[0]);
@@ -213,6 +213,11 @@ X86Cond emit_fp_compare(Compiler *c, IrVal fcmp, bool *parity)
     switch (kind) {
     case IR_FEQ:
         return negated ? CC_NE : CC_E;
+    case IR_FUEQ: /* ZF is set for both */
+        return negated ? CC_NE : CC_E;
+    case IR_FFALSE: /* compared for its exceptions */
+        x86_alu(&c->as, ALU_CMP, 4, RSP, x86_reg(RSP));
+        return negated ? CC_E : CC_NE;
     case IR_FUNO:
         return negated ? CC_NP : CC_P;
     case IR_FLT:

@@ -170,6 +170,22 @@ static bool lower_add_shifted(Compiler *c, IrVal value, const IrInsn *insn)
     return true;
 }
 
+/* The same without a shift, where EFLAGS are to stay. */
+static bool lower_add_by_lea(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    u32 size = op_size((IrType)insn->type);
+    s32 imm;
+
+    if (is_immediate(c, insn->arg[1], (IrType)insn->type, &imm)) {
+        u8 x = use(c, insn->arg[0]), to = define(c, value, 0);
+        x86_lea(&c->as, size, to, x86_at(x, imm));
+        return true;
+    }
+    u8 x = use(c, insn->arg[0]), y = use(c, insn->arg[1]), to = define(c, value, 0);
+    x86_lea(&c->as, size, to, x86_indexed(x, y, 0, 0));
+    return true;
+}
+
 bool prefers_second(const Compiler *c, IrVal value, IrVal x, IrVal y)
 {
     u8 target = c->ra.values[value].target;
@@ -187,6 +203,51 @@ bool prefers_second(const Compiler *c, IrVal value, IrVal x, IrVal y)
     return in_x == REG_NONE || (ra_live_after(&c->ra, x) && !ra_live_after(&c->ra, y));
 }
 
+/* x alu y where EFLAGS are wanted, which takes operands of the true size. */
+static bool lower_setting_eflags(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    u32 size = ir_type_size((IrType)insn->type);
+    X86Alu alu = insn->op == IR_ADC   ? ALU_ADC
+                 : insn->op == IR_SBB ? ALU_SBB
+                                      : (X86Alu)alu_of[insn->op];
+    bool carry = alu == ALU_ADC || alu == ALU_SBB;
+    IrVal x = insn->arg[0], y = insn->arg[1];
+    s32 imm;
+
+    bool in_eflags = c->fused[value] == FUSE_EFLAGS;
+    if (carry && !in_eflags) {
+        use(c, insn->arg[2]); /* is to stay where it is */
+    }
+    if (is_immediate(c, y, (IrType)insn->type, &imm)) {
+        u8 to = define_over(c, value, x, carry ? RA_EARLY : 0);
+        if (carry && !in_eflags) {
+            emit_carry(c, insn->arg[2]);
+        }
+        x86_alu_imm(&c->as, alu, size, x86_reg(to), imm);
+        c->as.flags_of = value;
+        return true;
+    }
+    if (alu != ALU_SUB && alu != ALU_SBB && prefers_second(c, value, x, y)) {
+        IrVal other = x;
+        x = y;
+        y = other;
+    }
+    X86Rm second = use_rm(c, y, size);
+    u8 to = define_over(c, value, x, carry ? RA_EARLY : 0);
+    if (carry && !in_eflags) {
+        emit_carry(c, insn->arg[2]);
+    }
+    x86_alu(&c->as, alu, size, to, second);
+    c->as.flags_of = value;
+    return true;
+}
+
+/* ADC, SBB */
+bool lower_carry(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    return lower_setting_eflags(c, value, insn);
+}
+
 bool lower_alu(Compiler *c, IrVal value, const IrInsn *insn)
 {
     u32 size = op_size((IrType)insn->type);
@@ -200,6 +261,12 @@ bool lower_alu(Compiler *c, IrVal value, const IrInsn *insn)
     }
     if (c->fused[value] == FUSE_SHIFT) {
         return lower_add_shifted(c, value, insn);
+    }
+    if (c->fused[value] == FUSE_SETS_EFLAGS) {
+        return lower_setting_eflags(c, value, insn);
+    }
+    if (c->fused[value] == FUSE_KEEPS_EFLAGS) {
+        return lower_add_by_lea(c, value, insn);
     }
     if (is_immediate(c, y, (IrType)insn->type, &imm)) {
         return lower_alu_immediate(c, value, insn, imm);
@@ -249,9 +316,11 @@ bool lower_unary(Compiler *c, IrVal value, const IrInsn *insn)
     if (!is_scalar_int(insn)) {
         return lower_vector(c, value, insn);
     }
+    bool eflags = c->fused[value] == FUSE_SETS_EFLAGS;
     u8 to = define_over(c, value, insn->arg[0], 0);
-    x86_unary(&c->as, insn->op == IR_NEG ? UNARY_NEG : UNARY_NOT, op_size((IrType)insn->type),
-              x86_reg(to));
+    x86_unary(&c->as, insn->op == IR_NEG ? UNARY_NEG : UNARY_NOT,
+              eflags ? ir_type_size((IrType)insn->type) : op_size((IrType)insn->type), x86_reg(to));
+    c->as.flags_of = eflags ? value : 0;
     return true;
 }
 
@@ -282,7 +351,8 @@ bool lower_andn(Compiler *c, IrVal value, const IrInsn *insn)
 
 bool lower_mul(Compiler *c, IrVal value, const IrInsn *insn)
 {
-    u32 size = op_size((IrType)insn->type);
+    bool eflags = c->fused[value] == FUSE_SETS_EFLAGS;
+    u32 size = eflags ? ir_type_size((IrType)insn->type) : op_size((IrType)insn->type);
     s32 imm;
 
     if (!is_scalar_int(insn)) {
@@ -291,14 +361,21 @@ bool lower_mul(Compiler *c, IrVal value, const IrInsn *insn)
     if (is_immediate(c, insn->arg[1], (IrType)insn->type, &imm)) {
         X86Rm operand = use_rm(c, insn->arg[0], size);
         u8 to = define(c, value, 0);
-        x86_flags_op(&c->as, 0x69, size, to, operand, 4);
-        x86_u32(&c->as, (u32)imm);
+        x86_flags_op(&c->as, 0x69, size, to, operand, (u8)MIN(size, 4));
+        if (size == 2) {
+            x86_byte(&c->as, (u8)imm);
+            x86_byte(&c->as, (u8)(imm >> 8));
+        } else {
+            x86_u32(&c->as, (u32)imm);
+        }
+        c->as.flags_of = eflags ? value : 0;
         return true;
     }
     bool second = prefers_second(c, value, insn->arg[0], insn->arg[1]);
     X86Rm operand = use_rm(c, insn->arg[!second], size);
     u8 to = define_over(c, value, insn->arg[second], 0);
     x86_flags_op(&c->as, OP_IMUL, size, to, operand, 0);
+    c->as.flags_of = eflags ? value : 0;
     return true;
 }
 
@@ -399,6 +476,12 @@ static bool shift_by_constant(Compiler *c, IrVal value, const IrInsn *insn, u32 
     IrType type = (IrType)insn->type;
     u32 size = op_size(type);
 
+    if (c->fused[value] == FUSE_SETS_EFLAGS) {
+        u8 to = define_over(c, value, insn->arg[0], 0);
+        x86_shift_imm(&c->as, shift_of((IrOp)insn->op), ir_type_size(type), to, (u8)count);
+        c->as.flags_of = value;
+        return true;
+    }
     if (type < IR_I32 && insn->op != IR_SHL) {
         u8 x = use(c, insn->arg[0]), to = define(c, value, 0);
         extend(c, type, to, x86_reg(x), insn->op == IR_SAR);

@@ -187,8 +187,8 @@ static void drop_uses(Prepare *p, const IrInsn *insn)
 
 /* -- Fusions */
 
-/* After cmp: C is x86's borrow for FLAGS_SUB and its complement for FLAGS_SUBN. */
-bool condition_of_flags(IrOp flags, IrCond cond, X86Cond *cc)
+/* After cmp C is x86's borrow for FLAGS_SUB and its complement for FLAGS_SUBN. */
+bool condition_of_flags(const Compiler *c, const IrInsn *flags, IrCond cond, X86Cond *cc)
 {
     static const u8 common[][2] = {
         {IR_COND_Z, CC_E},  {IR_COND_NZ, CC_NE}, {IR_COND_N, CC_S},   {IR_COND_NN, CC_NS},
@@ -207,26 +207,194 @@ bool condition_of_flags(IrOp flags, IrCond cond, X86Cond *cc)
         {IR_COND_HI, CC_A},
         {IR_COND_LS, CC_BE},
     };
+    const u8(*rows)[2] = flags->op == IR_FLAGS_SUBN ? no_borrow : carry;
+    bool partial = flags->op == IR_FLAGS_BT || flags->op == IR_FLAGS_MUL;
 
-    for (u32 i = 0; i < COUNT(common); i++) {
+    if (!flags_operands(c, flags)) {
+        return false;
+    }
+    for (u32 i = 0; i < COUNT(common) && (!partial || (cond | 1) == IR_COND_NV); i++) {
         if (common[i][0] == cond) {
             *cc = (X86Cond)common[i][1];
-            return true;
+            return flags->op != IR_FLAGS_BT;
         }
     }
-    const u8(*rows)[2] = flags == IR_FLAGS_SUBN ? no_borrow : carry;
-    for (u32 i = 0; i < 4 && flags != IR_FLAGS_LOGIC; i++) {
+    for (u32 i = 0; i < 4 && flags->op != IR_FLAGS_LOGIC; i++) {
         if (rows[i][0] == cond) {
             *cc = (X86Cond)rows[i][1];
-            return true;
+            return !partial || (cond | 1) == IR_COND_NC;
         }
     }
     return false;
 }
 
-static bool is_simple_flags(IrOp op)
+static void add_use(Prepare *p, IrVal user, IrVal operand)
 {
-    return op == IR_FLAGS_ADD || op == IR_FLAGS_SUB || op == IR_FLAGS_SUBN || op == IR_FLAGS_LOGIC;
+    RegUses *uses = &p->c->ra.uses[user];
+
+    uses->value[uses->count++] = p->c->ra.root[operand];
+}
+
+/* -- EFLAGS that an instruction before leaves: the code in between must not change them */
+
+enum { EFLAGS_DISTANCE = 12 };
+
+static bool same_root(const Compiler *c, IrVal x, IrVal y)
+{
+    return ra_root(&c->ra, x) == ra_root(&c->ra, y) && insn_of(c, x)->type == insn_of(c, y)->type;
+}
+
+static bool same_args(const Compiler *c, const IrInsn *x, const IrInsn *y, u32 count)
+{
+    for (u32 i = 0; i < count; i++) {
+        if (!same_root(c, x->arg[i], y->arg[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Shift counts: the same constant, below the width; overflow comes out right for 1 only. */
+static bool same_count(const Compiler *c, const IrInsn *shift, const IrInsn *flags, bool overflow)
+{
+    u64 x, y;
+
+    return is_constant(c, shift->arg[1], &x) && is_constant(c, flags->arg[1], &y) && x == y && x &&
+           x < ir_type_size((IrType)shift->type) * 8 && (x == 1 || !overflow) &&
+           same_root(c, shift->arg[0], flags->arg[0]);
+}
+
+/* Whether the arithmetic instruction `value` leaves the flags of a FLAGS_* or CMP; `overflow`: V is
+ * of interest. */
+static bool leaves_flags(const Compiler *c, IrVal value, const IrInsn *flags, bool overflow)
+{
+    const IrInsn *insn = insn_of(c, value);
+    u64 zero;
+
+    if (!is_int((IrType)insn->type) || c->ra.root[value] != value) {
+        return false;
+    }
+    switch ((IrOp)flags->op) {
+    case IR_CMP:
+    case IR_FLAGS_SUB:
+    case IR_FLAGS_SUBN:
+        return (insn->op == IR_SUB && same_args(c, insn, flags, 2)) ||
+               (insn->op == IR_NEG && is_constant(c, flags->arg[0], &zero) && !zero &&
+                same_root(c, insn->arg[0], flags->arg[1]));
+    case IR_FLAGS_ADD:
+        return insn->op == IR_ADD && same_args(c, insn, flags, 2);
+    case IR_FLAGS_ADC:
+        return insn->op == IR_ADC && same_args(c, insn, flags, 3);
+    case IR_FLAGS_SBB:
+        return insn->op == IR_SBB && same_args(c, insn, flags, 3);
+    case IR_FLAGS_LOGIC:
+        return (insn->op == IR_AND || insn->op == IR_OR || insn->op == IR_XOR) &&
+               ra_root(&c->ra, flags->arg[0]) == value &&
+               insn_of(c, flags->arg[0])->type == insn->type;
+    case IR_FLAGS_SHL:
+        return insn->op == IR_SHL && same_count(c, insn, flags, overflow);
+    case IR_FLAGS_SHR:
+        return insn->op == IR_SHR && same_count(c, insn, flags, overflow);
+    case IR_FLAGS_SAR:
+        return insn->op == IR_SAR && same_count(c, insn, flags, overflow);
+    case IR_FLAGS_MUL:
+        return insn->op == IR_MUL && insn->type != IR_I8 && same_args(c, insn, flags, 2);
+    default:
+        return false;
+    }
+}
+
+/* Whether the instruction's code leaves EFLAGS alone. Packing flags that EFLAGS have does, for
+ * additions and subtractions; these are then found from there as well. */
+static bool keeps_eflags(const Prepare *p, IrVal value, const IrInsn *flags)
+{
+    const Compiler *c = p->c;
+    const IrInsn *insn = insn_of(c, value);
+
+    switch ((IrOp)insn->op) {
+    case IR_INSN:
+    case IR_PUT:
+    case IR_NOTE:
+    case IR_GET:
+    case IR_CONST:
+    case IR_COPY:
+    case IR_TRUNC:
+    case IR_ZEXT:
+    case IR_SEXT:
+    case IR_BITCAST:
+        return true;
+    case IR_LOAD:
+        return !(insn->sub & IR_MEM_BIG_ENDIAN);
+    case IR_STORE:
+        return !(insn->sub & (IR_MEM_BIG_ENDIAN | IR_MEM_RELEASE));
+    case IR_DEP:
+        return insn->sub == 0 && (insn->imm == 8 || insn->imm == 16);
+    case IR_ADD:
+        return (insn->type == IR_I32 || insn->type == IR_I64) &&
+               c->fused[value] != FUSE_SETS_EFLAGS;
+    case IR_FLAGS_SUB:
+        if (flags->op == IR_CMP && same_args(c, insn, flags, 2)) {
+            return true;
+        }
+        /* fall through */
+    case IR_FLAGS_ADD:
+    case IR_FLAGS_ADC:
+    case IR_FLAGS_SBB:
+        if (insn->op == flags->op && same_args(c, insn, flags, insn->op >= IR_FLAGS_ADC ? 3 : 2)) {
+            return true;
+        }
+        return p->count[value] == 0;
+    default:
+        return p->count[value] == 0 && ir_ops[insn->op].properties & IR_PROP_PURE &&
+               !(ir_ops[insn->op].properties & IR_PROP_FP);
+    }
+}
+
+/* Additions between the two are not to touch EFLAGS. */
+static void keep_eflags(Prepare *p, IrVal from, IrVal to)
+{
+    for (IrVal value = insn_of(p->c, from)->next; value != to; value = insn_of(p->c, value)->next) {
+        if (insn_of(p->c, value)->op == IR_ADD) {
+            p->c->fused[value] = FUSE_KEEPS_EFLAGS;
+        }
+    }
+}
+
+/* The instruction before `user` whose EFLAGS are those of `flags` there; 0: none. */
+static IrVal eflags_before(Prepare *p, IrVal user, const IrInsn *flags, bool overflow)
+{
+    const Compiler *c = p->c;
+    IrVal value = insn_of(c, user)->prev;
+
+    for (u32 i = 0; i < EFLAGS_DISTANCE && value; i++) {
+        if (leaves_flags(c, value, flags, overflow)) {
+            keep_eflags(p, value, user);
+            return value;
+        }
+        if (!keeps_eflags(p, value, flags)) {
+            return 0;
+        }
+        value = insn_of(c, value)->prev;
+    }
+    return 0;
+}
+
+/* Makes `user` take EFLAGS from such an instruction, if there is one. */
+static bool take_eflags(Prepare *p, IrVal user, const IrInsn *flags, bool overflow)
+{
+    IrVal source = eflags_before(p, user, flags, overflow);
+
+    if (source) {
+        p->c->fused[user] = FUSE_EFLAGS;
+        p->c->fused[source] = FUSE_SETS_EFLAGS;
+        p->count[source]++; /* it stays, even if nothing else wants it */
+    }
+    return source != 0;
+}
+
+static bool needs_overflow(IrCond cond)
+{
+    return (cond >= IR_COND_V && cond <= IR_COND_NV) || (cond >= IR_COND_GE && cond <= IR_COND_LE);
 }
 
 /* An FCMP may trap, so it is fused only if all that happened since is visible nowhere. */
@@ -245,56 +413,84 @@ static bool fcmp_is_near(const Compiler *c, IrVal fcmp, IrVal user)
     return false;
 }
 
-/* The instruction whose operands the fused condition compares; NULL if it can't be fused. */
-static const IrInsn *condition_source(const Prepare *p, IrVal user, IrVal condition)
+/* The operands that a fused comparison takes. */
+static void use_operands(Prepare *p, IrVal user, const IrInsn *source, u32 count)
 {
-    const Compiler *c = p->c;
-    const IrInsn *insn = insn_of(c, condition);
-    X86Cond cc;
-
-    if (p->block_of[condition] != p->block_of[user]) {
-        return NULL;
-    }
-    if (insn->op == IR_CMP) {
-        return insn;
-    }
-    if (insn->op == IR_FCMP) {
-        return !c->region->exact_fp && fcmp_is_near(c, condition, user) ? insn : NULL;
-    }
-    if (insn->op == IR_COND) {
-        const IrInsn *flags = insn_of(c, insn->arg[0]);
-        if (is_simple_flags((IrOp)flags->op) && p->block_of[insn->arg[0]] == p->block_of[user]) {
-            return condition_of_flags((IrOp)flags->op, (IrCond)insn->sub, &cc) ? flags : NULL;
-        }
-        return insn;
-    }
-    return NULL;
-}
-
-static void add_use(Prepare *p, IrVal user, IrVal operand)
-{
-    RegUses *uses = &p->c->ra.uses[user];
-
-    uses->value[uses->count++] = p->c->ra.root[operand];
-}
-
-static void fuse_condition(Prepare *p, IrVal user, const IrInsn *insn)
-{
-    const IrInsn *source = condition_source(p, user, insn->arg[0]);
-
-    if (!source) {
-        add_use(p, user, insn->arg[0]);
-        return;
-    }
-    p->c->fused[user] = FUSE_CONDITION;
-    if (source->op == IR_FCMP) {
-        p->c->fused[insn->arg[0]] = FUSE_CONDITION;
-    }
-    p->count[insn->arg[0]]--;
-    for (u32 i = 0; i < 2 && source->arg[i]; i++) {
+    for (u32 i = 0; i < count; i++) {
         p->count[source->arg[i]]++;
         add_use(p, user, source->arg[i]);
     }
+}
+
+/* COND as a value of its own, or of the BRANCH or SELECT `user`. */
+static void fuse_cond(Prepare *p, IrVal user, const IrInsn *cond)
+{
+    Compiler *c = p->c;
+    const IrInsn *flags = insn_of(c, cond->arg[0]);
+    bool inside = insn_of(c, user) != cond;
+    X86Cond cc;
+
+    if (p->block_of[cond->arg[0]] == p->block_of[user] &&
+        condition_of_flags(c, flags, (IrCond)cond->sub, &cc)) {
+        if (!take_eflags(p, user, flags, needs_overflow((IrCond)cond->sub))) {
+            c->fused[user] = FUSE_CONDITION;
+            use_operands(p, user, flags, flags_operands(c, flags));
+        }
+        p->count[cond->arg[0]] -= !inside;
+        return;
+    }
+    c->fused[user] = inside ? FUSE_PACKED : FUSE_NONE;
+    p->count[cond->arg[0]] += inside;
+    add_use(p, user, cond->arg[0]);
+}
+
+/* The condition of a BRANCH or SELECT. */
+static void fuse_condition(Prepare *p, IrVal user, const IrInsn *insn)
+{
+    Compiler *c = p->c;
+    const IrInsn *condition = insn_of(c, insn->arg[0]);
+    bool near = p->block_of[insn->arg[0]] == p->block_of[user];
+
+    if (near && condition->op == IR_CMP) {
+        if (condition->sub >= IR_TST || !take_eflags(p, user, condition, true)) {
+            c->fused[user] = FUSE_CONDITION;
+            use_operands(p, user, condition, 2);
+        }
+    } else if (near && condition->op == IR_FCMP && !c->region->exact_fp &&
+               fcmp_is_near(c, insn->arg[0], user)) {
+        c->fused[user] = FUSE_CONDITION;
+        c->fused[insn->arg[0]] = FUSE_CONDITION;
+        use_operands(p, user, condition, 2);
+    } else if (near && condition->op == IR_COND) {
+        fuse_cond(p, user, condition);
+    } else {
+        add_use(p, user, insn->arg[0]);
+        return;
+    }
+    p->count[insn->arg[0]]--;
+}
+
+/* A FLAGS_* operation that EFLAGS have the flags of needs no operands. */
+static bool fuse_flags(Prepare *p, IrVal value, const IrInsn *insn)
+{
+    if (!flags_operands(p->c, insn) || !take_eflags(p, value, insn, true)) {
+        return false;
+    }
+    drop_uses(p, insn);
+    return true;
+}
+
+/* A shift by a constant needs neither the count nor the flags before. */
+static bool fuse_shift_flags(Prepare *p, IrVal value, const IrInsn *insn)
+{
+    u32 count = flags_operands(p->c, insn);
+
+    if (!count) {
+        return false;
+    }
+    drop_uses(p, insn);
+    use_operands(p, value, insn, count);
+    return true;
 }
 
 static bool is_small_shift(const Prepare *p, IrVal user, IrVal value)
@@ -308,6 +504,27 @@ static bool is_small_shift(const Prepare *p, IrVal user, IrVal value)
            is_constant(c, insn->arg[1], &count) && count >= 1 && count <= 3;
 }
 
+/* ADC or SBB of the carry that an instruction before leaves in EFLAGS. */
+static bool fuse_carry(Prepare *p, IrVal value, const IrInsn *insn)
+{
+    const IrInsn *cond = insn_of(p->c, insn->arg[2]);
+
+    if (cond->op != IR_COND || cond->sub != IR_COND_C) {
+        return false;
+    }
+    const IrInsn *flags = insn_of(p->c, cond->arg[0]);
+    X86Cond cc;
+    p->count[insn->arg[2]]--;
+    if (condition_of_flags(p->c, flags, IR_COND_C, &cc) && cc == CC_B &&
+        take_eflags(p, value, flags, false)) {
+        add_use(p, value, insn->arg[0]);
+        add_use(p, value, insn->arg[1]);
+        return true;
+    }
+    p->count[insn->arg[2]]++;
+    return false;
+}
+
 /* Decides fusions of one instruction and lists what it uses. */
 static void list_uses(Prepare *p, IrVal value, const IrInsn *insn)
 {
@@ -317,8 +534,22 @@ static void list_uses(Prepare *p, IrVal value, const IrInsn *insn)
     if (insn->op == IR_BRANCH || insn->op == IR_SELECT) {
         fuse_condition(p, value, insn);
         first = 1;
-    } else if (insn->op == IR_ADD && is_int((IrType)insn->type) &&
-               is_small_shift(p, value, insn->arg[1])) {
+    } else if (insn->op == IR_COND) {
+        fuse_cond(p, value, insn);
+        return;
+    } else if (insn->op == IR_CMP && insn->sub < IR_TST && take_eflags(p, value, insn, true)) {
+        drop_uses(p, insn);
+        return;
+    } else if (insn->op >= IR_FLAGS_ADD && insn->op <= IR_FLAGS_MAKE &&
+               fuse_flags(p, value, insn)) {
+        return;
+    } else if ((insn->op == IR_ADC || insn->op == IR_SBB) && fuse_carry(p, value, insn)) {
+        return;
+    } else if (insn->op >= IR_FLAGS_SHL && insn->op <= IR_FLAGS_SAR &&
+               fuse_shift_flags(p, value, insn)) {
+        return;
+    } else if (insn->op == IR_ADD && c->fused[value] != FUSE_SETS_EFLAGS &&
+               is_int((IrType)insn->type) && is_small_shift(p, value, insn->arg[1])) {
         c->fused[value] = FUSE_SHIFT;
         add_use(p, value, insn->arg[0]);
         add_use(p, value, insn_of(c, insn->arg[1])->arg[0]);

@@ -167,7 +167,7 @@ bool vector_fma(Compiler *c, IrVal value, const IrInsn *insn)
 {
     u8 x[3];
 
-    if (!has_feature(c, X86_FMA)) {
+    if (!has_feature(c, X86_FMA) || insn->sub) {
         return false;
     }
     float_operands(c, insn, 3, x);

@@ -155,18 +155,24 @@ typedef struct Compiler {
 /* How prepare.c combined instructions. */
 typedef enum Fusion {
     FUSE_NONE,
-    FUSE_CONDITION, /* SELECT, BRANCH: the compare in arg[0] is emitted here */
-    FUSE_SIGN32,    /* LOAD: sign-extends as its only user SEXT wants */
+    FUSE_CONDITION,   /* SELECT, BRANCH: the compare in arg[0] is emitted here; COND: that of its
+                         FLAGS_* */
+    FUSE_PACKED,      /* SELECT, BRANCH: the COND of packed flags in arg[0] is emitted here */
+    FUSE_EFLAGS,      /* these, CMP, FLAGS_*: EFLAGS have the answer from an instruction before;
+                         ADC, SBB: the carry */
+    FUSE_SETS_EFLAGS, /* arithmetic: must leave EFLAGS for such a one */
+    FUSE_SIGN32,      /* LOAD: sign-extends as its only user SEXT wants */
     FUSE_SIGN64,
-    FUSE_SHIFT, /* ADD: arg[1] is a SHL by 1..3, done by the address unit */
-    FUSE_CTZ,   /* CLZ of BITREV */
+    FUSE_KEEPS_EFLAGS, /* ADD between the two: by lea */
+    FUSE_SHIFT,        /* ADD: arg[1] is a SHL by 1..3, done by the address unit */
+    FUSE_CTZ,          /* CLZ of BITREV */
 } Fusion;
 
 /* -- prepare.c: aliases, fusions, operands; fills ra.root, ra.uses, ra.traits, clean, fused. */
 void prepare_region(Compiler *c);
-/* The code under which `cond` holds after x86's comparison for a FLAGS_* operation; false if there
- * is none. */
-bool condition_of_flags(IrOp flags, IrCond cond, X86Cond *cc);
+/* The code under which `cond` holds when EFLAGS are those of a FLAGS_* operation; false if there
+ * is none, or the operation has no code that leaves them there. */
+bool condition_of_flags(const Compiler *c, const IrInsn *flags, IrCond cond, X86Cond *cc);
 
 /* -- Access to values; in compile.c */
 
@@ -279,8 +285,8 @@ extern Lower *const lowerings[IR_OP_COUNT];
 Lower lower_const, lower_phi, lower_select, lower_get, lower_put, lower_note;
 Lower lower_alu, lower_mul, lower_mulh, lower_div, lower_unary, lower_andn, lower_shift, lower_extr,
     lower_ext, lower_dep, lower_clz, lower_ctz, lower_popcnt, lower_bswap, lower_bitrev,
-    lower_crc32, lower_cmp, lower_flags, lower_flags_adc, lower_flags_make, lower_flags_nzcv,
-    lower_cond, lower_convert;
+    lower_crc32, lower_cmp, lower_flags, lower_flags_make, lower_flags_nzcv, lower_flags_pick,
+    lower_flags_shift, lower_cond, lower_convert, lower_carry;
 Lower lower_load, lower_store, lower_cas, lower_rmw, lower_fence;
 Lower lower_call;
 Lower lower_jump, lower_branch, lower_goto, lower_goto_call, lower_igoto, lower_igoto_call,
@@ -288,6 +294,14 @@ Lower lower_jump, lower_branch, lower_goto, lower_goto_call, lower_igoto, lower_
 Lower lower_fp_binary, lower_fp_sqrt, lower_fma, lower_frecps, lower_fp_sign, lower_fp_minmax,
     lower_fcmp, lower_flags_fcmp, lower_fround, lower_fcvt, lower_ftoi, lower_itof;
 Lower lower_vector;
+
+/* eflags.c: leaves the flags of a FLAGS_* operation, of the kinds in flags_operands(), in EFLAGS;
+ * c->compare_at is set. */
+void emit_flags(Compiler *c, const IrInsn *flags);
+/* Which operands of a FLAGS_* operation that takes: how many, from arg[0] on; 0: it has no code. */
+u32 flags_operands(const Compiler *c, const IrInsn *flags);
+/* Carry or borrow from bit 0 of the operand into CF. */
+void emit_carry(Compiler *c, IrVal carry);
 
 /* Emits the comparison of the condition of a SELECT or BRANCH (CMP, FCMP, COND of flags or of
  * FLAGS_*, or any i32 value's test) and returns the code that holds when it is true. *parity: PF
