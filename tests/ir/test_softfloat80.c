@@ -7,7 +7,7 @@
 #include "ir/softfloat80.h"
 
 #include "../tap.h"
-#include "softfloat_operands.h"
+#include "softfloat80_operands.h"
 
 #ifdef __x86_64__
 
@@ -344,49 +344,6 @@ static const struct Row {
     ROW(truncate_s64, NULL),
     ROW(store_bcd, NULL),
 };
-
-/* A register: exponents near those where something happens, and unsupported encodings. */
-static F80 random_f80(Operands *o, F80 previous)
-{
-    u64 significand = random_pattern(o) | (u64)1 << 63;
-    u64 exponent = random_u64(o) & F80_TOP_EXPONENT;
-    u16 sign = random_below(o, 2) ? F80_SIGN : 0;
-
-    switch (random_below(o, 16)) {
-    case 0: /* zero, infinity, a power of two */
-        exponent = (const u64[]){0, 0x7fff, 0x3fff, 1, 0x7ffe, 0x4000}[random_below(o, 6)];
-        significand = exponent ? (u64)1 << 63 : 0;
-        break;
-    case 1: /* NaN */
-        exponent = F80_TOP_EXPONENT;
-        break;
-    case 2: /* subnormal or pseudo-denormal */
-        exponent = 0;
-        significand = random_pattern(o) >> random_below(o, 64);
-        break;
-    case 3: /* near the limits */
-        exponent = random_below(o, 2) ? random_below(o, 70) : 0x7ffe - random_below(o, 70);
-        break;
-    case 4: /* unsupported, mostly */
-        significand = random_pattern(o) >> 1;
-        exponent = random_below(o, 2) ? F80_TOP_EXPONENT : exponent;
-        break;
-    case 5:
-    case 6: /* near the previous one */
-        exponent = (previous.sign_exponent + random_below(o, 140) - 70) & F80_TOP_EXPONENT;
-        significand = random_below(o, 2) ? previous.significand : significand;
-        break;
-    case 7: /* near the limits of other formats */
-        exponent = F80_BIAS +
-                   (const u64[]){-149, -126, 128, -1074, -1022, 1024}[random_below(o, 6)] +
-                   random_below(o, 6) - 3;
-        break;
-    default: /* integers and fractions */
-        exponent = F80_BIAS - 10 + random_below(o, 80);
-        break;
-    }
-    return (F80){significand, (u16)(sign | exponent)};
-}
 
 static Machine random_machine(Operands *o, const struct Row *row)
 {
