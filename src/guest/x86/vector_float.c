@@ -1,0 +1,123 @@
+/* SSE and AVX floating-point arithmetic and comparisons. A row's argument names the lane type; the
+ * scalar forms, whose operands are f32 or f64, have none. */
+#include "guest/x86/arguments.h"
+#include "guest/x86/vector.h"
+
+/* -- Arithmetic: see LANES() in vector.h. MINPS and MAXPS have IR_X86 as sub. */
+
+void tr_float_binary(Tr *t)
+{
+    t->out = vop_sub(t, arg_op(t), arg_lane(t), arg_sub(t), t->src[0], t->src[1]);
+}
+
+/* SQRTPS, RCPPS, RSQRTPS. */
+void tr_float_unary(Tr *t)
+{
+    t->out = vop(t, arg_op(t), arg_lane(t), t->src[0], 0);
+}
+
+/* HADDPS and its like: between neighbours, first those of the first operand. */
+void tr_float_horizontal(Tr *t)
+{
+    IrType lane = arg_lane(t);
+    IrVal even = vop(t, IR_VUZP1, lane, t->src[0], t->src[1]);
+    IrVal odd = vop(t, IR_VUZP2, lane, t->src[0], t->src[1]);
+
+    t->out = vop(t, arg_op(t), lane, even, odd);
+}
+
+/* ROUNDPS and its like. Bit 2 of the immediate: as MXCSR says, else bits 1..0; bit 3: no inexact
+ * exception. */
+void tr_round_float(Tr *t)
+{
+    static const u8 roundings[] = {FP_NEAREST_EVEN, FP_DOWN, FP_UP, FP_TO_ZERO};
+    unsigned control = vector_immediate(t);
+    u8 sub = control & 4 ? IR_ROUND_CURRENT : roundings[control & 3];
+
+    sub |= control & 8 ? 0 : IR_ROUND_EXACT;
+    t->out = vop_sub(t, IR_FROUND, (IrType)t->arg, sub, t->src[0], 0);
+}
+
+/* DPPS and DPPD: products chosen by the immediate's high bits, summed in pairs, to the lanes that
+ * the low bits choose. Lanes that are left out must not raise exceptions. */
+void tr_dot_product(Tr *t)
+{
+    IrType lane = (IrType)t->arg;
+    unsigned lanes = 16 / ir_type_size(lane), control = vector_immediate(t);
+    unsigned all = (1u << lanes) - 1, summed = control >> 4 & all, kept = control & all;
+    IrVal x = t->src[0], y = t->src[1], sum;
+
+    if (summed != all) {
+        x = vop_imm(t, IR_VBLEND, lane, vzero(t), x, summed);
+        y = vop_imm(t, IR_VBLEND, lane, vzero(t), y, summed);
+    }
+    sum = vop(t, IR_FMUL, lane, x, y);
+    for (unsigned step = lanes; step > 1; step /= 2) {
+        IrVal even = vop(t, IR_VUZP1, lane, sum, sum);
+        IrVal odd = vop(t, IR_VUZP2, lane, sum, sum);
+        sum = vop(t, IR_FADD, lane, even, odd);
+    }
+    t->out = kept == all ? sum : vop_imm(t, IR_VBLEND, lane, vzero(t), sum, kept);
+}
+
+/* -- Fused multiply-add */
+
+/* x * y + z with the signs of the row's FMA_*. */
+static void fused(Tr *t, IrVal x, IrVal y, IrVal z)
+{
+    static const u8 subs[] = {
+        [FMA_ADD] = 0,
+        [FMA_SUB] = IR_FMA_NEGATE_ADDEND,
+        [FMA_NEGATED_ADD] = IR_FMA_NEGATE_PRODUCT,
+        [FMA_NEGATED_SUB] = IR_FMA_NEGATE_PRODUCT | IR_FMA_NEGATE_ADDEND,
+        [FMA_ADDSUB] = IR_FMA_NEGATE_ADDEND | IR_FMA_EVEN,
+        [FMA_SUBADD] = IR_FMA_NEGATE_ADDEND | IR_FMA_ODD,
+    };
+
+    t->out = vop3(t, IR_FMA, arg_lane(t), subs[arg_sub(t)], 0, x, y, z);
+}
+
+/* First operand times third plus second, and so on. */
+void tr_fma_132(Tr *t)
+{
+    fused(t, t->src[0], t->src[2], t->src[1]);
+}
+
+void tr_fma_213(Tr *t)
+{
+    fused(t, t->src[1], t->src[0], t->src[2]);
+}
+
+void tr_fma_231(Tr *t)
+{
+    fused(t, t->src[1], t->src[2], t->src[0]);
+}
+
+/* -- Comparisons */
+
+/* The predicates of CMPPS and VCMPPS; the upper 16 differ in whether quiet NaNs signal. */
+static u8 predicate(const Tr *t)
+{
+    static const u8 predicates[16] = {
+        IR_FEQ,  IR_FLT | IR_FCMP_SIGNALLING,  IR_FLE | IR_FCMP_SIGNALLING,  IR_FUNO,
+        IR_FNE,  IR_FNLT | IR_FCMP_SIGNALLING, IR_FNLE | IR_FCMP_SIGNALLING, IR_FORD,
+        IR_FUEQ, IR_FNGE | IR_FCMP_SIGNALLING, IR_FNGT | IR_FCMP_SIGNALLING, IR_FFALSE,
+        IR_FONE, IR_FGE | IR_FCMP_SIGNALLING,  IR_FGT | IR_FCMP_SIGNALLING,  IR_FTRUE,
+    };
+    unsigned control = vector_immediate(t) & (is_vex(t) ? 31 : 7);
+
+    return predicates[control & 15] ^ (control & 16 ? IR_FCMP_SIGNALLING : 0);
+}
+
+/* CMPPS and its like: all ones or zeros, in scalars as well. */
+void tr_float_compare(Tr *t)
+{
+    t->out = vop_sub(t, IR_VFCMP, arg_lane(t), predicate(t), t->src[0], t->src[1]);
+}
+
+/* UCOMISS and COMISS: arg 1 for COMISS, which signals quiet NaNs as well. */
+void tr_float_compare_flags(Tr *t)
+{
+    t->flags_out =
+        ir_emit(t->b, IR_FLAGS_COMI, IR_I32, IR_VOID, (u8)t->arg, t->src[0], t->src[1], 0, 0, 0);
+}
