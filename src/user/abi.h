@@ -23,6 +23,7 @@ struct GuestFrame {
     u64 old_mask; /* restored by sigreturn */
     const siginfo_t *info;
     stack_t alternate; /* the guest's sigaltstack setting */
+    u64 flags;         /* the action's SA_* */
     u64 fault_address; /* 0 when the signal is not a fault */
     u32 fault_status;  /* ABI's syndrome word of a fault, from GuestAbi.fault_status */
 };
@@ -41,14 +42,19 @@ typedef struct GuestAbi {
     const char *machine;
     u16 elf_machine;
     bool big_endian;
-    u8 word_size;            /* bytes of a long and of a pointer */
-    u32 minimum_stack;       /* MINSIGSTKSZ: what sigaltstack(2) takes */
-    u32 frame_size;          /* bytes of a signal frame: AT_MINSIGSTKSZ */
-    u64 address_limit;       /* one past the highest user address */
-    u64 pie_base;            /* where position-independent programs go when it is free */
-    size_t state_size;       /* bytes of the register struct */
-    size_t trampoline_page;  /* bytes of the vDSO's mapping */
-    const Syscall *syscalls; /* indexed by number; rows without a name do not exist */
+    u8 word_size;      /* bytes of a long and of a pointer */
+    u32 minimum_stack; /* MINSIGSTKSZ: what sigaltstack(2) takes */
+    u32 frame_size;    /* bytes of a signal frame: AT_MINSIGSTKSZ */
+    u64 address_limit; /* one past the highest user address */
+    u64 pie_base;      /* where position-independent programs go when it is free */
+    /* ABIs with fewer addresses than the host: one past the stack, and where the search for free
+     * addresses starts downwards. 0: the host chooses. */
+    u64 stack_top, mmap_top;
+    bool old_programs_execute_data; /* those without PT_GNU_STACK */
+    size_t state_size;              /* bytes of the register struct */
+    size_t data_size;               /* bytes of Thread.data */
+    size_t trampoline_page;         /* bytes of the vDSO's mapping */
+    const Syscall *syscalls;        /* indexed by number; rows without a name do not exist */
     size_t syscall_count;
     const struct BitSet *open_bits;            /* for fcntl and /proc files */
     const struct StructLayout *const *structs; /* all of structs.def by enum GuestStruct */
@@ -56,9 +62,13 @@ typedef struct GuestAbi {
 
     /* Registers at program start: `entry` and stack pointer; everything else as the kernel leaves
      * it. */
-    void (*start)(void *state, u64 entry, u64 stack);
-    /* Copies registers into a new thread's, which sees result 0; stack and tls unless NULL. */
-    void (*copy)(void *to, const void *from, const u64 *stack, const u64 *tls);
+    void (*start)(Thread *thread, u64 entry, u64 stack);
+    /* Copies registers into a new thread's (or onto themselves), which sees result 0; a new stack
+     * unless NULL. */
+    void (*copy)(Thread *to, const Thread *from, const u64 *stack);
+    /* Sets the thread pointer of a new thread, whose registers are copied, as clone(2) does with
+     * CLONE_SETTLS. Returns 0 or -errno. */
+    int (*set_tls)(Thread *thread, u64 tls);
     /* Puts back registers that were copied with memcpy (state_size bytes) before. */
     void (*restore)(void *state, const void *saved);
     u64 (*get_pc)(const void *state);
@@ -78,13 +88,17 @@ typedef struct GuestAbi {
     u32 (*fault_status)(int access, int host_code); /* syndrome of a data or fetch fault */
     /* What VCPU_EXCEPTION with this code means; NULL when the CPU has none. */
     void (*exception)(void *state, u32 code, GuestException *exception);
-    u64 (*hwcap)(void);
-    u64 (*hwcap2)(void);
+    /* Whether a fetch fault at a magic address was served; NULL: there are none. */
+    bool (*serve_fetch)(Thread *thread, u64 pc);
+    /* AT_HWCAP, AT_HWCAP2 of the CPU whose registers `state` are. */
+    u64 (*hwcap)(const void *state);
+    u64 (*hwcap2)(const void *state);
     /* The vDSO image: ELF with at least the signal return trampoline. Fills `page` (trampoline_page
      * bytes, zeroed) for the address `base`, returns the trampoline's offset. */
     size_t (*make_vdso)(u8 *page, u64 base);
+    size_t sysinfo_offset; /* AT_SYSINFO in the vDSO; 0: none */
     /* Text of /proc/cpuinfo for `cpus` processors; owned by the caller (free). */
-    char *(*cpuinfo)(int cpus);
+    char *(*cpuinfo)(const void *state, int cpus);
 } GuestAbi;
 
 /* By ELF e_machine, byte order and word size; NULL when no guest fits. */

@@ -117,6 +117,7 @@ static const char *parse_program_header(const Reader *r, size_t at, u64 file_siz
         return NULL;
     case PT_GNU_STACK:
         image->stack_protection = segment_protection(PHDR(r, at, p_flags, 4));
+        image->has_stack_header = true;
         return NULL;
     default:
         return NULL;

@@ -31,6 +31,7 @@ typedef struct ElfImage {
     u64 low, high;                            /* memory range of all segments, page aligned */
     u64 interpreter_offset, interpreter_size; /* of the path in the file with its NUL; 0: none */
     int stack_protection;                     /* PROT_* that PT_GNU_STACK asks for */
+    bool has_stack_header;                    /* there is one */
     u64 alignment;                            /* largest of the loadable segments, a power of two */
     unsigned segment_count;
     ElfSegment segments[ELF_MAX_SEGMENTS];

@@ -232,8 +232,11 @@ static void fill_auxv(Auxv *auxv, const LoadRequest *request, u64 bias, u64 base
     const ElfImage *image = &request->file->image;
     const GuestAbi *abi = request->process->abi;
 
+    if (abi->sysinfo_offset) {
+        add_auxv(auxv, AT_SYSINFO, vdso + abi->sysinfo_offset);
+    }
     add_auxv(auxv, AT_SYSINFO_EHDR, vdso);
-    add_auxv(auxv, AT_HWCAP, abi->hwcap());
+    add_auxv(auxv, AT_HWCAP, abi->hwcap(request->thread->state));
     add_auxv(auxv, AT_PAGESZ, ELF_PAGE);
     add_auxv(auxv, AT_CLKTCK, CLOCK_TICKS);
     add_auxv(auxv, AT_PHDR, image->header_address ? image->header_address + bias : 0);
@@ -247,7 +250,7 @@ static void fill_auxv(Auxv *auxv, const LoadRequest *request, u64 bias, u64 base
     add_auxv(auxv, AT_GID, getgid());
     add_auxv(auxv, AT_EGID, getegid());
     add_auxv(auxv, AT_SECURE, 0);
-    add_auxv(auxv, AT_HWCAP2, abi->hwcap2());
+    add_auxv(auxv, AT_HWCAP2, abi->hwcap2(request->thread->state));
     add_auxv(auxv, AT_MINSIGSTKSZ, abi->frame_size);
 }
 
@@ -315,7 +318,14 @@ static int map_stack(Process *process, int protection, u64 *top, u64 *limit)
     }
     size = ALIGN_UP(MAX(size, (u64)32 * ELF_PAGE), ELF_PAGE);
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK;
-    s64 got = memory_map_named(&process->memory, 0, size, protection | PROT_READ | PROT_WRITE,
+    u64 wanted = 0;
+    if (process->abi->stack_top) { /* as much lower as the address space is smaller */
+        u64 stack_top =
+            process->abi->stack_top - (process->abi->address_limit - process->memory.address_limit);
+        size = MIN(size, (stack_top - process->memory.search_high) & ~(u64)(ELF_PAGE - 1));
+        wanted = stack_top - size;
+    }
+    s64 got = memory_map_named(&process->memory, wanted, size, protection | PROT_READ | PROT_WRITE,
                                flags, "[stack]");
     if (got < 0) {
         return (int)got;
@@ -340,7 +350,7 @@ static int map_vdso(Process *process, u64 *address)
     if (got < 0) {
         return (int)got;
     }
-    *address = (u64)got;
+    *address = process->program.vdso = (u64)got;
     process->program.trampoline = *address + abi->make_vdso(guest_to_host(*address), *address);
     return (int)memory_protect(map, *address, abi->trampoline_page, PROT_READ | PROT_EXEC);
 }

@@ -21,6 +21,7 @@ void program_close(ProgramFile *file);
 
 typedef struct LoadRequest {
     Process *process;
+    Thread *thread; /* the first, for what depends on its CPU */
     const ProgramFile *file;
     const char *name; /* AT_EXECFN */
     char **arguments, **environment;

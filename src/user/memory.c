@@ -12,7 +12,11 @@
 
 #include "user/access.h"
 
-enum { GUEST_PROTECTION = PROT_READ | PROT_WRITE | PROT_EXEC };
+enum {
+    GUEST_PROTECTION = PROT_READ | PROT_WRITE | PROT_EXEC,
+    LOW_START = 0x40000000, /* where MAP_32BIT searches, as x86's kernel does */
+};
+static const u64 low_end = 0x80000000;
 
 /* --- the array of regions; all with `inner` held -----------------------------------------------
  */
@@ -195,6 +199,12 @@ static int host_protection(int protection)
     return (protection & (PROT_READ | PROT_WRITE)) | (protection & PROT_EXEC ? PROT_READ : 0);
 }
 
+static int guest_protection(const MemoryMap *map, int protection)
+{
+    protection &= GUEST_PROTECTION;
+    return map->read_implies_exec && protection & PROT_READ ? protection | PROT_EXEC : protection;
+}
+
 /* Calls of a range that cannot be executed are not the engine's business. */
 static void invalidate(MemoryMap *map, u64 start, u64 end, bool executable)
 {
@@ -269,6 +279,83 @@ static int claim_gaps(MemoryMap *map, u64 start, u64 end)
     return 0;
 }
 
+/* --- choosing addresses, for guests that do not have all of the host's ---------------------------
+ */
+
+typedef struct Window {
+    u64 low, high; /* page aligned */
+    bool up;       /* lowest free range first */
+} Window;
+
+/* A free range of `length` bytes in the window; 0: there is none. */
+static u64 find_gap(MemoryMap *map, u64 length, const Window *w)
+{
+    u64 found = 0, at = w->low;
+    Region region;
+
+    for (bool more = true; more && at < w->high;) {
+        more = memory_next(map, at, &region);
+        u64 end = more ? MIN(MAX(region.start, at), w->high) : w->high;
+        if (end - at >= length) {
+            found = w->up ? at : end - length;
+            if (w->up) {
+                break;
+            }
+        }
+        at = more ? region.end : w->high;
+    }
+    return found;
+}
+
+/* Maps at a free place of the window. What the map takes for free may hold something of the host's,
+ * which is passed over. */
+static s64 map_in_window(MemoryMap *map, Window w, u64 size, int protection, int flags, int fd,
+                         s64 offset)
+{
+    u64 at;
+
+    while ((at = find_gap(map, ALIGN_UP(size, MEMORY_PAGE), &w))) {
+        s64 result = result_of(
+            mmap(guest_to_host(at), size, protection, flags | MAP_FIXED_NOREPLACE, fd, offset));
+        if (result != -EEXIST) {
+            return result;
+        }
+        if (w.up) {
+            w.low = at + MEMORY_PAGE;
+        } else {
+            w.high = at + ALIGN_UP(size, MEMORY_PAGE) - MEMORY_PAGE;
+        }
+    }
+    return -ENOMEM;
+}
+
+/* mmap(2) without MAP_FIXED: at the address asked for if it is free, else where the guest's
+ * addresses are. */
+static s64 map_anywhere(MemoryMap *map, u64 address, u64 size, int protection, int flags, int fd,
+                        s64 offset)
+{
+    u64 length = ALIGN_UP(size, MEMORY_PAGE);
+    Window window = {map->search_low, map->search_high, map->search_up};
+    bool low = flags & MEMORY_MAP_32BIT;
+
+    if (!low && !map->search_high) {
+        return result_of(mmap(guest_to_host(address), size, protection, flags, fd, offset));
+    }
+    flags &= ~MEMORY_MAP_32BIT;
+    address = ALIGN_DOWN(address, MEMORY_PAGE);
+    if (address >= map->search_low && !bad_range(map, address, length)) {
+        s64 result = result_of(mmap(guest_to_host(address), size, protection,
+                                    flags | MAP_FIXED_NOREPLACE, fd, offset));
+        if (result != -EEXIST) {
+            return result;
+        }
+    }
+    if (low) {
+        window = (Window){LOW_START, low_end, true};
+    }
+    return map_in_window(map, window, size, protection, flags, fd, offset);
+}
+
 static s64 map_locked(MemoryMap *map, u64 address, u64 size, int protection, int flags, int fd,
                       s64 offset, const char *name)
 {
@@ -281,7 +368,7 @@ static s64 map_locked(MemoryMap *map, u64 address, u64 size, int protection, int
         bad_range(map, flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) ? address : 0, length)) {
         return -ENOMEM;
     }
-    protection &= GUEST_PROTECTION;
+    protection = guest_protection(map, protection);
     bool fixed = (flags & MAP_FIXED) && (flags & MAP_FIXED_NOREPLACE) != MAP_FIXED_NOREPLACE;
     if (fixed) {
         int error = claim_gaps(map, address, address + length);
@@ -289,8 +376,11 @@ static s64 map_locked(MemoryMap *map, u64 address, u64 size, int protection, int
             return error;
         }
     }
-    s64 result = result_of(
-        mmap(guest_to_host(address), size, host_protection(protection), flags, fd, offset));
+    s64 result =
+        flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)
+            ? result_of(mmap(guest_to_host(address), size, host_protection(protection), flags, fd,
+                             offset))
+            : map_anywhere(map, address, size, host_protection(protection), flags, fd, offset);
     if (result < 0 && result > -MEMORY_PAGE) {
         if (fixed) {
             release_gaps(map, address, address + length);
@@ -381,8 +471,34 @@ s64 memory_protect(MemoryMap *map, u64 address, u64 size, int protection)
         return -ENOMEM;
     }
     pthread_mutex_lock(&map->changing);
-    s64 result = protect_locked(map, address, address + length, protection & GUEST_PROTECTION);
+    s64 result = protect_locked(map, address, address + length, guest_protection(map, protection));
     pthread_mutex_unlock(&map->changing);
+    return result;
+}
+
+/* mremap(2) that may move, for guests that do not have all of the host's addresses: in place if
+ * that is possible. */
+static s64 move_in_window(MemoryMap *map, u64 old_address, u64 old_size, u64 new_size, int flags)
+{
+    const Window window = {map->search_low, map->search_high, map->search_up};
+
+    if (!(flags & MREMAP_DONTUNMAP) && old_size && !bad_range(map, old_address, new_size)) {
+        s64 result = result_of(
+            mremap(guest_to_host(old_address), old_size, new_size, flags & ~MREMAP_MAYMOVE));
+        if (result != -ENOMEM) {
+            return result;
+        }
+    }
+    s64 place = map_in_window(map, window, new_size, PROT_NONE,
+                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (place < 0) {
+        return place;
+    }
+    s64 result = result_of(mremap(guest_to_host(old_address), old_size, new_size,
+                                  flags | MREMAP_FIXED, guest_to_host((u64)place)));
+    if (result < 0 && result > -MEMORY_PAGE) {
+        munmap(guest_to_host((u64)place), new_size);
+    }
     return result;
 }
 
@@ -406,8 +522,10 @@ static s64 remap_locked(MemoryMap *map, u64 old_address, u64 old_size, u64 new_s
         }
         range_is_mapped(map, new_address, new_address + new_size, &replaced_executable);
     }
-    s64 result = result_of(
-        mremap(guest_to_host(old_address), old_size, new_size, flags, guest_to_host(new_address)));
+    s64 result = flags & MREMAP_MAYMOVE && !(flags & MREMAP_FIXED) && map->search_high
+                     ? move_in_window(map, old_address, old_size, new_size, flags)
+                     : result_of(mremap(guest_to_host(old_address), old_size, new_size, flags,
+                                        guest_to_host(new_address)));
     if (result < 0 && result > -MEMORY_PAGE) {
         if (flags & MREMAP_FIXED) {
             release_gaps(map, new_address, new_address + new_size);
@@ -471,6 +589,10 @@ s64 memory_attach(MemoryMap *map, int segment, u64 address, int flags)
     u64 size = ALIGN_UP((u64)status.shm_segsz, MEMORY_PAGE);
     pthread_mutex_lock(&map->changing);
     s64 result = -EINVAL;
+    if (!address && map->search_high) {
+        const Window window = {map->search_low, map->search_high, map->search_up};
+        address = find_gap(map, size, &window);
+    }
     if (!(flags & SHM_REMAP)) { /* replacing mappings this way is not offered */
         result = result_of(shmat(segment, guest_to_host(address), flags & ~SHM_EXEC));
     }

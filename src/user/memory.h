@@ -34,11 +34,19 @@ typedef struct MemoryMap {
     Region *regions; /* sorted, not overlapping; owned */
     size_t count, capacity;
     u64 address_limit; /* one past the highest address that the guest may map */
+    /* Where mappings without an address go: from `search_high` down, or from `search_low` up with
+     * `search_up`. search_high 0: where the host likes. */
+    u64 search_low, search_high;
+    bool search_up;
+    bool read_implies_exec; /* what is readable may be executed */
     u64 break_start, break_end;
     Engine *engine; /* may be NULL before it exists */
 } MemoryMap;
 
-enum { MEMORY_PAGE = 4096 };
+enum {
+    MEMORY_PAGE = 4096,
+    MEMORY_MAP_32BIT = 0x40, /* mmap flag of x86 guests: an address below 2 GiB */
+};
 
 void memory_init(MemoryMap *map, u64 address_limit);
 void memory_free(MemoryMap *map);

@@ -132,7 +132,7 @@ static void write_environ(Thread *thread, FILE *out)
 
 static void write_cpuinfo(Thread *thread, FILE *out)
 {
-    char *text = thread->abi->cpuinfo((int)sysconf(_SC_NPROCESSORS_ONLN));
+    char *text = thread->abi->cpuinfo(thread->state, (int)sysconf(_SC_NPROCESSORS_ONLN));
 
     if (text) {
         fputs(text, out);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/personality.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -35,8 +36,10 @@ Thread *thread_new(Process *process)
     }
     thread->process = process;
     thread->abi = process->abi;
-    thread->vcpu = vcpu_new(process->engine);
+    thread->data = calloc(1, process->abi->data_size + 1);
+    thread->vcpu = thread->data ? vcpu_new(process->engine) : NULL;
     if (!thread->vcpu) {
+        free(thread->data);
         free(thread);
         return NULL;
     }
@@ -48,6 +51,7 @@ void thread_free(Thread *thread)
 {
     arena_free(&thread->exec_memory);
     vcpu_free(thread->vcpu);
+    free(thread->data);
     free(thread);
 }
 
@@ -83,6 +87,10 @@ static void handle_exit(Thread *thread, const VcpuExit *exit)
         signals_force(thread, SIGTRAP, TRAP_BRKPT, exit->pc, 0);
         break;
     case VCPU_FAULT:
+        if (exit->access == ACCESS_FETCH && thread->abi->serve_fetch &&
+            thread->abi->serve_fetch(thread, exit->pc)) {
+            break;
+        }
         signals_force(thread, exit->host_signal, exit->host_code, exit->address,
                       thread->abi->fault_status((int)exit->access, exit->host_code));
         break;
@@ -113,6 +121,9 @@ void thread_run(Thread *thread)
 
 /* --- start ---------------------------------------------------------------------------------------
  */
+
+enum { LOWEST_ADDRESS = 65536 };
+static const u64 limit_3gb = 0xc0000000;
 
 static int say(const char *program, const char *text, int status)
 {
@@ -178,43 +189,66 @@ static u64 current_mask(void)
     return mask;
 }
 
-/* Everything after loading: vCPU, signals, first instruction. */
-static int run_main_thread(Process *process, const char *program)
+/* Everything after loading: signals, first instruction. */
+static int run_main_thread(Thread *thread, const char *program)
 {
-    Thread *thread = thread_new(process);
+    Process *process = thread->process;
 
-    if (!thread) {
-        return say(program, "out of memory", 126);
-    }
     thread_set_current(thread);
     thread->signals.mask = current_mask();
     if (!signals_thread_init(thread)) {
         return say(program, "cannot set up a signal stack", 126);
     }
     signals_init(process);
-    process->abi->start(thread->state, process->program.entry, process->program.stack);
+    process->abi->start(thread, process->program.entry, process->program.stack);
     signals_unblock(thread);
     thread_run(thread);
     _exit(0); /* the main thread's exit(2) does not come back */
 }
 
-static int load_and_run(Process *process, const ProgramFile *file, const LoadRequest *request)
+/* Which addresses the program has; a 32-bit one may ask for fewer with setarch(8). */
+static void set_up_memory(Process *process, const ElfImage *image)
+{
+    const GuestAbi *abi = process->abi;
+    MemoryMap *map = &process->memory;
+    int persona = personality(0xffffffff);
+
+    memory_init(map, abi->address_limit);
+    map->read_implies_exec = abi->old_programs_execute_data && !image->has_stack_header;
+    if (!abi->mmap_top) {
+        return;
+    }
+    u64 less = persona & ADDR_LIMIT_3GB ? abi->stack_top - limit_3gb : 0;
+    map->address_limit -= less;
+    map->search_low = LOWEST_ADDRESS;
+    map->search_high = abi->mmap_top - less;
+    if (persona & ADDR_COMPAT_LAYOUT) {
+        map->search_up = true;
+        map->search_low = ALIGN_DOWN(map->address_limit / 3, MEMORY_PAGE);
+    }
+}
+
+static int load_and_run(Process *process, const ProgramFile *file, LoadRequest *request)
 {
     char message[512];
     const char *error;
 
     process->abi = file->abi;
-    memory_init(&process->memory, process->abi->address_limit);
+    set_up_memory(process, &file->image);
     process->engine = start_engine(process, &error);
     if (!process->engine) {
         return say(request->name, error, 126);
     }
     process->memory.engine = process->engine;
+    request->thread = thread_new(process);
+    if (!request->thread) {
+        return say(request->name, "out of memory", 126);
+    }
     if (load_program(request, message)) {
         return say(request->name, message, 126);
     }
     close(file->fd);
-    return run_main_thread(process, request->name);
+    return run_main_thread(request->thread, request->name);
 }
 
 int process_run(const UserOptions *options, const char *program, char **arguments,
@@ -241,6 +275,6 @@ int process_run(const UserOptions *options, const char *program, char **argument
     }
     process.executable_host = real_path(host);
     process.executable = strdup(path_to_guest(&process.root, process.executable_host));
-    LoadRequest request = {&process, &file, program, arguments, environment};
+    LoadRequest request = {&process, NULL, &file, program, arguments, environment};
     return load_and_run(&process, &file, &request);
 }

@@ -36,7 +36,8 @@ typedef struct LoadedProgram {
     u64 arguments_start, arguments_end;
     u64 environment_start, environment_end;
     u64 auxv_address, auxv_size;
-    u64 trampoline; /* signal return code in the vDSO */
+    u64 vdso;       /* its address */
+    u64 trampoline; /* signal return code in it */
 } LoadedProgram;
 
 typedef struct Process {
@@ -50,6 +51,7 @@ typedef struct Process {
     LoadedProgram program;
     SignalTable signals;
     u32 thread_count; /* atomic */
+    void *data;       /* what the ABI keeps of the process; NULL: nothing */
 } Process;
 
 struct Thread {
@@ -57,6 +59,7 @@ struct Thread {
     const GuestAbi *abi;
     Vcpu *vcpu;
     void *state; /* the guest's registers */
+    void *data;  /* what else the ABI keeps of a thread, GuestAbi.data_size bytes; owned */
     ThreadSignals signals;
     u64 clear_child_tid; /* zeroed and woken at exit; 0: none */
     u64 robust_list;     /* head, walked at exit; 0: none */

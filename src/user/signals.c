@@ -329,6 +329,7 @@ static void run_handler(Thread *thread, const GuestAction *action, const siginfo
         .handler = action->handler,
         .restorer = action->flags & KERNEL_SA_RESTORER ? action->restorer : 0,
         .stack = thread->abi->get_stack(thread->state),
+        .flags = action->flags,
         .old_mask = s->suspended ? s->suspended_mask : s->mask,
         .info = info,
         .alternate = s->alternate,

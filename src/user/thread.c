@@ -112,8 +112,15 @@ static s64 clone_thread(Thread *parent, const CloneRequest *request)
         thread_free(thread);
         return result;
     }
-    parent->abi->copy(thread->state, parent->state, request->stack ? &request->stack : NULL,
-                      request->flags & CLONE_SETTLS ? &request->tls : NULL);
+    parent->abi->copy(thread, parent, request->stack ? &request->stack : NULL);
+    if (request->flags & CLONE_SETTLS) {
+        result = parent->abi->set_tls(thread, request->tls);
+        if (result) {
+            thread_free(thread);
+            signals_unblock(parent);
+            return result;
+        }
+    }
     thread->signals.mask = parent->signals.mask;
     if (request->flags & CLONE_CHILD_CLEARTID) {
         thread->clear_child_tid = request->child_tid;
@@ -136,8 +143,11 @@ static s64 clone_thread(Thread *parent, const CloneRequest *request)
 
 static void start_child(Thread *thread, const CloneRequest *request)
 {
-    thread->abi->copy(thread->state, thread->state, request->stack ? &request->stack : NULL,
-                      request->flags & CLONE_SETTLS ? &request->tls : NULL);
+    thread->abi->copy(thread, thread, request->stack ? &request->stack : NULL);
+    if (request->flags & CLONE_SETTLS) {
+        thread->abi->set_tls(thread,
+                             request->tls); /* that the parent was told of a bad one is moot */
+    }
     thread->clear_child_tid = request->flags & CLONE_CHILD_CLEARTID ? request->child_tid : 0;
     thread->robust_list = 0;
     if (request->flags & CLONE_CHILD_SETTID) {

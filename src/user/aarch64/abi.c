@@ -13,18 +13,18 @@
 
 enum { CALL_NUMBER = 8, CALL_SIZE = 4 };
 
-static void start(void *opaque, u64 entry, u64 stack)
+static void start(Thread *thread, u64 entry, u64 stack)
 {
-    Aarch64State *state = opaque;
+    Aarch64State *state = thread->state;
 
     state->pc = entry;
     state->sp = stack;
 }
 
-static void copy(void *to_opaque, const void *from_opaque, const u64 *stack, const u64 *tls)
+static void copy(Thread *to_thread, const Thread *from_thread, const u64 *stack)
 {
-    Aarch64State *to = to_opaque;
-    const Aarch64State *from = from_opaque;
+    Aarch64State *to = to_thread->state;
+    const Aarch64State *from = from_thread->state;
 
     if (to != from) {
         *to = *from;
@@ -36,9 +36,12 @@ static void copy(void *to_opaque, const void *from_opaque, const u64 *stack, con
     if (stack) {
         to->sp = *stack;
     }
-    if (tls) {
-        to->tpidr = *tls;
-    }
+}
+
+static int set_tls(Thread *thread, u64 tls)
+{
+    ((Aarch64State *)thread->state)->tpidr = tls;
+    return 0;
 }
 
 static void restore(void *state, const void *saved)
@@ -76,13 +79,15 @@ static void restart_call(void *state)
     ((Aarch64State *)state)->pc -= CALL_SIZE;
 }
 
-static u64 hwcap(void)
+static u64 hwcap(const void *state)
 {
+    (void)state; /* there is one CPU */
     return aarch64_hwcap(0);
 }
 
-static u64 hwcap2(void)
+static u64 hwcap2(const void *state)
 {
+    (void)state;
     return aarch64_hwcap(1);
 }
 
@@ -97,18 +102,19 @@ static const char *const hwcap_names[] = {
 static void print_features(FILE *out)
 {
     for (size_t i = 0; i < COUNT(hwcap_names); i++) {
-        if (hwcap() >> i & 1) {
+        if (aarch64_hwcap(0) >> i & 1) {
             fprintf(out, " %s", hwcap_names[i]);
         }
     }
 }
 
-static char *cpuinfo(int cpus)
+static char *cpuinfo(const void *state, int cpus)
 {
     char *text = NULL;
     size_t size = 0;
     FILE *out = open_memstream(&text, &size);
 
+    (void)state;
     if (!out) {
         return NULL;
     }
@@ -143,6 +149,7 @@ const GuestAbi abi_aarch64 = {
     .ioctls = aarch64_ioctls,
     .start = start,
     .copy = copy,
+    .set_tls = set_tls,
     .restore = restore,
     .get_pc = get_pc,
     .get_stack = get_stack,
