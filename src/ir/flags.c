@@ -9,7 +9,7 @@
 enum { MAX_DEPTH = 4, MAX_NEW = 2 }; /* MAX_NEW: inserted before pointers are looked up again */
 enum { NONE = 0xff, ALWAYS = 0xfe };
 enum { STORED = 1 }; /* scratch: a PUT of the value was seen */
-enum { NEAR = 4 };   /* instructions between a difference and its flags */
+enum { NEAR = 6 };   /* instructions between a result and its flags */
 
 /* Conditions come in pairs, a test and its negation; the tables hold the test's row only. */
 enum { PAIRS = IR_COND_NP / 2 + 1 };
@@ -36,6 +36,12 @@ static const u8 after_add_const[PAIRS] = {
     [IR_COND_Z / 2] = IR_EQ,   [IR_COND_C / 2] = IR_UGE,  [IR_COND_N / 2] = NONE,
     [IR_COND_V / 2] = NONE,    [IR_COND_HI / 2] = IR_UGT, [IR_COND_GE / 2] = IR_SGE,
     [IR_COND_GT / 2] = IR_SGT, [IR_COND_A / 2] = IR_ULT,  [IR_COND_P / 2] = NONE,
+};
+/* x86's flags of a floating-point comparison: Z equal, C less, and all when unordered. */
+static const u8 after_comi[PAIRS] = {
+    [IR_COND_Z / 2] = IR_FUEQ,  [IR_COND_C / 2] = IR_FNGE, [IR_COND_N / 2] = ALWAYS,
+    [IR_COND_V / 2] = ALWAYS,   [IR_COND_HI / 2] = IR_FLT, [IR_COND_GE / 2] = NONE,
+    [IR_COND_GT / 2] = IR_FONE, [IR_COND_A / 2] = IR_FGT,  [IR_COND_P / 2] = IR_FUNO,
 };
 /* Arm's flags of a floating-point comparison. C without Z: greater or unordered. */
 static const u8 after_fcmp[PAIRS] = {
@@ -83,16 +89,34 @@ static void become_sign(Resolver *r, IrOp op, bool negate, IrVal x, IrVal y)
     become_cmp(r, IR_SLT, negate, result, constant(r, type, 0));
 }
 
-/* The difference that a guest instruction put beside the flags it made of it, as SUBS does: near
- * the FLAGS_SUB or FLAGS_SUBN, if at all. 0 if there is none. */
-static IrVal stored_difference(const Resolver *r, const IrInsn *flags)
+/* Whether `insn` computes the result that `flags` are of. */
+static bool is_result(const IrRegion *region, const IrInsn *insn, const IrInsn *flags)
+{
+    static const u8 results[IR_OP_COUNT] = {
+        [IR_FLAGS_ADD] = IR_ADD, [IR_FLAGS_SUB] = IR_SUB, [IR_FLAGS_SUBN] = IR_SUB,
+        [IR_FLAGS_ADC] = IR_ADC, [IR_FLAGS_SBB] = IR_SBB, [IR_FLAGS_SHL] = IR_SHL,
+        [IR_FLAGS_SHR] = IR_SHR, [IR_FLAGS_SAR] = IR_SAR,
+    };
+    bool carry = flags->op == IR_FLAGS_ADC || flags->op == IR_FLAGS_SBB;
+
+    if (insn->op == IR_ADD && results[flags->op] == IR_SUB) { /* x - c is x + -c after fold */
+        const IrInsn *x = &region->insns[insn->arg[1]], *y = &region->insns[flags->arg[1]];
+        return x->op == IR_CONST && y->op == IR_CONST && insn->arg[0] == flags->arg[0] &&
+               !((x->imm + y->imm) & ir_mask(ir_type_size(insn->type) * 8));
+    }
+    return insn->op == results[flags->op] && insn->arg[0] == flags->arg[0] &&
+           insn->arg[1] == flags->arg[1] && (!carry || insn->arg[2] == flags->arg[2]);
+}
+
+/* The result that a guest instruction put beside the flags it made of it: near these, if at all.
+ * 0 if there is none. */
+static IrVal stored_result(const Resolver *r, const IrInsn *flags)
 {
     IrVal at = flags->prev;
 
     for (u32 i = 0; i < NEAR && at; i++) {
         const IrInsn *insn = &r->region->insns[at];
-        if (insn->op == IR_SUB && insn->scratch == STORED && insn->arg[0] == flags->arg[0] &&
-            insn->arg[1] == flags->arg[1]) {
+        if (insn->scratch == STORED && is_result(r->region, insn, flags)) {
             return at;
         }
         at = insn->prev;
@@ -100,32 +124,47 @@ static IrVal stored_difference(const Resolver *r, const IrInsn *flags)
     return 0;
 }
 
-/* Zero and sign are tested on the difference itself where there is one: the operands may be gone
- * from their registers by then. */
+/* Zero and sign are tested on the result itself where there is one: the operands may be gone from
+ * their registers by then. */
+static bool resolve_by_result(Resolver *r, u32 cond, const IrInsn *flags)
+{
+    bool is_zero = cond / 2 == IR_COND_Z / 2, is_sign = cond / 2 == IR_COND_N / 2;
+    IrVal result = is_zero || is_sign ? stored_result(r, flags) : 0;
+
+    if (result) {
+        IrVal zero = constant(r, (IrType)r->region->insns[result].type, 0);
+        become_cmp(r, is_zero ? IR_EQ : IR_SLT, cond & 1, result, zero);
+    }
+    return result != 0;
+}
+
 static void resolve_sub(Resolver *r, const u8 *table, u32 cond, const IrInsn *flags)
 {
     u8 cmp = table[cond / 2];
     IrVal x = ir_resolve(r->region, flags->arg[0]), y = ir_resolve(r->region, flags->arg[1]);
-    bool is_zero = cond / 2 == IR_COND_Z / 2, is_sign = cond / 2 == IR_COND_N / 2;
-    IrVal difference = is_zero || is_sign ? stored_difference(r, flags) : 0;
 
-    if (difference) {
-        IrVal zero = constant(r, (IrType)r->region->insns[difference].type, 0);
-        become_cmp(r, is_zero ? IR_EQ : IR_SLT, cond & 1, difference, zero);
-    } else if (is_sign) {
+    if (resolve_by_result(r, cond, flags)) {
+        return;
+    }
+    if (cond / 2 == IR_COND_N / 2) {
         become_sign(r, IR_SUB, cond & 1, x, y);
     } else if (cmp != NONE) {
         become_cmp(r, (IrCmp)cmp, cond & 1, x, y);
     }
 }
 
-static void resolve_add(Resolver *r, u32 cond, IrVal x, IrVal y)
+/* Where the sum was put, hosts do better with the flags that the addition leaves. */
+static void resolve_add(Resolver *r, u32 cond, const IrInsn *flags)
 {
+    IrVal x = ir_resolve(r->region, flags->arg[0]), y = ir_resolve(r->region, flags->arg[1]);
     const IrInsn *second = &r->region->insns[y];
     IrType type = second->type;
     u64 least = (u64)1 << (ir_type_size(type) * 8 - 1);
     u8 cmp = after_add_const[cond / 2];
 
+    if (resolve_by_result(r, cond, flags) || stored_result(r, flags)) {
+        return;
+    }
     if (cond / 2 == IR_COND_N / 2) {
         become_sign(r, IR_ADD, cond & 1, x, y);
     } else if (second->op == IR_CONST && second->imm && second->imm != least && cmp != NONE) {
@@ -138,29 +177,50 @@ static void resolve_add(Resolver *r, u32 cond, IrVal x, IrVal y)
     }
 }
 
+/* A shift by 0 leaves the flags as they were, so the count must be a constant. */
+static void resolve_shift(Resolver *r, u32 cond, const IrInsn *flags)
+{
+    const IrInsn *count = &r->region->insns[ir_resolve(r->region, flags->arg[1])];
+    u32 bits = ir_type_size(r->region->insns[flags->arg[0]].type) * 8;
+
+    if (count->op == IR_CONST && (count->imm & (bits == 64 ? 63 : 31)) &&
+        (count->imm & (bits == 64 ? 63 : 31)) < bits) {
+        resolve_by_result(r, cond, flags);
+    }
+}
+
+static void become_constant(Resolver *r, u64 value)
+{
+    r->region->insns[r->value] = (IrInsn){.op = IR_CONST,
+                                          .type = IR_I32,
+                                          .imm = value,
+                                          .prev = r->region->insns[r->value].prev,
+                                          .next = r->region->insns[r->value].next};
+}
+
 static void resolve_logic(Resolver *r, u32 cond, IrVal x)
 {
     u8 cmp = after_logic[cond / 2];
 
     if (cmp == ALWAYS) {
-        r->region->insns[r->value] = (IrInsn){.op = IR_CONST,
-                                              .type = IR_I32,
-                                              .imm = cond & 1,
-                                              .prev = r->region->insns[r->value].prev,
-                                              .next = r->region->insns[r->value].next};
+        become_constant(r, cond & 1);
     } else if (cmp != NONE) {
         become_cmp(r, (IrCmp)cmp, cond & 1, x, constant(r, r->region->insns[x].type, 0));
     }
 }
 
-/* The comparison goes right behind the FLAGS_FCMP and not where the condition is: it may trap, and
+/* The comparison goes right behind the flags and not where the condition is: it may trap, and
  * the guest instruction that it belongs to is that one's. */
-static void resolve_fcmp(Resolver *r, u32 cond, const IrInsn *flags)
+static void resolve_fcmp(Resolver *r, const u8 *table, u32 cond, const IrInsn *flags)
 {
-    u8 fcmp = after_fcmp[cond / 2];
+    u8 fcmp = table[cond / 2];
     IrInsn *insn = &r->region->insns[r->value];
 
     if (fcmp == NONE) {
+        return;
+    }
+    if (fcmp == ALWAYS) {
+        become_constant(r, cond & 1);
         return;
     }
     insn->arg[0] = ir_insert_before(
@@ -208,13 +268,47 @@ static void resolve_select(Resolver *r, u32 cond, const IrInsn *select)
            sizeof(r->region->insns[0].arg));
 }
 
+/* The flags that a condition looks at, by pair. */
+static const u32 flags_of_cond[PAIRS] = {
+    [IR_COND_Z / 2] = IR_FLAG_Z,
+    [IR_COND_C / 2] = IR_FLAG_C,
+    [IR_COND_N / 2] = IR_FLAG_N,
+    [IR_COND_V / 2] = IR_FLAG_V,
+    [IR_COND_HI / 2] = IR_FLAG_C | IR_FLAG_Z,
+    [IR_COND_GE / 2] = IR_FLAG_N | IR_FLAG_V,
+    [IR_COND_GT / 2] = IR_FLAG_N | IR_FLAG_V | IR_FLAG_Z,
+    [IR_COND_A / 2] = IR_FLAG_C | IR_FLAG_Z,
+    [IR_COND_P / 2] = IR_FLAG_P,
+};
+
+/* The flags that decide the condition, behind those that merely were put together with them. */
+static IrVal source_of(const IrRegion *region, IrVal flags, u32 wanted)
+{
+    const IrInsn *insn = &region->insns[flags];
+
+    for (;;) {
+        if (insn->op == IR_FLAGS_PICK && !(wanted & ~insn->imm)) {
+            flags = insn->arg[0];
+        } else if (insn->op == IR_FLAGS_PICK && !(wanted & insn->imm)) {
+            flags = insn->arg[1];
+        } else if (insn->op >= IR_FLAGS_ROL && insn->op <= IR_FLAGS_RCR &&
+                   !(wanted & (IR_FLAG_C | IR_FLAG_V))) {
+            flags = insn->arg[2];
+        } else {
+            return flags;
+        }
+        flags = ir_resolve(region, flags);
+        insn = &region->insns[flags];
+    }
+}
+
 static void resolve(Resolver *r)
 {
     ir_reserve(r->region, MAX_NEW);
-    const IrInsn *insn = &r->region->insns[r->value];
-    const IrInsn *flags = &r->region->insns[insn->arg[0]];
+    IrInsn *insn = &r->region->insns[r->value];
     u32 cond = insn->sub;
-    IrVal x = ir_resolve(r->region, flags->arg[0]), y = ir_resolve(r->region, flags->arg[1]);
+    insn->arg[0] = source_of(r->region, insn->arg[0], flags_of_cond[cond / 2]);
+    const IrInsn *flags = &r->region->insns[insn->arg[0]];
 
     switch ((IrOp)flags->op) {
     case IR_FLAGS_SUB:
@@ -224,13 +318,25 @@ static void resolve(Resolver *r)
         resolve_sub(r, after_subn, cond, flags);
         break;
     case IR_FLAGS_ADD:
-        resolve_add(r, cond, x, y);
+        resolve_add(r, cond, flags);
         break;
     case IR_FLAGS_LOGIC:
-        resolve_logic(r, cond, x);
+        resolve_logic(r, cond, ir_resolve(r->region, flags->arg[0]));
+        break;
+    case IR_FLAGS_ADC:
+    case IR_FLAGS_SBB:
+        resolve_by_result(r, cond, flags);
+        break;
+    case IR_FLAGS_SHL:
+    case IR_FLAGS_SHR:
+    case IR_FLAGS_SAR:
+        resolve_shift(r, cond, flags);
         break;
     case IR_FLAGS_FCMP:
-        resolve_fcmp(r, cond, flags);
+        resolve_fcmp(r, after_fcmp, cond, flags);
+        break;
+    case IR_FLAGS_COMI:
+        resolve_fcmp(r, after_comi, cond, flags);
         break;
     case IR_SELECT:
         resolve_select(r, cond, flags);
@@ -240,8 +346,13 @@ static void resolve(Resolver *r)
     }
 }
 
-/* -- A FLAGS_FCMP that nothing uses any more, and whose exceptions an FCMP made of it raises, goes
- * here: to the pass `dead` it would be an effect. */
+/* -- A FLAGS_FCMP or FLAGS_COMI that nothing uses any more, and whose exceptions an FCMP made of it
+ * raises, goes here: to the pass `dead` it would be an effect. */
+
+static bool is_fcmp(const IrInsn *insn)
+{
+    return insn->op == IR_FLAGS_FCMP || insn->op == IR_FLAGS_COMI;
+}
 
 static bool is_covered(const IrRegion *region, const IrInsn *flags)
 {
@@ -278,10 +389,23 @@ static void drop_covered(IrRegion *region)
         IR_FOR_EACH(region, block, value)
         {
             const IrInsn *insn = &region->insns[value];
-            if (insn->op == IR_FLAGS_FCMP && !insn->scratch && is_covered(region, insn)) {
+            if (is_fcmp(insn) && !insn->scratch && is_covered(region, insn)) {
                 ir_remove(region, block, value);
             }
         }
+    }
+}
+
+/* The value, and a narrower one that is all that is new in it, was put. */
+static void note_stored(IrRegion *region, IrVal value)
+{
+    IrInsn *insn = &region->insns[ir_resolve(region, value)];
+
+    insn->scratch = STORED;
+    if (insn->op == IR_DEP) {
+        note_stored(region, insn->arg[1]);
+    } else if (insn->op == IR_ZEXT) {
+        note_stored(region, insn->arg[0]);
     }
 }
 
@@ -289,17 +413,18 @@ void ir_pass_flags(IrRegion *region)
 {
     bool has_fcmp = false;
 
-    if (!ir_may_have(region, IR_COND) && !ir_may_have(region, IR_FLAGS_FCMP)) {
+    if (!ir_may_have(region, IR_COND) && !ir_may_have(region, IR_FLAGS_FCMP) &&
+        !ir_may_have(region, IR_FLAGS_COMI)) {
         return;
     }
     for (u32 block = 0; block < region->block_count; block++) {
         IR_FOR_EACH(region, block, value)
         {
             IrInsn *insn = &region->insns[value];
-            has_fcmp |= insn->op == IR_FLAGS_FCMP;
+            has_fcmp |= is_fcmp(insn);
             insn->scratch = 0;
             if (insn->op == IR_PUT) {
-                region->insns[insn->arg[0]].scratch = STORED;
+                note_stored(region, insn->arg[0]);
             } else if (insn->op == IR_COND) {
                 insn->arg[0] = ir_resolve(region, insn->arg[0]);
                 resolve(&(Resolver){region, block, value, 0});

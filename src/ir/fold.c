@@ -55,7 +55,20 @@ static FoldFn *const rules[IR_OP_COUNT][MAX_RULES] = {
     [IR_BITREV] = {fold_involution},
     [IR_CMP] = {fold_cmp_swap, fold_cmp_self, fold_cmp_unsigned, fold_cmp_zero, fold_cmp_boolean,
                 fold_tst_masked},
-    [IR_FLAGS_ADC] = {fold_adc_const},
+    [IR_ADC] = {fold_carry_const},
+    [IR_SBB] = {fold_carry_const},
+    [IR_DIVU2] = {fold_divu2_narrow},
+    [IR_DIVFITU] = {fold_divfitu},
+    [IR_FLAGS_ADC] = {fold_carry_const},
+    [IR_FLAGS_SBB] = {fold_carry_const},
+    [IR_FLAGS_SHL] = {fold_flags_unchanged},
+    [IR_FLAGS_SHR] = {fold_flags_unchanged},
+    [IR_FLAGS_SAR] = {fold_flags_unchanged},
+    [IR_FLAGS_ROL] = {fold_flags_unchanged},
+    [IR_FLAGS_ROR] = {fold_flags_unchanged},
+    [IR_FLAGS_RCL] = {fold_flags_unchanged},
+    [IR_FLAGS_RCR] = {fold_flags_unchanged},
+    [IR_FLAGS_PICK] = {fold_pick_all, fold_pick_pick},
     [IR_FLAGS_NZCV] = {fold_nzcv_make},
     [IR_FNEG] = {fold_involution},
     [IR_VGET] = {fold_vget_lane},
@@ -69,7 +82,8 @@ static FoldFn *const rules[IR_OP_COUNT][MAX_RULES] = {
 
 /* -- The driver */
 
-/* Evaluates a pure operation whose arguments are all constants. */
+/* Evaluates a pure operation whose arguments are all constants. Not estimates: hosts have their
+ * own. */
 static bool evaluate(Fold *f)
 {
     IrInsn *insn = f->insn;
@@ -77,8 +91,8 @@ static bool evaluate(Fold *f)
     IrWord args[3] = {0}, result;
     u8 types[3] = {0};
 
-    if (insn->op == IR_COPY || (info->properties & IR_PROP_FP) || !insn->arg[0] ||
-        ir_type_size(insn->type) > 16) {
+    if (insn->op == IR_COPY || insn->op == IR_FRCP || insn->op == IR_FRSQRT ||
+        (info->properties & IR_PROP_FP) || !insn->arg[0] || ir_type_size(insn->type) > 16) {
         return false;
     }
     for (u32 i = 0; i < 3 && insn->arg[i]; i++) {

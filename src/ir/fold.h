@@ -165,6 +165,8 @@ FoldFn fold_sub_add;
 FoldFn fold_involution;
 FoldFn fold_mul_const;
 FoldFn fold_divu_const;
+FoldFn fold_divu2_narrow;
+FoldFn fold_divfitu;
 FoldFn fold_and_const;
 FoldFn fold_and_and;
 FoldFn fold_and_shift;
@@ -198,6 +200,13 @@ FoldFn fold_vhigh_cat;
 FoldFn fold_vcat_zero;
 FoldFn fold_vshift_zero;
 
+/* fold_flags.c */
+FoldFn fold_carry_const;
+FoldFn fold_flags_unchanged;
+FoldFn fold_pick_all;
+FoldFn fold_pick_pick;
+FoldFn fold_nzcv_make;
+
 /* fold_choice.c */
 FoldFn fold_cmp_swap;
 FoldFn fold_cmp_self;
@@ -207,8 +216,6 @@ FoldFn fold_cmp_zero;
 FoldFn fold_tst_masked;
 FoldFn fold_select_simple;
 FoldFn fold_select_boolean;
-FoldFn fold_adc_const;
-FoldFn fold_nzcv_make;
 FoldFn fold_phi_same;
 FoldFn fold_branch_const;
 

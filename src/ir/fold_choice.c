@@ -162,22 +162,6 @@ bool fold_select_boolean(Fold *f)
     return false;
 }
 
-bool fold_adc_const(Fold *f)
-{
-    u64 carry;
-
-    return const_arg(f, 2, &carry) && (carry & 1) == 0 &&
-           become(f, IR_FLAGS_ADD, 0, f->insn->arg[0], f->insn->arg[1], 0);
-}
-
-bool fold_nzcv_make(Fold *f)
-{
-    const IrInsn *inner = arg_insn(f, 0);
-
-    return inner->op == IR_FLAGS_MAKE &&
-           become(f, IR_AND, 0, arg_of(f, inner, 0), new_const(f, IR_I32, 15), 0);
-}
-
 /* A PHI whose arguments are all one value, or itself. The copy goes behind the other PHIs. */
 bool fold_phi_same(Fold *f)
 {

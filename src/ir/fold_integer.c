@@ -94,6 +94,21 @@ bool fold_mul_const(Fold *f)
                            new_const(f, IR_I32, (u64)__builtin_ctzll(c)), 0);
 }
 
+/* A dividend whose high half is 0. */
+bool fold_divu2_narrow(Fold *f)
+{
+    u64 high;
+
+    return const_arg(f, 0, &high) && high == 0 &&
+           become(f, IR_DIVU, 0, f->insn->arg[1], f->insn->arg[2], 0);
+}
+
+/* The quotient fits if the high half is less than the divisor. */
+bool fold_divfitu(Fold *f)
+{
+    return become(f, IR_CMP, IR_ULT, f->insn->arg[0], f->insn->arg[2], 0);
+}
+
 bool fold_divu_const(Fold *f)
 {
     u64 c;

@@ -223,7 +223,11 @@ static bool lower_setting_eflags(Compiler *c, IrVal value, const IrInsn *insn)
         if (carry && !in_eflags) {
             emit_carry(c, insn->arg[2]);
         }
-        x86_alu_imm(&c->as, alu, size, x86_reg(to), imm);
+        if (c->fused[value] == FUSE_SETS_SUB_EFLAGS) {
+            x86_alu_imm(&c->as, ALU_SUB, size, x86_reg(to), -imm);
+        } else {
+            x86_alu_imm(&c->as, alu, size, x86_reg(to), imm);
+        }
         c->as.flags_of = value;
         return true;
     }
@@ -262,7 +266,7 @@ bool lower_alu(Compiler *c, IrVal value, const IrInsn *insn)
     if (c->fused[value] == FUSE_SHIFT) {
         return lower_add_shifted(c, value, insn);
     }
-    if (c->fused[value] == FUSE_SETS_EFLAGS) {
+    if (c->fused[value] == FUSE_SETS_EFLAGS || c->fused[value] == FUSE_SETS_SUB_EFLAGS) {
         return lower_setting_eflags(c, value, insn);
     }
     if (c->fused[value] == FUSE_KEEPS_EFLAGS) {

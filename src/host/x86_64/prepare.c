@@ -264,6 +264,17 @@ static bool same_count(const Compiler *c, const IrInsn *shift, const IrInsn *fla
            same_root(c, shift->arg[0], flags->arg[0]);
 }
 
+/* x - c and x + -c, c an immediate that can be negated. */
+static bool is_negated_constant(const Compiler *c, const IrInsn *add, const IrInsn *flags)
+{
+    IrType type = (IrType)add->type;
+    s32 x, y;
+
+    return add->op == IR_ADD && same_root(c, add->arg[0], flags->arg[0]) &&
+           is_immediate(c, add->arg[1], type, &x) && is_immediate(c, flags->arg[1], type, &y) &&
+           x == -y && x != INT32_MIN && y != INT32_MIN && x != 0;
+}
+
 /* Whether the arithmetic instruction `value` leaves the flags of a FLAGS_* or CMP; `overflow`: V is
  * of interest. */
 static bool leaves_flags(const Compiler *c, IrVal value, const IrInsn *flags, bool overflow)
@@ -278,7 +289,8 @@ static bool leaves_flags(const Compiler *c, IrVal value, const IrInsn *flags, bo
     case IR_CMP:
     case IR_FLAGS_SUB:
     case IR_FLAGS_SUBN:
-        return (insn->op == IR_SUB && same_args(c, insn, flags, 2)) ||
+        return is_negated_constant(c, insn, flags) ||
+               (insn->op == IR_SUB && same_args(c, insn, flags, 2)) ||
                (insn->op == IR_NEG && is_constant(c, flags->arg[0], &zero) && !zero &&
                 same_root(c, insn->arg[0], flags->arg[1]));
     case IR_FLAGS_ADD:
@@ -302,6 +314,11 @@ static bool leaves_flags(const Compiler *c, IrVal value, const IrInsn *flags, bo
     default:
         return false;
     }
+}
+
+static bool sets_eflags(const Compiler *c, IrVal value)
+{
+    return c->fused[value] == FUSE_SETS_EFLAGS || c->fused[value] == FUSE_SETS_SUB_EFLAGS;
 }
 
 /* Whether the instruction's code leaves EFLAGS alone. Packing flags that EFLAGS have does, for
@@ -330,8 +347,7 @@ static bool keeps_eflags(const Prepare *p, IrVal value, const IrInsn *flags)
     case IR_DEP:
         return insn->sub == 0 && (insn->imm == 8 || insn->imm == 16);
     case IR_ADD:
-        return (insn->type == IR_I32 || insn->type == IR_I64) &&
-               c->fused[value] != FUSE_SETS_EFLAGS;
+        return (insn->type == IR_I32 || insn->type == IR_I64) && !sets_eflags(c, value);
     case IR_FLAGS_SUB:
         if (flags->op == IR_CMP && same_args(c, insn, flags, 2)) {
             return true;
@@ -386,7 +402,10 @@ static bool take_eflags(Prepare *p, IrVal user, const IrInsn *flags, bool overfl
 
     if (source) {
         p->c->fused[user] = FUSE_EFLAGS;
-        p->c->fused[source] = FUSE_SETS_EFLAGS;
+        bool subtract =
+            insn_of(p->c, source)->op == IR_ADD &&
+            (flags->op == IR_CMP || flags->op == IR_FLAGS_SUB || flags->op == IR_FLAGS_SUBN);
+        p->c->fused[source] = subtract ? FUSE_SETS_SUB_EFLAGS : FUSE_SETS_EFLAGS;
         p->count[source]++; /* it stays, even if nothing else wants it */
     }
     return source != 0;
@@ -548,8 +567,8 @@ static void list_uses(Prepare *p, IrVal value, const IrInsn *insn)
     } else if (insn->op >= IR_FLAGS_SHL && insn->op <= IR_FLAGS_SAR &&
                fuse_shift_flags(p, value, insn)) {
         return;
-    } else if (insn->op == IR_ADD && c->fused[value] != FUSE_SETS_EFLAGS &&
-               is_int((IrType)insn->type) && is_small_shift(p, value, insn->arg[1])) {
+    } else if (insn->op == IR_ADD && !sets_eflags(c, value) && is_int((IrType)insn->type) &&
+               is_small_shift(p, value, insn->arg[1])) {
         c->fused[value] = FUSE_SHIFT;
         add_use(p, value, insn->arg[0]);
         add_use(p, value, insn_of(c, insn->arg[1])->arg[0]);

@@ -163,9 +163,10 @@ typedef enum Fusion {
     FUSE_SETS_EFLAGS, /* arithmetic: must leave EFLAGS for such a one */
     FUSE_SIGN32,      /* LOAD: sign-extends as its only user SEXT wants */
     FUSE_SIGN64,
-    FUSE_KEEPS_EFLAGS, /* ADD between the two: by lea */
-    FUSE_SHIFT,        /* ADD: arg[1] is a SHL by 1..3, done by the address unit */
-    FUSE_CTZ,          /* CLZ of BITREV */
+    FUSE_SETS_SUB_EFLAGS, /* ADD of -c: must leave those of the subtraction of c */
+    FUSE_KEEPS_EFLAGS,    /* ADD between the two: by lea */
+    FUSE_SHIFT,           /* ADD: arg[1] is a SHL by 1..3, done by the address unit */
+    FUSE_CTZ,             /* CLZ of BITREV */
 } Fusion;
 
 /* -- prepare.c: aliases, fusions, operands; fills ra.root, ra.uses, ra.traits, clean, fused. */
