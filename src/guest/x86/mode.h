@@ -30,6 +30,9 @@ enum {
     X86_MODE_XM = 1 << 18,     /* MXCSR has an unmasked exception: check after each operation */
     X86_MODE_AC = 1 << 19,     /* alignment checks are on */
     X86_MODE_SMM = 1 << 20,
+    X86_MODE_OPEN_FS = 1 << 21, /* FS: any base, limit 4 GiB, usable, writable */
+    X86_MODE_OPEN_GS = 1 << 22,
+    X86_MODE_TRAP = 1 << 23, /* a single-step trap is due before the next instruction */
 };
 
 /* Guest.mode. */

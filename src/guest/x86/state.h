@@ -162,6 +162,8 @@ typedef struct X86State {
     u8 interrupt_shadow; /* one instruction after STI, MOV SS, POP SS: X86_SHADOW_* */
     u8 in_smm;
     u8 halted;
+    u8 user_mode;                 /* a Linux program: what an operating system does, we do */
+    u8 trap_pending;              /* the instruction before this one was executed with TF set */
     u8 shutdown;                  /* a triple fault: only reset helps */
     const struct X86Model *model; /* CPUID; never NULL after reset */
     u64 features[4];              /* X86_FEATURE_* set of the model, what decoding tests */

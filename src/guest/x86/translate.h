@@ -34,25 +34,33 @@
 #include "guest/x86/state.h"
 
 /* Short names here, a guest's own for the linker: all guests share a binary. */
-#define X86_NAME(name) __asm__("x86_" #name)
+#define X86_NAME(name) __asm__("x86_ir_" #name)
+
+/* A memory operand as LOAD and STORE take it. */
+typedef struct X86Address {
+    IrVal base, index; /* i64; index 0: none; base 0: not computed yet */
+    u8 sub;            /* scale of the index, IR_MEM_WRAP32 */
+    s64 offset;
+} X86Address;
 
 typedef struct Tr {
     IrBuilder *b; /* where IR goes: &g->b */
     GuestTranslation *g;
-    const X86Insn *i; /* the instruction being translated */
-    unsigned arg;     /* the row's parameter: which of a group of like instructions it is */
-    u64 pc;           /* its address (rip: without the segment base) */
-    u64 next;         /* the next one's, truncated to the code size */
-    u32 mode;         /* X86_MODE_*, see mode.h */
-    u64 features[4];  /* X86_FEATURE_* of the CPU: as last known when translating */
-    IrVal src[4];     /* operands read */
-    IrVal out, out2;  /* 0: nothing to write */
-    IrVal flags_out;  /* packed status flags after the instruction; 0: unchanged */
-    unsigned half;    /* vectors: 0 for bits 127..0, 1 for bits 255..128 */
-    bool ended;       /* the block has its terminator */
-    IrVal address;    /* of the memory operand, once it is computed */
-    IrVal flags;      /* status flags as last computed in this block, packed; 0: only in the slot */
-    IrVal flags_put;  /* their put, while it can still be taken back; 0 otherwise */
+    const X86Insn *i;    /* the instruction being translated */
+    unsigned arg;        /* the row's parameter: which of a group of like instructions it is */
+    unsigned lock;       /* X86_LOCK_*: the atomic operation it does under LOCK */
+    u64 pc;              /* its address (rip: without the segment base) */
+    u64 next;            /* the next one's, truncated to the code size */
+    u32 mode;            /* X86_MODE_*, see mode.h */
+    const u64 *features; /* X86_FEATURE_* of the CPU */
+    IrVal src[4];        /* operands read */
+    IrVal out, out2;     /* 0: nothing to write */
+    IrVal flags_out;     /* packed status flags after the instruction; 0: unchanged */
+    unsigned half;       /* vectors: 0 for bits 127..0, 1 for bits 255..128 */
+    bool ended;          /* the block has its terminator */
+    X86Address address;  /* of the memory operand, once it is computed */
+    IrVal flags;     /* status flags as last computed in this block, packed; 0: only in the slot */
+    IrVal flags_put; /* their put, while it can still be taken back; 0 otherwise */
 } Tr;
 
 #define SLOT(member) ((u32)offsetof(X86State, member))
@@ -189,6 +197,8 @@ void end_indirect(Tr *t, IrOp op, IrVal target) X86_NAME(end_indirect);
 void end_exit(Tr *t, IrExit kind, u64 pc, u64 code) X86_NAME(end_exit);
 /* After an instruction that changed the mode: look up the next one again. */
 void end_resync(Tr *t) X86_NAME(end_resync);
+/* The same where the next instruction is the one that the state's rip says. */
+void end_redirect(Tr *t) X86_NAME(end_redirect);
 /* Raises an exception: a fault at this instruction. */
 void end_exception(Tr *t, unsigned vector, bool has_error, unsigned error) X86_NAME(end_exception);
 /* #UD, and a line under -d unimp when `why` is not NULL. */

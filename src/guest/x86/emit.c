@@ -1,0 +1,407 @@
+/* What x86 instructions are made of, as IR: general registers, segmented memory, the stack, status
+ * flags. See translate.h for what each function takes and returns.
+ *
+ * Memory: with flat segments an address goes into LOAD's and STORE's own addressing form. A segment
+ * that the mode doesn't vouch for is checked first: limit and rights inline as far as they are
+ * those of ordinary data, the rest in a helper.
+ * Must not know any single instruction. */
+#include "guest/x86/helpers.h"
+#include "guest/x86/internal.h"
+#include "guest/x86/translate.h"
+
+/* -- General registers */
+
+IrVal get_gpr(Tr *t, IrType type, unsigned n)
+{
+    return ir_trunc(t->b, type, ir_get(t->b, IR_I64, SLOT_GPR(n)));
+}
+
+IrVal get_gpr_high(Tr *t, unsigned n)
+{
+    IrVal whole = ir_get(t->b, IR_I64, SLOT_GPR(n));
+
+    return ir_trunc(t->b, IR_I8, ir_emit(t->b, IR_EXTU, IR_I64, IR_VOID, 8, whole, 0, 0, 8, 0));
+}
+
+/* Replaces bits low.. of register n by a narrow value. */
+static void put_part(Tr *t, unsigned n, unsigned low, IrVal value)
+{
+    unsigned width = 8 * ir_type_size(ir_type_of(t->b, value));
+    IrVal whole = ir_get(t->b, IR_I64, SLOT_GPR(n));
+
+    value = ir_zext(t->b, IR_I64, value);
+    ir_put(t->b, SLOT_GPR(n),
+           ir_emit(t->b, IR_DEP, IR_I64, IR_VOID, (u8)low, whole, value, 0, width, 0));
+}
+
+void put_gpr(Tr *t, unsigned n, IrVal value)
+{
+    if (ir_type_size(ir_type_of(t->b, value)) < 4) {
+        put_part(t, n, 0, value);
+    } else {
+        ir_put(t->b, SLOT_GPR(n), ir_zext(t->b, IR_I64, value));
+    }
+}
+
+void put_gpr_high(Tr *t, unsigned n, IrVal value)
+{
+    put_part(t, n, 8, value);
+}
+
+/* -- Segments */
+
+typedef enum Segmentation {
+    SEGMENT_PLAIN,   /* base 0, nothing to check */
+    SEGMENT_BASED,   /* a base, nothing to check */
+    SEGMENT_CHECKED, /* a base; limit and rights must be checked */
+} Segmentation;
+
+static Segmentation segmentation(const Tr *t, unsigned segment, bool write)
+{
+    bool is_fs = segment == X86_FS, is_gs = segment == X86_GS;
+
+    if (in_64_bit_mode(t)) {
+        return is_fs || is_gs ? SEGMENT_BASED : SEGMENT_PLAIN;
+    }
+    if (is_fs || is_gs) {
+        return t->mode & (is_fs ? X86_MODE_OPEN_FS : X86_MODE_OPEN_GS) ? SEGMENT_BASED
+                                                                       : SEGMENT_CHECKED;
+    }
+    return t->mode & X86_MODE_FLAT && !(write && segment == X86_CS) ? SEGMENT_PLAIN
+                                                                    : SEGMENT_CHECKED;
+}
+
+static IrVal segment_base(Tr *t, unsigned segment)
+{
+    return ir_get(t->b, IR_I64, SLOT(segment[segment].base));
+}
+
+/* `size` bytes at an offset (i64) must be within the segment, and of the right kind. The helper
+ * decides where it is not an ordinary, ascending data segment. */
+static void check_segment(Tr *t, unsigned segment, IrVal offset, unsigned size, bool write)
+{
+    IrBuilder *b = t->b;
+    u32 wanted = X86_SEGMENT_P | X86_SEGMENT_S | (write ? 2 : 0);
+    u32 mask = wanted | 8 | 4; /* code, expand-down */
+    u32 slow = new_block(t), good = new_block(t);
+    IrVal limit = ir_zext(b, IR_I64, ir_get(b, IR_I32, SLOT(segment[segment].limit)));
+    IrVal bad = ir_cmp(b, IR_UGT, ir_add(b, offset, const64(t, size - 1)), limit);
+
+    if (!(t->mode & X86_MODE_REAL)) {
+        IrVal rights = ir_zext(b, IR_I32, ir_get(b, IR_I16, SLOT(segment[segment].attributes)));
+        rights = ir_and(b, rights, const32(t, mask));
+        bad = ir_or(b, bad, ir_cmp(b, IR_NE, rights, const32(t, wanted)));
+    }
+    ir_branch(b, bad, slow, good);
+    enter_block(t, slow);
+    b->region->blocks[slow].cold = true;
+    call_raising(t, HELPER_CHECK_SEGMENT, const32(t, segment | size << 8 | (u32)write << 16),
+                 offset, 0, 0);
+    ir_jump(b, good);
+    enter_block(t, good);
+}
+
+IrVal linear_address(Tr *t, unsigned segment, IrVal offset, unsigned size, bool write)
+{
+    Segmentation kind = segmentation(t, segment, write);
+    IrVal linear = ir_zext(t->b, IR_I64, offset);
+
+    if (kind == SEGMENT_CHECKED) {
+        check_segment(t, segment, linear, size, write);
+    }
+    if (kind != SEGMENT_PLAIN) {
+        linear = ir_add(t->b, segment_base(t, segment), linear);
+        if (!in_64_bit_mode(t)) {
+            linear = ir_zext(t->b, IR_I64, ir_trunc(t->b, IR_I32, linear));
+        }
+    }
+    return linear;
+}
+
+static u8 linear_wrap(const Tr *t)
+{
+    return in_64_bit_mode(t) ? 0 : IR_MEM_WRAP32;
+}
+
+IrVal load_linear(Tr *t, IrType type, IrVal linear, s64 offset)
+{
+    return ir_load(t->b, type, linear_wrap(t), linear, offset);
+}
+
+void store_linear(Tr *t, IrVal linear, s64 offset, IrVal value)
+{
+    ir_store(t->b, linear_wrap(t), linear, offset, value);
+}
+
+/* -- The memory operand */
+
+/* Base and displacement, the latter counted from the next instruction where it is so. 0: no base.
+ */
+static IrVal memory_base(Tr *t, IrType type, s64 *displacement)
+{
+    const X86Memory *m = &t->i->memory;
+
+    *displacement = m->displacement + (m->rip ? (s64)t->next : 0);
+    return m->base != X86_NO_REGISTER ? get_gpr(t, type, m->base) : 0;
+}
+
+IrVal effective_address(Tr *t)
+{
+    const X86Memory *m = &t->i->memory;
+    IrType type = address_type(t);
+    s64 displacement;
+    IrVal sum = memory_base(t, type, &displacement);
+
+    if (m->index != X86_NO_REGISTER) {
+        IrVal index = get_gpr(t, type, m->index);
+        if (m->scale) {
+            index = ir_binary(t->b, IR_SHL, index, const32(t, m->scale));
+        }
+        sum = sum ? ir_add(t->b, sum, index) : index;
+    }
+    if (!sum || displacement) {
+        IrVal constant = ir_const(t->b, type, (u64)displacement);
+        sum = sum ? ir_add(t->b, sum, constant) : constant;
+    }
+    return sum;
+}
+
+/* The operand's address in LOAD's form, with a segment that needs no check. Registers of any width
+ * go into it whole, as the sum is cut to 32 bits where the address size says so. */
+static void compute_address(Tr *t, Segmentation kind)
+{
+    const X86Memory *m = &t->i->memory;
+    X86Address *a = &t->address;
+    bool wide = t->i->address_size == 8;
+
+    if (a->base) {
+        return;
+    }
+    if (t->i->address_size == 2 || (kind == SEGMENT_BASED && !wide && in_64_bit_mode(t))) {
+        a->base = linear_address(t, m->segment, effective_address(t), 1, false);
+        a->sub = linear_wrap(t);
+        return;
+    }
+    a->base = memory_base(t, IR_I64, &a->offset);
+    a->sub = wide ? 0 : IR_MEM_WRAP32;
+    if (m->index != X86_NO_REGISTER) {
+        a->index = get_gpr(t, IR_I64, m->index);
+        a->sub |= m->scale;
+    }
+    if (kind == SEGMENT_BASED) {
+        IrVal base = segment_base(t, m->segment);
+        if (a->base && a->index) {
+            base = ir_add(t->b, base, a->base);
+        } else if (a->base) {
+            a->index = a->base;
+        }
+        a->base = base;
+    }
+    if (!a->base) {
+        a->base = const64(t, wide ? (u64)a->offset : (u32)a->offset);
+        a->offset = 0;
+    }
+}
+
+/* Address of `size` bytes at the operand plus `offset`, for LOAD and STORE. */
+static X86Address memory_address(Tr *t, s64 offset, unsigned size, bool write)
+{
+    unsigned segment = t->i->memory.segment;
+    Segmentation kind = segmentation(t, segment, write);
+    X86Address a;
+
+    if (kind == SEGMENT_CHECKED) {
+        IrVal at = effective_address(t);
+        if (offset) {
+            at = ir_add(t->b, at, ir_const(t->b, ir_type_of(t->b, at), (u64)offset));
+        }
+        return (X86Address){.base = linear_address(t, segment, at, size, write),
+                            .sub = linear_wrap(t)};
+    }
+    compute_address(t, kind);
+    a = t->address;
+    a.offset += offset;
+    return a;
+}
+
+IrVal load_memory(Tr *t, IrType type, s64 offset)
+{
+    X86Address a = memory_address(t, offset, ir_type_size(type), false);
+
+    return ir_emit(t->b, IR_LOAD, type, IR_VOID, a.sub, a.base, a.index, 0, (u64)a.offset, 0);
+}
+
+void store_memory(Tr *t, s64 offset, IrVal value)
+{
+    IrType type = ir_type_of(t->b, value);
+    X86Address a = memory_address(t, offset, ir_type_size(type), true);
+
+    ir_emit(t->b, IR_STORE, type, IR_VOID, a.sub, a.base, a.index, value, (u64)a.offset, 0);
+}
+
+IrVal operand_address(Tr *t, unsigned size, bool write)
+{
+    return linear_address(t, t->i->memory.segment, effective_address(t), size, write);
+}
+
+/* -- The stack */
+
+static IrType stack_type(const Tr *t)
+{
+    return in_64_bit_mode(t) ? IR_I64 : t->mode & X86_MODE_STACK32 ? IR_I32 : IR_I16;
+}
+
+/* Address of `size` bytes at rSP + offset. */
+static X86Address stack_address(Tr *t, s64 offset, unsigned size, bool write)
+{
+    IrType type = stack_type(t);
+    IrVal at;
+
+    if (type != IR_I16 && segmentation(t, X86_SS, write) == SEGMENT_PLAIN) {
+        return (X86Address){
+            .base = get_gpr(t, IR_I64, X86_RSP), .sub = linear_wrap(t), .offset = offset};
+    }
+    at = get_gpr(t, type, X86_RSP);
+    if (offset) {
+        at = ir_add(t->b, at, ir_const(t->b, type, (u64)offset));
+    }
+    return (X86Address){.base = linear_address(t, X86_SS, at, size, write), .sub = linear_wrap(t)};
+}
+
+IrVal stack_peek(Tr *t, IrType type, s64 offset)
+{
+    X86Address a = stack_address(t, offset, ir_type_size(type), false);
+
+    return ir_load(t->b, type, a.sub, a.base, a.offset);
+}
+
+void stack_poke(Tr *t, s64 offset, IrVal value)
+{
+    X86Address a = stack_address(t, offset, ir_type_size(ir_type_of(t->b, value)), true);
+
+    ir_store(t->b, a.sub, a.base, a.offset, value);
+}
+
+void move_stack(Tr *t, s64 bytes)
+{
+    IrType type = stack_type(t);
+
+    put_gpr(t, X86_RSP, ir_add(t->b, get_gpr(t, type, X86_RSP), ir_const(t->b, type, (u64)bytes)));
+}
+
+void push(Tr *t, IrVal value)
+{
+    s64 size = ir_type_size(ir_type_of(t->b, value));
+
+    stack_poke(t, -size, value);
+    move_stack(t, -size);
+}
+
+/* -- Flags that nobody reads */
+
+/* Whether an operation after `value` in its block may leave with a fault. */
+static bool may_fault_after(const IrRegion *region, IrVal value)
+{
+    for (value = region->insns[value].next; value; value = region->insns[value].next) {
+        u8 properties = ir_ops[region->insns[value].op].properties;
+
+        if (properties & (IR_PROP_MEM | IR_PROP_FP) || region->insns[value].op == IR_CALL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void drop_flags_put(Tr *t)
+{
+    IrRegion *region = t->b->region;
+
+    if (!t->flags_put) {
+        return;
+    }
+    if (may_fault_after(region, t->flags_put)) {
+        region->insns[t->flags_put].op = IR_NOTE;
+    } else {
+        ir_remove(region, t->b->block, t->flags_put);
+    }
+    t->flags_put = 0;
+}
+
+/* -- Flags and conditions */
+
+void set_flags(Tr *t, IrVal flags)
+{
+    drop_flags_put(t);
+    t->flags = flags;
+    ir_put(t->b, SLOT(flags), flags);
+    t->flags_put = t->b->region->blocks[t->b->block].last;
+}
+
+IrVal get_flags(Tr *t)
+{
+    if (!t->flags) {
+        t->flags = ir_get(t->b, IR_I32, SLOT(flags));
+    }
+    return t->flags;
+}
+
+IrVal condition(Tr *t, unsigned code)
+{
+    /* In the order of the encoding (Intel SDM volume 2, B.1.4.7). */
+    static const u8 conditions[] = {
+        IR_COND_V,  IR_COND_NV, IR_COND_C,  IR_COND_NC, IR_COND_Z, IR_COND_NZ,
+        IR_COND_BE, IR_COND_A,  IR_COND_N,  IR_COND_NN, IR_COND_P, IR_COND_NP,
+        IR_COND_LT, IR_COND_GE, IR_COND_LE, IR_COND_GT,
+    };
+
+    return ir_cond(t->b, (IrCond)conditions[code & 15], get_flags(t));
+}
+
+IrVal carry(Tr *t)
+{
+    return ir_cond(t->b, IR_COND_C, get_flags(t));
+}
+
+IrVal pick_flags(Tr *t, u32 mask, IrVal changed, IrVal from)
+{
+    return ir_emit(t->b, IR_FLAGS_PICK, IR_I32, IR_VOID, 0, changed, from, 0, mask, 0);
+}
+
+/* -- IR blocks inside an instruction */
+
+u32 new_block(Tr *t)
+{
+    return ir_block_new(t->b->region);
+}
+
+void enter_block(Tr *t, u32 block)
+{
+    t->b->block = block;
+    t->flags_put = 0; /* the blocks between may leave, and need it */
+}
+
+void fault_if(Tr *t, IrVal condition, unsigned vector, bool has_error, unsigned error)
+{
+    u32 bad = new_block(t), good = new_block(t);
+
+    ir_branch(t->b, condition, bad, good);
+    enter_block(t, bad);
+    t->b->region->blocks[bad].cold = true;
+    ir_exit(t->b, IR_EXIT_EXCEPTION, t->pc, x86_exception_word(vector, has_error, error));
+    enter_block(t, good);
+}
+
+/* -- Helpers */
+
+void call_raising(Tr *t, u32 index, IrVal w, IrVal x, IrVal y, IrVal z)
+{
+    IrVal word = ir_call(t->b, IR_I32, index, w, x, y, z);
+    u32 raise = new_block(t), good = new_block(t);
+
+    ir_branch(t->b, ir_cmp(t->b, IR_NE, word, const32(t, 0)), raise, good);
+    enter_block(t, raise);
+    t->b->region->blocks[raise].cold = true;
+    ir_call(t->b, IR_VOID, HELPER_RAISE, word, 0, 0, 0);
+    ir_exit(t->b, IR_EXIT_EXCEPTION, t->pc, 0);
+    enter_block(t, good);
+}

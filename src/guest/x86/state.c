@@ -1,0 +1,190 @@
+/* The x86 guest's registers: reset values, and views that differ from how they are kept. */
+#include "guest/x86/state.h"
+
+#include <string.h>
+
+#include "guest/x86/cpuid.h"
+#include "guest/x86/features.h"
+#include "guest/x86/internal.h"
+#include "guest/x86/system.h"
+#include "guest/x86/user_descriptors.h"
+#include "guest/x86/x87.h"
+
+/* -- EFLAGS */
+
+/* Packed flags have the order of EFLAGS's low byte in bits 15..8; OF is bit 0. */
+enum { STATUS_LOW = X86_EFLAGS_STATUS & 0xff, OF_SHIFT = 11 };
+
+u64 x86_get_eflags(const X86State *state)
+{
+    return (state->eflags & ~(u32)X86_EFLAGS_STATUS) | X86_EFLAGS_FIXED |
+           (state->flags >> 8 & STATUS_LOW) | (state->flags & IR_FLAG_V) << OF_SHIFT;
+}
+
+void x86_set_eflags(X86State *state, u64 eflags)
+{
+    enum { RESERVED = 1 << 3 | 1 << 5 | 1 << 15 };
+
+    state->flags = (u32)(eflags & STATUS_LOW) << 8 | (eflags >> OF_SHIFT & 1);
+    state->eflags =
+        ((u32)eflags & 0x3fffff & ~(u32)(X86_EFLAGS_STATUS | RESERVED)) | X86_EFLAGS_FIXED;
+}
+
+/* -- MXCSR (Intel SDM volume 1, 10.2.3) */
+
+enum {
+    MXCSR_EXCEPTIONS = 0x3f,
+    MXCSR_DAZ = 1 << 6,
+    MXCSR_RC_SHIFT = 13,
+    MXCSR_FTZ = 1 << 15,
+    MXCSR_DEFAULT = 0x1f80,
+};
+
+/* FP_* of the exception bits IE DE ZE OE UE PE, and back. */
+static u8 to_fp_flags(u32 mxcsr)
+{
+    return (u8)((mxcsr & FP_INVALID) | (mxcsr >> 1 & 0x1e) | (mxcsr & 2 ? FP_DENORMAL : 0));
+}
+
+static u32 from_fp_flags(u8 flags)
+{
+    return (flags & FP_INVALID) | (flags & 0x1eu) << 1 | (flags & FP_DENORMAL ? 2 : 0);
+}
+
+u32 x86_get_mxcsr(const X86State *state)
+{
+    return state->mxcsr | from_fp_flags(cpu_common((void *)(uintptr_t)state)->fp.flags);
+}
+
+void x86_set_mxcsr(X86State *state, u32 value)
+{
+    static const u8 roundings[] = {FP_NEAREST_EVEN, FP_DOWN, FP_UP, FP_TO_ZERO};
+
+    state->mxcsr = value & 0xffff & ~(u32)MXCSR_EXCEPTIONS;
+    cpu_common(state)->fp = (FpEnv){
+        .rounding = roundings[value >> MXCSR_RC_SHIFT & 3],
+        .flags = to_fp_flags(value),
+        .flush_inputs = value & MXCSR_DAZ,
+        .flush_outputs = value & MXCSR_FTZ,
+        .default_nan_negative = true,
+        .tininess_after_rounding = true,
+        .nan_rule = FP_NAN_X86_SSE,
+        .denormal_operands = true,
+    };
+}
+
+/* -- The image of FXSAVE and of XSAVE's legacy region (13.4.1, 10.5.1) */
+
+enum { FX_MXCSR = 24, FX_MXCSR_MASK = 28, FX_X87_END = 160, FX_XMM = 160 };
+
+void x86_save_fx(const X86State *state, u8 image[512], bool long_mode)
+{
+    const u32 mxcsr = x86_get_mxcsr(state), mask = 0xffff;
+    size_t vectors = (long_mode ? 16 : 8) * sizeof(state->xmm[0]);
+
+    memset(image, 0, FX_XMM + 16 * sizeof(state->xmm[0]));
+    x87_write_fx(state, long_mode, image);
+    memcpy(image + FX_MXCSR, &mxcsr, sizeof(mxcsr));
+    memcpy(image + FX_MXCSR_MASK, &mask, sizeof(mask));
+    memcpy(image + FX_XMM, state->xmm, vectors);
+}
+
+void x86_restore_fx(X86State *state, const u8 image[512], bool long_mode)
+{
+    u8 x87[FX_X87_END];
+    u32 mxcsr;
+
+    memcpy(x87, image, sizeof(x87));
+    memcpy(&mxcsr, image + FX_MXCSR, sizeof(mxcsr));
+    x87_read_fx(state, long_mode, x87);
+    x86_set_mxcsr(state, mxcsr & 0xffff);
+    memcpy(state->xmm, image + FX_XMM, (long_mode ? 16 : 8) * sizeof(state->xmm[0]));
+}
+
+/* -- Segments */
+
+void x86_set_segment(X86State *state, unsigned segment, u16 selector, u64 descriptor)
+{
+    u32 limit = (u32)(descriptor & 0xffff) | (u32)(descriptor >> 32 & 0xf0000);
+    u16 attributes = (u16)(descriptor >> 40);
+
+    if (attributes & X86_SEGMENT_G) {
+        limit = limit << 12 | 0xfff;
+    }
+    state->segment[segment] = (X86Segment){
+        .base = (descriptor >> 16 & 0xffffff) | (descriptor >> 32 & 0xff000000),
+        .limit = limit,
+        .attributes = attributes,
+        .selector = selector,
+    };
+}
+
+void x86_set_segment_base(X86State *state, unsigned segment, u64 base)
+{
+    state->segment[segment].base = base;
+}
+
+static void set_user_segment(X86State *state, unsigned segment, u16 selector)
+{
+    x86_set_segment(state, segment, selector, x86_user_descriptor(NULL, selector));
+}
+
+void x86_enter_user(X86State *state, bool long_mode)
+{
+    static const u8 data[] = {X86_ES, X86_SS, X86_DS, X86_FS, X86_GS};
+
+    state->user_mode = 1;
+    state->cr[0] =
+        X86_CR0_PG | X86_CR0_PE | X86_CR0_MP | X86_CR0_ET | X86_CR0_NE | X86_CR0_WP | X86_CR0_AM;
+    state->cr[4] = X86_CR4_PAE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_PGE | X86_CR4_MCE |
+                   X86_CR4_DE | X86_CR4_FSGSBASE;
+    if (x86_has(state->features, X86_FEATURE_XSAVE)) {
+        state->cr[4] |= X86_CR4_OSXSAVE;
+        state->xcr0 = x86_has(state->features, X86_FEATURE_AVX) ? 7 : 3;
+    }
+    state->efer = X86_EFER_SCE | X86_EFER_LME | X86_EFER_LMA | X86_EFER_NXE;
+    state->eflags = X86_EFLAGS_FIXED | X86_EFLAGS_IF;
+    set_user_segment(state, X86_CS, long_mode ? X86_USER_CS64 : X86_USER_CS32);
+    for (unsigned i = 0; i < COUNT(data); i++) {
+        bool is_null = data[i] == X86_FS || data[i] == X86_GS || (long_mode && data[i] != X86_SS);
+        if (is_null) {
+            state->segment[data[i]] = (X86Segment){0};
+        } else {
+            set_user_segment(state, data[i], X86_USER_DS);
+        }
+    }
+    x87_init(state);
+    x86_set_mxcsr(state, MXCSR_DEFAULT);
+}
+
+/* -- Reset (Intel SDM volume 3, table 10-1) */
+
+void x86_reset(void *state, CpuCommon *common)
+{
+    enum { DATA = X86_SEGMENT_P | X86_SEGMENT_S | 3, CODE = DATA | X86_TYPE_CODE };
+    X86State *s = state;
+
+    (void)common;
+    *s = (X86State){.rip = 0xfff0, .eflags = X86_EFLAGS_FIXED, .a20_mask = ~(u64)0};
+    for (unsigned i = 0; i < X86_LDTR; i++) {
+        s->segment[i] = (X86Segment){.limit = 0xffff, .attributes = DATA};
+    }
+    s->segment[X86_CS] =
+        (X86Segment){.base = 0xffff0000, .limit = 0xffff, .attributes = CODE, .selector = 0xf000};
+    s->segment[X86_LDTR] =
+        (X86Segment){.limit = 0xffff, .attributes = X86_SEGMENT_P | X86_TYPE_LDT};
+    s->segment[X86_TR] =
+        (X86Segment){.limit = 0xffff, .attributes = X86_SEGMENT_P | X86_TYPE_TSS32 | X86_TYPE_BUSY};
+    s->cr[0] = X86_CR0_CD | X86_CR0_NW | X86_CR0_ET;
+    s->dr[6] = 0xffff0ff0;
+    s->dr[7] = 0x400;
+    s->gdt_limit = s->idt_limit = 0xffff;
+    s->pat = 0x0007040600070406;
+    s->xcr0 = 1;
+    s->misc_enable = 1; /* fast strings */
+    s->apic_base = 0xfee00900;
+    s->smbase = 0x30000;
+    x86_set_model(s, x86_default_model());
+    x87_init(s);
+    x86_set_mxcsr(s, MXCSR_DEFAULT);
+}

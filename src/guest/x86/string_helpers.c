@@ -1,0 +1,162 @@
+/* REP MOVS and REP STOS of user mode, page by page.
+ *
+ * Invariant: whenever guest memory is touched, the registers say how far it has got, as a fault
+ * there leaves the instruction for good or starts it again. A piece never crosses a page's end on
+ * either side, so that it faults before it has done anything or not at all; only single elements
+ * cross. Elements behave as if moved one by one, however source and destination overlap. */
+#include <string.h>
+
+#include "guest/x86/helpers.h"
+#include "guest/x86/state.h"
+#include "ir/ir.h"
+
+enum { PAGE_SIZE = 4096 };
+
+/* Where a string operand is, and how it goes on. */
+typedef struct Cursor {
+    u64 *pointer; /* rSI or rDI */
+    u64 mask;     /* of the address size */
+    u64 base;     /* of the segment */
+    s64 step;     /* element size, negative when going down */
+} Cursor;
+
+/* Sums of 32-bit addresses wrap, whatever the segment's base. */
+static u8 *cursor_at(const Cursor *c)
+{
+    return (u8 *)(uintptr_t)(((*c->pointer & c->mask) + c->base) & c->mask);
+}
+
+/* Elements until the page ends; 1 for one that crosses its end. */
+static u64 room(const Cursor *c)
+{
+    u64 size = (u64)(c->step < 0 ? -c->step : c->step);
+    u64 at = (uintptr_t)cursor_at(c) % PAGE_SIZE;
+
+    if (at + size > PAGE_SIZE) {
+        return 1;
+    }
+    return c->step < 0 ? at / size + 1 : (PAGE_SIZE - at) / size;
+}
+
+static void advance(const Cursor *c, u64 count)
+{
+    u64 next = *c->pointer + count * (u64)c->step;
+
+    *c->pointer = next & c->mask;
+}
+
+static void move_element(u8 *to, const u8 *from, u64 size)
+{
+    u64 element;
+
+    memcpy(&element, from, size);
+    memcpy(to, &element, size);
+}
+
+/* Moves `count` elements within a page on both sides, `to` and `from` being those of the first. */
+static void move_piece(u8 *to, const u8 *from, s64 step, u64 count)
+{
+    u64 size = (u64)(step < 0 ? -step : step), bytes = size * count;
+    u64 ahead = step < 0 ? (u64)(from - to) : (u64)(to - from);
+
+    if (count > 1 && ahead >= bytes) { /* no element is read after it was written */
+        s64 down = step < 0 ? (s64)(bytes - size) : 0;
+        memmove(to - down, from - down, bytes);
+        return;
+    }
+    for (; count; count--, to += step, from += step) {
+        switch (size) {
+        case 1:
+            move_element(to, from, 1);
+            break;
+        case 2:
+            move_element(to, from, 2);
+            break;
+        case 4:
+            move_element(to, from, 4);
+            break;
+        default:
+            move_element(to, from, 8);
+            break;
+        }
+        __asm__ volatile("" ::: "memory"); /* one by one */
+    }
+}
+
+static bool interrupted(X86State *state)
+{
+    return __atomic_load_n(&cpu_common(state)->interrupt, __ATOMIC_RELAXED);
+}
+
+/* Takes `done` from rCX; what is left. */
+static u64 count_down(X86State *state, u64 mask, u64 done)
+{
+    u64 left = (state->gpr[X86_RCX] - done) & mask;
+
+    state->gpr[X86_RCX] = left;
+    return left;
+}
+
+/* (step, address mask, source's base) -> elements left, not 0 if an interrupt is to be looked at.
+ * rCX is not 0. */
+void x86_rep_movs(void *opaque, IrWord *io)
+{
+    X86State *state = opaque;
+    s64 step = (s64)io[1].i;
+    u64 mask = io[2].i;
+    Cursor from = {&state->gpr[X86_RSI], mask, io[3].i, step};
+    Cursor to = {&state->gpr[X86_RDI], mask, 0, step};
+    u64 left = state->gpr[X86_RCX] & mask;
+
+    do {
+        u64 count = MIN(left, MIN(room(&from), room(&to)));
+        move_piece(cursor_at(&to), cursor_at(&from), step, count);
+        advance(&from, count);
+        advance(&to, count);
+        left = count_down(state, mask, count);
+    } while (left && !interrupted(state));
+    io[0].i = left;
+}
+
+static void store_piece(u8 *to, u64 value, s64 step, u64 count)
+{
+    u64 size = (u64)(step < 0 ? -step : step);
+
+    if (size == 1 && step > 0) {
+        memset(to, (int)(value & 0xff), count);
+        return;
+    }
+    for (; count; count--, to += step) {
+        switch (size) {
+        case 1:
+            memcpy(to, &value, 1);
+            break;
+        case 2:
+            memcpy(to, &value, 2);
+            break;
+        case 4:
+            memcpy(to, &value, 4);
+            break;
+        default:
+            memcpy(to, &value, 8);
+            break;
+        }
+    }
+}
+
+/* (step, address mask) -> elements left, as above. */
+void x86_rep_stos(void *opaque, IrWord *io)
+{
+    X86State *state = opaque;
+    u64 mask = io[2].i;
+    Cursor to = {&state->gpr[X86_RDI], mask, 0, (s64)io[1].i};
+    u64 left = state->gpr[X86_RCX] & mask;
+
+    do {
+        u64 count = MIN(left, room(&to));
+        store_piece(cursor_at(&to), state->gpr[X86_RAX], to.step, count);
+        advance(&to, count);
+        left = count_down(state, mask, count);
+    } while (left && !interrupted(state));
+    io[0].i = left;
+}

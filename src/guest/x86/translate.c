@@ -1,0 +1,268 @@
+/* The x86 translator's loop: fetch, decode, hand to the instruction's handler, until the block
+ * ends; and how blocks end.
+ *
+ * A guest block is one basic block of at most MAX_INSNS instructions; it runs across a page's end
+ * when the next page can be fetched. It is one IR block plus those of its exits, and more where an
+ * instruction itself branches.
+ *
+ * Flags: each setter puts all status flags into the slot, and the put is taken back when a later
+ * setter of the block or, at the block's end, every successor overwrites them first (flags_dead());
+ * where only one way out of a conditional branch needs them, they are put there. A fault between
+ * the two setters in one block still finds the right flags, through a NOTE.
+ *
+ * Single steps (EFLAGS.TF): a block is one instruction, and wherever it goes it leaves with a trap.
+ * Where only the state knows where that is, `trap_pending` makes a block of its own of the trap.
+ *
+ * Must not know single instructions: those are in the handlers' files. */
+#include "base/log.h"
+#include "guest/x86/internal.h"
+#include "guest/x86/x86_insn.h"
+
+enum { MAX_INSNS = 64, PAGE_SIZE = 4096 };
+
+X86DecodeResult x86_fetch_insn(GuestTranslation *g, const X86DecodeMode *mode, u64 pc,
+                               X86Insn *insn)
+{
+    u8 bytes[X86_INSN_MAX];
+    u32 first = (u32)MIN((u64)X86_INSN_MAX, PAGE_SIZE - pc % PAGE_SIZE);
+    X86DecodeResult result;
+
+    if (!g->fetch(g, pc, bytes, first)) {
+        return X86_DECODE_SHORT;
+    }
+    result = x86_decode(bytes, first, mode, insn);
+    if (result == X86_DECODE_SHORT && first < X86_INSN_MAX &&
+        g->fetch(g, pc + first, bytes + first, X86_INSN_MAX - first)) {
+        result = x86_decode(bytes, X86_INSN_MAX, mode, insn);
+    }
+    return result;
+}
+
+X86DecodeMode x86_decode_mode(u32 mode, const u64 *features)
+{
+    return (X86DecodeMode){.code_size = mode & X86_MODE_CODE64   ? 8
+                                        : mode & X86_MODE_CODE32 ? 4
+                                                                 : 2,
+                           .real = mode & X86_MODE_REAL,
+                           .features = features};
+}
+
+/* -- Block ends */
+
+static bool is_single_step(const Tr *t)
+{
+    return t->mode & X86_MODE_TF;
+}
+
+/* A GOTO in the current IR block; interrupts are noticed where control may go round in a loop. */
+static void emit_goto(Tr *t, u64 target)
+{
+    if (is_single_step(t)) {
+        ir_exit(t->b, IR_EXIT_EXCEPTION, target, x86_exception_word(X86_DB, false, 0));
+    } else {
+        ir_goto(t->b, target, target <= t->pc);
+    }
+}
+
+void end_goto(Tr *t, u64 target)
+{
+    if (t->flags_put && x86_flags_dead(t->g, target)) {
+        drop_flags_put(t);
+    }
+    emit_goto(t, target);
+    t->ended = true;
+}
+
+/* One way out of a conditional branch. `flags`, unless 0, are put on this way only. */
+static void exit_branch(Tr *t, u32 block, u64 target, IrVal flags)
+{
+    enter_block(t, block);
+    if (flags) {
+        ir_put(t->b, SLOT(flags), flags);
+    }
+    emit_goto(t, target);
+}
+
+void end_branch(Tr *t, IrVal condition, u64 target)
+{
+    u32 taken = new_block(t), otherwise = new_block(t);
+    bool dead_taken = t->flags_put && x86_flags_dead(t->g, target);
+    bool dead_next = t->flags_put && x86_flags_dead(t->g, t->next);
+    IrVal flags = t->flags;
+
+    if (dead_taken || dead_next) {
+        drop_flags_put(t);
+    }
+    ir_branch(t->b, condition, taken, otherwise);
+    exit_branch(t, taken, target, dead_next && !dead_taken ? flags : 0);
+    exit_branch(t, otherwise, t->next, dead_taken && !dead_next ? flags : 0);
+    t->ended = true;
+}
+
+void end_call(Tr *t, u64 target)
+{
+    if (is_single_step(t)) {
+        end_goto(t, target);
+        return;
+    }
+    if (t->flags_put && x86_flags_dead(t->g, target)) {
+        drop_flags_put(t);
+    }
+    ir_emit(t->b, IR_GOTO_CALL, IR_VOID, IR_VOID, target <= t->pc ? IR_POLL : 0, 0, 0, 0, target,
+            t->next);
+    t->ended = true;
+}
+
+void end_indirect(Tr *t, IrOp op, IrVal target)
+{
+    target = ir_zext(t->b, IR_I64, target);
+    if (is_single_step(t)) {
+        ir_put(t->b, SLOT(rip), target);
+        end_redirect(t);
+        return;
+    }
+    ir_emit(t->b, op, IR_VOID, IR_VOID, 0, target, 0, 0, 0, op == IR_IGOTO_CALL ? t->next : 0);
+    t->ended = true;
+}
+
+void end_exit(Tr *t, IrExit kind, u64 pc, u64 code)
+{
+    ir_exit(t->b, kind, pc, code);
+    t->ended = true;
+}
+
+void end_resync(Tr *t)
+{
+    if (is_single_step(t)) {
+        emit_goto(t, t->next);
+    } else {
+        ir_exit(t->b, IR_EXIT_RESYNC, t->next, 0);
+    }
+    t->ended = true;
+}
+
+void end_redirect(Tr *t)
+{
+    if (is_single_step(t)) {
+        ir_put(t->b, SLOT(trap_pending), ir_const(t->b, IR_I8, 1));
+    }
+    end_exit(t, IR_EXIT_RESYNC, t->pc, 1);
+}
+
+void end_exception(Tr *t, unsigned vector, bool has_error, unsigned error)
+{
+    end_exit(t, IR_EXIT_EXCEPTION, t->pc, x86_exception_word(vector, has_error, error));
+}
+
+void tr_undefined(Tr *t, const char *why)
+{
+    if (why && log_on(LOG_UNIMP)) {
+        log_printf("x86: %s at %#llx\n", why, (unsigned long long)t->pc);
+    }
+    end_exception(t, X86_UD, false, 0);
+}
+
+/* -- The loop */
+
+static void end_with_pending_trap(Tr *t)
+{
+    ir_put(t->b, SLOT(trap_pending), ir_const(t->b, IR_I8, 0));
+    end_exception(t, X86_DB, false, 0);
+}
+
+/* The operands and results of the instruction before are of no use to this one. */
+static void forget_insn(Tr *t)
+{
+    for (unsigned n = 0; n < COUNT(t->src); n++) {
+        t->src[n] = 0;
+    }
+    t->out = t->out2 = t->flags_out = 0;
+    t->address = (X86Address){0};
+    t->half = 0;
+}
+
+static bool uses_vectors(const X86Insn *insn)
+{
+    for (unsigned n = 0; n < insn->operand_count; n++) {
+        if (insn->operand[n].kind == X86_OPERAND_VECTOR ||
+            insn->operand[n].kind == X86_OPERAND_MMX) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void translate_decoded(Tr *t)
+{
+    const X86Row *row = &x86_rows[t->i->row];
+    unsigned cpl = (t->mode & X86_MODE_CPL) >> X86_MODE_CPL_SHIFT;
+
+    t->arg = row->arg;
+    t->lock = row->lock;
+    if (row->attributes & X86_CPL0 && cpl != 0) {
+        end_exception(t, X86_GP, true, 0);
+    } else if (row->attributes & X86_PROTECTED && t->mode & X86_MODE_REAL) {
+        tr_undefined(t, NULL);
+    } else if (!x86_handlers[t->i->row]) {
+        tr_undefined(t, row->name);
+    } else if (row->attributes & X86_RAW) {
+        x86_handlers[t->i->row](t);
+    } else if (uses_vectors(t->i)) {
+        translate_vector(t, x86_handlers[t->i->row]);
+    } else {
+        translate_common(t, x86_handlers[t->i->row]);
+    }
+}
+
+/* Translates the instruction at t->pc; false if it could not be fetched. */
+static bool translate_insn(Tr *t, const X86DecodeMode *mode)
+{
+    X86Insn insn = {0};
+    X86DecodeResult result = x86_fetch_insn(t->g, mode, t->pc, &insn);
+
+    if (result == X86_DECODE_SHORT) {
+        return false;
+    }
+    if (insn.size == 0) {
+        insn.size = 1;
+    }
+    t->i = &insn;
+    t->next = t->pc + insn.size;
+    if (!in_64_bit_mode(t)) {
+        t->next = (u32)t->next;
+    }
+    forget_insn(t);
+    ir_mark_insn(t->b, t->pc, insn.size);
+    if (result == X86_DECODE_OK) {
+        translate_decoded(t);
+    } else if (result == X86_DECODE_TOO_LONG) {
+        end_exception(t, X86_GP, true, 0);
+    } else {
+        tr_undefined(t, "undefined instruction");
+    }
+    t->g->insn_count++;
+    t->g->end = t->pc + insn.size;
+    t->pc = t->next;
+    return true;
+}
+
+void x86_translate_block(GuestTranslation *g)
+{
+    const X86State *state = g->state;
+    X86DecodeMode mode = x86_decode_mode(g->mode, state->features);
+    Tr t = {.b = &g->b, .g = g, .pc = g->pc, .mode = g->mode, .features = state->features};
+    u32 limit = g->mode & X86_MODE_TF ? 1 : MIN(g->max_insns, MAX_INSNS);
+
+    g->insn_count = 0;
+    g->end = g->pc;
+    if (t.mode & X86_MODE_TRAP) {
+        end_with_pending_trap(&t);
+    } else if (!translate_insn(&t, &mode)) {
+        end_exit(&t, IR_EXIT_FETCH, t.pc, 0);
+    }
+    while (!t.ended) {
+        if (g->insn_count >= limit || !translate_insn(&t, &mode)) {
+            end_goto(&t, t.pc);
+        }
+    }
+}
