@@ -80,7 +80,8 @@ static void soft_binary(X86State *s, unsigned to, unsigned a, unsigned b, unsign
 FP_INLINE void host_binary(X86State *s, u64 what, X87HostBinary *host, SoftBinary *soft)
 {
     unsigned to = what & 7, a = what >> 4 & 7, b = what >> 8 & 7, pops = what >> 12 & 1;
-    X86Fpr *result = x87_register(s, to), before = *result;
+    X86Fpr *result = x87_register(s, to);
+    F80 before = x87_get(s, to);
 
     if (likely(x87_host_usable(s) && !x87_is_empty(s, a) && !x87_is_empty(s, b))) {
         x87_host_begin(s);
@@ -90,7 +91,7 @@ FP_INLINE void host_binary(X86State *s, u64 what, X87HostBinary *host, SoftBinar
             pop(s, pops);
             return;
         }
-        *result = before;
+        x87_restore(result, before);
     }
     soft_binary(s, to, a, b, pops, soft);
 }
@@ -132,7 +133,8 @@ static void soft_memory(X86State *s, FpValue operand, SoftBinary *operation)
 FP_INLINE void host_memory(X86State *s, u64 bits, X87HostMemory *host, SoftOperand *unpack,
                            SoftBinary *soft)
 {
-    X86Fpr *top = x87_register(s, 0), before = *top;
+    X86Fpr *top = x87_register(s, 0);
+    F80 before = x87_get(s, 0);
 
     if (likely(x87_host_usable(s) && !x87_is_empty(s, 0))) {
         x87_host_begin(s);
@@ -141,7 +143,7 @@ FP_INLINE void host_memory(X86State *s, u64 bits, X87HostMemory *host, SoftOpera
         if (likely(x87_host_accept(s, status, X87_C1))) {
             return;
         }
-        *top = before;
+        x87_restore(top, before);
     }
     soft_memory(s, unpack(bits), soft);
 }
@@ -187,7 +189,8 @@ X87_HOST_UNARY(host_rndint, "frndint")
 
 FP_INLINE bool host_unary(X86State *s, X87HostUnary *host)
 {
-    X86Fpr *top = x87_register(s, 0), before = *top;
+    X86Fpr *top = x87_register(s, 0);
+    F80 before = x87_get(s, 0);
 
     if (!x87_host_usable(s) || x87_is_empty(s, 0)) {
         return false;
@@ -198,7 +201,7 @@ FP_INLINE bool host_unary(X86State *s, X87HostUnary *host)
     if (likely(x87_host_accept(s, status, X87_C1))) {
         return true;
     }
-    *top = before;
+    x87_restore(top, before);
     return false;
 }
 #else
@@ -221,74 +224,118 @@ void x87_rndint(void *state, IrWord *io)
     }
 }
 
-/* -- Comparison */
+/* -- Comparison. A value is compared with ST(0); the conditions become the relation (8.3.6). */
 
-/* Of ST(0) with a value, then pops, unless an unmasked exception keeps the stack as it is. The
- * relation holds in any case, as on AMD's processors. */
-static FpRelation compare_value(X86State *s, FpValue b, bool empty, bool signalling, unsigned pops)
+static const u16 conditions_of[] = {[FP_LESS] = X87_C0,
+                                    [FP_EQUAL] = X87_C3,
+                                    [FP_GREATER] = 0,
+                                    [FP_UNORDERED] = X87_C0 | X87_C2 | X87_C3};
+
+static void set_relation(X86State *s, FpRelation relation)
+{
+    s->fsw = (u16)((s->fsw & ~(X87_C0 | X87_C2 | X87_C3)) | conditions_of[relation]);
+}
+
+/* Then pops, unless an unmasked exception keeps the stack as it is. The conditions are set in any
+ * case, as on AMD's processors. */
+static void soft_compare(X86State *s, FpValue b, bool empty, bool quiet, unsigned pops)
 {
     if (empty) {
+        set_relation(s, FP_UNORDERED);
         pop(s, x87_stack_fault(s, false) ? pops : 0);
-        return FP_UNORDERED;
+        return;
     }
     F80Env env = x87_env(s);
-    FpRelation relation = f80_compare(&env, x87_value(s, 0), b, signalling);
+    set_relation(s, f80_compare(&env, x87_value(s, 0), b, !quiet));
     x87_finish(s, &env);
     pop(s, f80_result_lost(&env, F80_REGISTER) ? 0 : pops);
-    return relation;
 }
 
-/* FCOM and the like: the conditions become the relation (8.3.6). */
-static void compare_and_pop(X86State *s, FpValue b, bool empty, bool signalling, unsigned pops)
-{
-    static const u16 conditions[] = {[FP_LESS] = X87_C0,
-                                     [FP_EQUAL] = X87_C3,
-                                     [FP_GREATER] = 0,
-                                     [FP_UNORDERED] = X87_C0 | X87_C2 | X87_C3};
-    FpRelation relation = compare_value(s, b, empty, signalling, pops);
+#ifdef X87_HOST
+X87_HOST_COMPARE(host_com, "fcom %%st(1)", "fldt %2\n\t", "\n\tfstp %%st(0)", X86Fpr)
+X87_HOST_COMPARE(host_ucom, "fucom %%st(1)", "fldt %2\n\t", "\n\tfstp %%st(0)", X86Fpr)
+X87_HOST_COMPARE(host_com_f32, "fcoms %2", "", "", u64)
+X87_HOST_COMPARE(host_com_f64, "fcoml %2", "", "", u64)
 
-    s->fsw = (u16)((s->fsw & ~(X87_C0 | X87_C2 | X87_C3)) | conditions[relation]);
+/* After the host's comparison; false if it has to be done again. */
+FP_INLINE bool accept_comparison(X86State *s, u16 status, unsigned pops)
+{
+    if (unlikely(!x87_host_accept(s, status, X87_CONDITIONS))) {
+        return false;
+    }
+    pop(s, pops);
+    return true;
 }
 
-/* (i | quiet << 4 | pops << 8): FCOM, FCOMP, FCOMPP, FUCOM, FUCOMP, FUCOMPP */
-void x87_com(void *state, IrWord *io)
+static bool host_compare(X86State *s, unsigned i, bool quiet, unsigned pops)
 {
-    X86State *s = state;
-    unsigned i = io[1].i & 7, quiet = io[1].i >> 4 & 1, pops = io[1].i >> 8 & 3;
+    const X86Fpr *a = x87_register(s, 0), *b = x87_register(s, i);
+
+    return accept_comparison(s, quiet ? host_ucom(a, b) : host_com(a, b), pops);
+}
+
+#define host_compare_f32(s, bits, pops)                                                            \
+    accept_comparison(s, host_com_f32(x87_register(s, 0), &(bits)), pops)
+#define host_compare_f64(s, bits, pops)                                                            \
+    accept_comparison(s, host_com_f64(x87_register(s, 0), &(bits)), pops)
+#else
+#define host_compare(s, i, quiet, pops) false
+#define host_compare_f32(s, bits, pops) false
+#define host_compare_f64(s, bits, pops) false
+#endif
+
+/* Of registers. what: i | quiet << 4 | pops << 8 */
+static void compare(X86State *s, u64 what)
+{
+    unsigned i = what & 7, quiet = what >> 4 & 1, pops = what >> 8 & 3;
     bool empty = x87_is_empty(s, 0) || x87_is_empty(s, i);
 
-    compare_and_pop(s, x87_value(s, i), empty, !quiet, pops);
+    if (unlikely(empty) || !host_compare(s, i, quiet, pops)) {
+        soft_compare(s, x87_value(s, i), empty, quiet, pops);
+    }
+}
+
+/* (what, see compare()): FCOM, FCOMP, FCOMPP, FUCOM, FUCOMP, FUCOMPP */
+void x87_com(void *state, IrWord *io)
+{
+    compare(state, io[1].i);
 }
 
 /* (the operand's bits, pops) */
 void x87_com_f32(void *state, IrWord *io)
 {
-    compare_and_pop(state, operand_f32(io[1].i), x87_is_empty(state, 0), true, (unsigned)io[2].i);
+    bool empty = x87_is_empty(state, 0);
+
+    if (unlikely(empty) || !host_compare_f32(state, io[1].i, (unsigned)io[2].i)) {
+        soft_compare(state, operand_f32(io[1].i), empty, false, (unsigned)io[2].i);
+    }
 }
 
 void x87_com_f64(void *state, IrWord *io)
 {
-    compare_and_pop(state, operand_f64(io[1].i), x87_is_empty(state, 0), true, (unsigned)io[2].i);
+    bool empty = x87_is_empty(state, 0);
+
+    if (unlikely(empty) || !host_compare_f64(state, io[1].i, (unsigned)io[2].i)) {
+        soft_compare(state, operand_f64(io[1].i), empty, false, (unsigned)io[2].i);
+    }
 }
 
 void x87_tst(void *state, IrWord *io)
 {
     (void)io;
-    compare_and_pop(state, fp_zero(false), x87_is_empty(state, 0), true, 0);
+    soft_compare(state, fp_zero(false), x87_is_empty(state, 0), false, 0);
 }
 
-/* (i | quiet << 4 | pops << 8) -> packed flags: FCOMI, FCOMIP, FUCOMI, FUCOMIP */
+/* (what, see compare()) -> packed flags: FCOMI, FCOMIP, FUCOMI, FUCOMIP. The conditions stay, C1
+ * only if there is no stack fault. */
 void x87_comi(void *state, IrWord *io)
 {
-    static const u32 flags[] = {[FP_LESS] = IR_FLAG_C,
-                                [FP_EQUAL] = IR_FLAG_Z,
-                                [FP_GREATER] = 0,
-                                [FP_UNORDERED] = IR_FLAG_Z | IR_FLAG_P | IR_FLAG_C};
     X86State *s = state;
-    unsigned i = io[1].i & 7, quiet = io[1].i >> 4 & 1, pops = io[1].i >> 8 & 3;
-    bool empty = x87_is_empty(s, 0) || x87_is_empty(s, i);
-    u16 c1 = empty ? 0 : s->fsw & X87_C1; /* which stays */
+    bool empty = x87_is_empty(s, 0) || x87_is_empty(s, io[1].i & 7);
+    u16 kept = s->fsw & X87_CONDITIONS & ~(empty ? X87_C1 : 0);
 
-    io[0].i = flags[compare_value(s, x87_value(s, i), empty, !quiet, pops)];
-    s->fsw |= c1;
+    compare(s, io[1].i);
+    io[0].i = (s->fsw & X87_C0 ? IR_FLAG_C : 0) | (s->fsw & X87_C2 ? IR_FLAG_P : 0) |
+              (s->fsw & X87_C3 ? IR_FLAG_Z : 0);
+    s->fsw = (u16)((s->fsw & ~X87_CONDITIONS) | kept);
 }

@@ -1,8 +1,9 @@
 /* x87 helper: the functions D9 F0 to D9 FF, except for FSQRT and FRNDINT, which are fast.
  *
- * On an x86-64 host its instruction runs under the guest's own control word, exceptions unmasked as
- * the guest has them: only the host can say what the host's transcendental functions raise. Nothing
- * traps, because pending exceptions are cleared before the next instruction that would notice. */
+ * On an x86-64 host its instruction runs with all exceptions masked, and if one is new, once more
+ * under the guest's own control word: only the host can say what the host's transcendental
+ * functions raise. Nothing traps, because what is pending is cleared before the next instruction
+ * that would notice. */
 #include "guest/x86/x87_helpers.h"
 #include "guest/x86/x87_host.h"
 
@@ -61,55 +62,75 @@ typedef struct HostRun {
     u16 control, status;
 } HostRun;
 
-/* FSTP of more registers than there are gives indefinite, and an exception in the host's status
- * word that the next FNINIT, or x87_host_accept(), clears. */
-#define HOST_RUN(instruction)                                                                      \
+/* Under the guest's control word, exceptions unmasked as the guest has them. FSTP of more registers
+ * than there are gives indefinite, and an exception in the host's status word that the next FNINIT,
+ * or x87_host_accept(), clears. */
+#define RUN_EXACTLY(instruction)                                                                   \
     __asm__ volatile("fninit\n\tfldt %1\n\tfldt %0\n\tfldcw %4\n\t" instruction                    \
                      "\n\tfnstsw %3\n\tfnclex\n\tfldcw %5\n\tfstpt %0\n\tfstpt %1\n\tfstpt %2"     \
                      : "+m"(run->st[0]), "+m"(run->st[1]), "=m"(run->st[2]), "=m"(run->status)     \
                      : "m"(run->control), "m"(usual)                                               \
                      : X87_CLOBBERS)
 
-static void host_run(HostRun *run, unsigned function)
+/* With all exceptions masked. Sticky exceptions are in the status as well; the guest has them. */
+#define RUN_MASKED(instruction, stores)                                                            \
+    __asm__ volatile("fldt %1\n\tfldt %0\n\t" instruction "\n\tfnstsw %3\n\t" stores               \
+                     : "+m"(run->st[0]), "+m"(run->st[1]), "=m"(run->st[2]), "=&a"(run->status)    \
+                     :                                                                             \
+                     : X87_CLOBBERS)
+#define STORE1 "fstpt %0"
+#define STORE2 "fstpt %0\n\tfstp %%st(0)"
+#define STORE3 "fstpt %0\n\tfstpt %1\n\tfstpt %2"
+
+#define RUN(instruction, stores)                                                                   \
+    do {                                                                                           \
+        if (exactly) {                                                                             \
+            RUN_EXACTLY(instruction);                                                              \
+        } else {                                                                                   \
+            RUN_MASKED(instruction, stores);                                                       \
+        }                                                                                          \
+    } while (0)
+
+static void host_run(HostRun *run, unsigned function, bool exactly)
 {
     u16 usual = X87_CONTROL_DEFAULT;
 
     switch (function) {
     case FUNCTION_2XM1:
-        HOST_RUN("f2xm1");
+        RUN("f2xm1", STORE2);
         return;
     case FUNCTION_YL2X:
-        HOST_RUN("fyl2x");
+        RUN("fyl2x", STORE1);
         return;
     case FUNCTION_PTAN:
-        HOST_RUN("fptan");
+        RUN("fptan", STORE3);
         return;
     case FUNCTION_PATAN:
-        HOST_RUN("fpatan");
+        RUN("fpatan", STORE1);
         return;
     case FUNCTION_XTRACT:
-        HOST_RUN("fxtract");
+        RUN("fxtract", STORE3);
         return;
     case FUNCTION_PREM1:
-        HOST_RUN("fprem1");
+        RUN("fprem1", STORE2);
         return;
     case FUNCTION_PREM:
-        HOST_RUN("fprem");
+        RUN("fprem", STORE2);
         return;
     case FUNCTION_YL2XP1:
-        HOST_RUN("fyl2xp1");
+        RUN("fyl2xp1", STORE1);
         return;
     case FUNCTION_SINCOS:
-        HOST_RUN("fsincos");
+        RUN("fsincos", STORE3);
         return;
     case FUNCTION_SCALE:
-        HOST_RUN("fscale");
+        RUN("fscale", STORE2);
         return;
     case FUNCTION_SIN:
-        HOST_RUN("fsin");
+        RUN("fsin", STORE2);
         return;
     default:
-        HOST_RUN("fcos");
+        RUN("fcos", STORE2);
         return;
     }
 }
@@ -117,9 +138,18 @@ static void host_run(HostRun *run, unsigned function)
 static Outcome run_function(X86State *s, unsigned function)
 {
     enum { LOSING = X87_INVALID | X87_DENORMAL | X87_DIVZERO };
-    HostRun run = {.st = {*x87_register(s, 0), *x87_register(s, 1)}, .control = s->fcw};
+    HostRun operands = {.control = s->fcw}, run;
 
-    host_run(&run, function);
+    x87_restore(&operands.st[0], x87_get(s, 0));
+    x87_restore(&operands.st[1], x87_get(s, 1));
+    run = operands;
+    x87_host_begin(s);
+    host_run(&run, function, false);
+    x87_host_end(s);
+    if (!x87_host_usable(s) || !x87_host_accept(s, run.status, 0)) {
+        run = operands;
+        host_run(&run, function, true);
+    }
     bool reduced = !(run.status & X87_C2 && functions[function].trigonometric);
     return (Outcome){
         .st = {{run.st[0].significand, run.st[0].sign_exponent},

@@ -51,6 +51,14 @@ static inline bool x87_host_accept(X86State *s, u16 status, u16 conditions)
     return true;
 }
 
+/* A register as it was. (Field by field: a wider access would have to wait for the host's store.)
+ */
+static inline void x87_restore(X86Fpr *to, F80 value)
+{
+    to->significand = value.significand;
+    to->sign_exponent = value.sign_exponent;
+}
+
 #define X87_CLOBBERS "st", "st(1)", "st(2)", "cc"
 
 /* *result = instruction(ST(0) = *a, ST(1) = *b) */
@@ -89,6 +97,18 @@ typedef u16 X87HostUnary(X86Fpr *result, const X86Fpr *a);
         __asm__ volatile("fldt %2\n\t" instruction "\n\tfnstsw %0\n\tfstpt %1"                     \
                          : "=&a"(status), "=m"(*result)                                            \
                          : "m"(*a)                                                                 \
+                         : X87_CLOBBERS);                                                          \
+        return status;                                                                             \
+    }
+
+/* Compares ST(0) = *a with *b: a register, loaded before and popped afterwards, or memory. */
+#define X87_HOST_COMPARE(name, instruction, before, after, type)                                   \
+    static inline u16 name(const X86Fpr *a, const type *b)                                         \
+    {                                                                                              \
+        u16 status;                                                                                \
+        __asm__ volatile(before "fldt %1\n\t" instruction "\n\tfnstsw %0\n\tfstp %%st(0)" after    \
+                         : "=&a"(status)                                                           \
+                         : "m"(*a), "m"(*b)                                                        \
                          : X87_CLOBBERS);                                                          \
         return status;                                                                             \
     }
