@@ -73,34 +73,6 @@ void x86_set_mxcsr(X86State *state, u32 value)
     };
 }
 
-/* -- The image of FXSAVE and of XSAVE's legacy region (13.4.1, 10.5.1) */
-
-enum { FX_MXCSR = 24, FX_MXCSR_MASK = 28, FX_X87_END = 160, FX_XMM = 160 };
-
-void x86_save_fx(const X86State *state, u8 image[512], bool long_mode)
-{
-    const u32 mxcsr = x86_get_mxcsr(state), mask = 0xffff;
-    size_t vectors = (long_mode ? 16 : 8) * sizeof(state->xmm[0]);
-
-    memset(image, 0, FX_XMM + 16 * sizeof(state->xmm[0]));
-    x87_write_fx(state, long_mode, image);
-    memcpy(image + FX_MXCSR, &mxcsr, sizeof(mxcsr));
-    memcpy(image + FX_MXCSR_MASK, &mask, sizeof(mask));
-    memcpy(image + FX_XMM, state->xmm, vectors);
-}
-
-void x86_restore_fx(X86State *state, const u8 image[512], bool long_mode)
-{
-    u8 x87[FX_X87_END];
-    u32 mxcsr;
-
-    memcpy(x87, image, sizeof(x87));
-    memcpy(&mxcsr, image + FX_MXCSR, sizeof(mxcsr));
-    x87_read_fx(state, long_mode, x87);
-    x86_set_mxcsr(state, mxcsr & 0xffff);
-    memcpy(state->xmm, image + FX_XMM, (long_mode ? 16 : 8) * sizeof(state->xmm[0]));
-}
-
 /* -- Segments */
 
 void x86_set_segment(X86State *state, unsigned segment, u16 selector, u64 descriptor)

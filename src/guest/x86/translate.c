@@ -16,6 +16,7 @@
  * Must not know single instructions: those are in the handlers' files. */
 #include "base/log.h"
 #include "guest/x86/internal.h"
+#include "guest/x86/vector.h"
 #include "guest/x86/x86_insn.h"
 
 enum { MAX_INSNS = 64, PAGE_SIZE = 4096 };
@@ -205,6 +206,8 @@ static void translate_decoded(Tr *t)
         tr_undefined(t, NULL);
     } else if (!x86_handlers[t->i->row]) {
         tr_undefined(t, row->name);
+    } else if (uses_vectors(t->i) && !vector_available(t)) {
+        /* that was an exception */
     } else if (row->attributes & X86_RAW) {
         x86_handlers[t->i->row](t);
     } else if (uses_vectors(t->i)) {
