@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/types.h"
+#include "cmd/img/img.h"
 #include "cmd/version.h"
 
 enum { BAD_USAGE = 125, CANNOT_EXECUTE = 126, NOT_FOUND = 127 };
@@ -21,13 +22,15 @@ static int help(void)
     puts("Usage: menura COMMAND [ARGUMENT]...\n"
          "\n"
          "  run [OPTION]... PROGRAM [ARGUMENT]...   run a Linux program built for another CPU\n"
+         "  img COMMAND [ARGUMENT]...               disk images: create, convert, check, ...\n"
          "  list [cpus|accels]                      what this build offers\n"
          "  --version, --help\n"
          "\n"
          "Examples:\n"
          "  menura run ./hello-arm64 world          a static program\n"
          "  menura run -L /srv/arm64 /bin/bash      a program and its libraries under a root\n"
-         "  menura run --help                       the options of run");
+         "  menura run --help                       the options of run\n"
+         "  menura img convert -O qcow2 a.raw b.qcow2");
     return 0;
 }
 
@@ -82,7 +85,14 @@ static int list(const char *subject)
 int main(int argc, char **argv)
 {
     const char *command = argc > 1 ? argv[1] : "";
+    const char *slash = argc ? strrchr(argv[0], '/') : NULL;
 
+    if (argc && !strcmp(slash ? slash + 1 : argv[0], "qemu-img")) {
+        return img_main("qemu-img", argc, argv);
+    }
+    if (!strcmp(command, "img")) {
+        return img_main("menura img", argc - 1, argv + 1);
+    }
     if (!strcmp(command, "run")) {
         return run(argv + 1);
     }
