@@ -39,37 +39,17 @@ void x87_load_control(void *state, IrWord *io)
     x87_set_control(state, (u16)io[1].i);
 }
 
-/* The largest image, in whole parts. */
+/* An image in whole parts. */
 typedef struct Image {
-    u8 bytes[160];
+    u8 bytes[ALIGN_UP(X87_IMAGE_MAX, 16)];
 } Image;
-
-static void write_image(const X86State *s, unsigned kind, Image *image)
-{
-    if (kind >= X87_FX) {
-        x87_write_fx(s, kind == X87_FX_WIDE, image->bytes);
-    } else {
-        x87_write_image(s, kind % X87_ALL, image->bytes);
-    }
-}
-
-static void read_image(X86State *s, unsigned kind, const Image *image)
-{
-    if (kind >= X87_FX) {
-        x87_read_fx(s, kind == X87_FX_WIDE, image->bytes);
-    } else if (kind >= X87_ALL) {
-        x87_read_image(s, kind % X87_ALL, image->bytes);
-    } else {
-        x87_read_environment(s, kind, image->bytes);
-    }
-}
 
 /* (X87Image | part << 8) -> v128: 16 bytes of the image */
 void x87_save_part(void *state, IrWord *io)
 {
     Image image = {{0}};
 
-    write_image(state, io[1].i & 0xff, &image);
+    x87_write_image(state, io[1].i % X87_ALL, image.bytes);
     memcpy(io[0].bytes, &image.bytes[io[1].i >> 8 << 4], 16);
 }
 
@@ -79,7 +59,11 @@ void x87_restore_part(void *state, IrWord *io)
 {
     Image image = {{0}};
 
-    write_image(state, io[1].i & 0xff, &image);
+    x87_write_image(state, io[1].i % X87_ALL, image.bytes);
     memcpy(&image.bytes[io[1].i >> 8 << 4], io[2].bytes, 16);
-    read_image(state, io[1].i & 0xff, &image);
+    if (io[1].i & X87_ALL) {
+        x87_read_image(state, io[1].i % X87_ALL, image.bytes);
+    } else {
+        x87_read_environment(state, io[1].i % X87_ALL, image.bytes);
+    }
 }

@@ -99,8 +99,6 @@ typedef enum X87Control {
 typedef enum X87Image {
     X87_ENVIRONMENT = 0, /* FNSTENV, FLDENV; plus X87_IMAGE_32 and X87_IMAGE_REAL */
     X87_ALL = 4,         /* FNSAVE, FRSTOR; plus those */
-    X87_FX = 8,          /* FXSAVE and FXRSTOR */
-    X87_FX_WIDE = 9,     /* with REX.W */
 } X87Image;
 
 #endif
