@@ -238,7 +238,7 @@ static void slot_access(Plan *plan, IrVal access, u32 position)
     if (insn->op == IR_GET) {
         return;
     }
-    if (pin != REG_PIN_NONE && size == ra->pins->pin[pin].size) {
+    if (pin != REG_PIN_NONE && size == ra->pins->pin[pin].size && ra->uses[access].count == 1) {
         IrVal value = ra->uses[access].value[0];
         if (ir_insn(ra->region, value)->op != IR_CONST &&
             ra->values[value].class ==
@@ -253,8 +253,8 @@ static void slot_access(Plan *plan, IrVal access, u32 position)
         bool covered = seen->block == plan->block && seen->offset == offset && seen->size >= size;
         u32 end = covered ? seen->position : plan->fault_before[0];
         u32 fault = plan->fault_before[end];
-        RegValue *v = &ra->values[ra->uses[access].value[0]];
-        if (fault > position) {
+        for (u32 i = 0; i < ra->uses[access].count && fault > position; i++) {
+            RegValue *v = &ra->values[ra->uses[access].value[i]];
             v->keep_until = MAX(v->keep_until, fault + 1);
         }
     }

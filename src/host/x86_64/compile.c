@@ -384,7 +384,8 @@ static void end_notes(Compiler *c, u32 offset, u32 size)
         const Note *note = &c->notes[i];
         if (note->offset >= offset + size || offset >= note->offset + note->size) {
             c->notes[kept++] = *note;
-        } else if ((note->offset < offset || note->offset + note->size > offset + size) &&
+        } else if (!note->made &&
+                   (note->offset < offset || note->offset + note->size > offset + size) &&
                    ra_live_after(&c->ra, note->value)) {
             store_note(c, note);
         }
@@ -400,30 +401,48 @@ bool lower_put(Compiler *c, IrVal value, const IrInsn *insn)
     return true;
 }
 
+/* With no room left, an older one that is somewhere is stored. */
+static void add_note(Compiler *c, const Note *note)
+{
+    u32 oldest = 0;
+
+    if (c->note_count == NOTE_MAX) {
+        while (c->notes[oldest].made) {
+            oldest++;
+        }
+        store_note(c, &c->notes[oldest]);
+        c->notes[oldest] = c->notes[--c->note_count];
+    }
+    c->notes[c->note_count++] = *note;
+}
+
 bool lower_note(Compiler *c, IrVal value, const IrInsn *insn)
 {
     u32 offset = (u32)insn->imm, size = ir_type_size((IrType)insn->type);
 
     end_notes(c, offset, size);
+    if (c->fused[value] == FUSE_MADE) {
+        add_note(c, &(Note){offset, (u8)size, (u8)size, true, insn->arg[0]});
+        return true;
+    }
     IrVal root = c->ra.uses[value].value[0];
     u32 valid = MIN(size, c->ra.values[root].width);
     if (root != ra_root(&c->ra, insn->arg[0])) { /* prepare.c saw through a zero-extension */
         IrVal narrow = insn_of(c, insn->arg[0])->arg[0];
         valid = MIN(valid, ir_type_size((IrType)insn_of(c, narrow)->type));
     }
-    Note note = {offset, (u8)size, (u8)valid, root};
-    if (c->note_count == NOTE_MAX) {
-        store_note(c, &note);
-    } else {
-        c->notes[c->note_count++] = note;
-    }
+    add_note(c, &(Note){offset, (u8)size, (u8)valid, false, root});
     return true;
 }
 
+/* Those that are made end with their slot's next put, before any call: what follows the block does
+ * not see them. */
 void store_notes(Compiler *c)
 {
     for (u32 i = 0; i < c->note_count; i++) {
-        store_note(c, &c->notes[i]);
+        if (!c->notes[i].made) {
+            store_note(c, &c->notes[i]);
+        }
     }
     c->note_count = 0;
 }

@@ -7,14 +7,16 @@
  *
  * Entry, numbers in LEB128: host offset - previous one; guest pc - previous one (signed; the first
  * is absolute); number of notes; per note: slot offset, slot size, bytes valid, kind, and by kind
- * the spill slot, the state offset, or 16 bytes of constant. Kind 0..31 is a register. */
+ * the spill slot, the state offset, 16 bytes of constant, or an operation that makes the value.
+ * Kind 0..31 is a register. */
 #include <string.h>
 #include <sys/mman.h>
 #include <ucontext.h>
 
 #include "host/x86_64/x86_64.h"
+#include "ir/eval.h"
 
-enum { NOTE_SPILL = 0x40, NOTE_SLOT, NOTE_CONSTANT };
+enum { NOTE_SPILL = 0x40, NOTE_SLOT, NOTE_CONSTANT, NOTE_OPERATION };
 
 /* -- Writing */
 
@@ -35,14 +37,73 @@ static void put_signed(Compiler *c, s64 number)
     put_number(c, (u64)number << 1 ^ (u64)(number >> 63));
 }
 
+static void put_place(Compiler *c, IrVal value);
+
+/* How to make an integer: operation, sub, type, imm, and the number of operands, which follow: each
+ * one's type and, as the value itself, its place. */
+static void put_operation(Compiler *c, const IrInsn *insn, u32 count)
+{
+    put_number(c, NOTE_OPERATION);
+    put_number(c, insn->op);
+    put_number(c, insn->sub);
+    put_number(c, insn->type);
+    put_number(c, insn->imm);
+    put_number(c, count);
+}
+
+static void put_operand(Compiler *c, IrVal value)
+{
+    put_number(c, insn_of(c, value)->type);
+    put_place(c, value);
+}
+
+/* arg0 of flags beside whose sum or difference `result` they are. */
+static void put_inverse(Compiler *c, const IrInsn *flags, IrVal result)
+{
+    u8 type = insn_of(c, result)->type;
+
+    put_number(c, type);
+    put_operation(c, &(IrInsn){.op = flags->op == IR_FLAGS_ADD ? IR_SUB : IR_ADD, .type = type}, 2);
+    put_operand(c, result);
+    put_operand(c, flags->arg[1]);
+}
+
+static void put_made(Compiler *c, IrVal value)
+{
+    const IrInsn *insn = insn_of(c, value);
+    u32 count = ir_ops[insn->op].arg_count;
+
+    put_operation(c, insn, count);
+    for (u32 i = 0; i < count; i++) {
+        IrVal arg = insn->arg[i];
+        if (i == 0 && c->note_of[value] != NOTE_MADE) {
+            put_inverse(c, insn, c->note_of[value]);
+        } else if (c->note_of[arg] == NOTE_OPERAND) {
+            put_operand(c, arg);
+        } else {
+            put_number(c, insn_of(c, arg)->type);
+            put_made(c, arg);
+        }
+    }
+}
+
 static void put_note(Compiler *c, const Note *note)
 {
-    const RegValue *v = &c->ra.values[note->value];
-    const IrInsn *insn = insn_of(c, note->value);
-
     put_number(c, note->offset);
     put_number(c, note->size);
     put_number(c, note->valid);
+    if (note->made) {
+        put_made(c, note->value);
+    } else {
+        put_place(c, note->value);
+    }
+}
+
+static void put_place(Compiler *c, IrVal value)
+{
+    const RegValue *v = ra_value(&c->ra, value);
+    const IrInsn *insn = insn_of(c, ra_root(&c->ra, value));
+
     if (insn->op == IR_CONST) {
         put_number(c, NOTE_CONSTANT);
         append_bytes(c, &c->side_table, &insn->imm, 8);
@@ -146,27 +207,73 @@ typedef struct Recovered {
     u8 bytes[16];
 } Recovered;
 
-/* Reads one note; without `to` it only skips it. */
-static void get_note(Reader *reader, const u8 *state, const ucontext_t *context, Recovered *to)
-{
-    u64 offset = get_number(reader), size = get_number(reader), valid = get_number(reader);
-    u64 kind = get_number(reader);
-    const u8 *from = reader->at;
+/* Where values are at a fault. */
+typedef struct Places {
+    const u8 *state;
+    const ucontext_t *context; /* NULL: nothing is wanted but to skip what is read */
+} Places;
 
+static IrWord get_place(Reader *reader, const Places *places);
+
+static IrWord get_operation(Reader *reader, const Places *places)
+{
+    IrInsn insn = {.op = (u8)get_number(reader)};
+    IrWord args[3] = {0}, result = {0};
+    u8 types[3] = {0};
+
+    insn.sub = (u8)get_number(reader);
+    insn.type = (u8)get_number(reader);
+    insn.imm = get_number(reader);
+    u64 count = get_number(reader);
+    for (u64 i = 0; i < count && i < COUNT(args); i++) {
+        types[i] = (u8)get_number(reader);
+        IrWord word = get_place(reader, places);
+        args[i].i = 1 + word.i & ir_mask(ir_type_size((IrType)types[i]) * 8);
+    }
+    if (places->context) {
+        ir_eval(&insn, types, args, &result, NULL);
+    }
+    return result;
+}
+
+/* Reads where a value is, and the value; bits above its type are anything. */
+static IrWord get_place(Reader *reader, const Places *places)
+{
+    u64 kind = get_number(reader), where = 0;
+    const u8 *from = reader->at;
+    IrWord word = {0};
+
+    if (kind == NOTE_OPERATION) {
+        return get_operation(reader, places);
+    }
     if (kind == NOTE_CONSTANT) {
         reader->at += 16;
-    } else if (kind == NOTE_SPILL) {
-        u64 slot = get_number(reader);
-        from = to ? (const u8 *)&cpu_common((void *)(uintptr_t)state)->spill[slot] : NULL;
-    } else if (kind == NOTE_SLOT) {
-        u64 where = get_number(reader);
-        from = to ? state + where : NULL;
-    } else if (to) {
-        from = register_bytes(context, (u8)kind);
+    } else if (kind == NOTE_SPILL || kind == NOTE_SLOT) {
+        where = get_number(reader);
     }
+    if (!places->context) {
+        return word;
+    }
+    if (kind == NOTE_SPILL) {
+        from = (const u8 *)&cpu_common((void *)(uintptr_t)places->state)->spill[where];
+    } else if (kind == NOTE_SLOT) {
+        from = places->state + where;
+    } else if (kind != NOTE_CONSTANT) {
+        from = register_bytes(places->context, (u8)kind);
+    }
+    memcpy(&word, from, kind < VECTOR ? 8 : 16);
+    return word;
+}
+
+/* Reads one note; without `to` it only skips it. */
+static void get_note(Reader *reader, const Places *places, Recovered *to)
+{
+    u64 offset = get_number(reader), size = get_number(reader), valid = get_number(reader);
+    IrWord word = get_place(reader, places);
+
     if (to) {
         *to = (Recovered){.offset = (u32)offset, .size = (u32)size};
-        memcpy(to->bytes, from, MIN(valid, sizeof(to->bytes)));
+        memcpy(to->bytes, &word, MIN(valid, sizeof(to->bytes)));
     }
 }
 
@@ -187,7 +294,7 @@ static bool find_entry(Reader *reader, u64 offset, u64 *pc, u64 *notes)
         *pc = entry_pc;
         *notes = count;
         for (u64 i = 0; i < count; i++) {
-            get_note(reader, NULL, NULL, NULL);
+            get_note(reader, &(Places){NULL, NULL}, NULL);
         }
     }
     *reader = found;
@@ -211,7 +318,7 @@ bool x86_recover(void *state, HostFault *fault)
         return false;
     }
     for (u32 i = 0; i < count; i++) {
-        get_note(&reader, state, context, &notes[i]);
+        get_note(&reader, &(Places){state, context}, &notes[i]);
     }
     for (u32 i = 0; i < header->pins.count; i++) {
         const RegPin *pin = &header->pins.pin[i];

@@ -12,6 +12,7 @@ enum { FCMP_DISTANCE = 16 };
 typedef struct Prepare {
     Compiler *c;
     u32 *count;    /* by value: uses that are emitted */
+    u32 *notes;    /* by value: those of them by NOTEs */
     u32 *block_of; /* by value */
 } Prepare;
 
@@ -168,6 +169,9 @@ static void count_uses(Prepare *p)
             p->c->ra.root[value] = value;
             for (u32 i = 0; i < ir_ops[insn->op].arg_count; i++) {
                 p->count[insn->arg[i]]++;
+            }
+            if (insn->op == IR_NOTE) {
+                p->notes[insn->arg[0]]++;
             }
             if (insn->op == IR_PHI) {
                 for (u32 i = 0; i < region->blocks[b].predecessors; i++) {
@@ -470,6 +474,7 @@ static void fuse_condition(Prepare *p, IrVal user, const IrInsn *insn)
     const IrInsn *condition = insn_of(c, insn->arg[0]);
     bool near = p->block_of[insn->arg[0]] == p->block_of[user];
 
+    p->count[insn->arg[0]]--; /* or so it looks */
     if (near && condition->op == IR_CMP) {
         if (condition->sub >= IR_TST || !take_eflags(p, user, condition, true)) {
             c->fused[user] = FUSE_CONDITION;
@@ -483,10 +488,9 @@ static void fuse_condition(Prepare *p, IrVal user, const IrInsn *insn)
     } else if (near && condition->op == IR_COND) {
         fuse_cond(p, user, condition);
     } else {
+        p->count[insn->arg[0]]++;
         add_use(p, user, insn->arg[0]);
-        return;
     }
-    p->count[insn->arg[0]]--;
 }
 
 /* A FLAGS_* operation that EFLAGS have the flags of needs no operands. */
@@ -510,6 +514,113 @@ static bool fuse_shift_flags(Prepare *p, IrVal value, const IrInsn *insn)
     drop_uses(p, insn);
     use_operands(p, value, insn, count);
     return true;
+}
+
+/* -- Flags that only a fault could see: the side table says what to make them of, so that all they
+ * cost is that their operands stay somewhere. */
+
+enum { NOTE_DISTANCE = 64, NOTE_DEPTH = 3 };
+
+/* Whether the NOTE ends before a helper is called that wants the slot in memory. */
+static bool note_ends_early(const Compiler *c, const IrInsn *note)
+{
+    IrVal value = note->next;
+
+    for (u32 i = 0; i < NOTE_DISTANCE && value; i++) {
+        const IrInsn *insn = insn_of(c, value);
+        if ((insn->op == IR_PUT || insn->op == IR_NOTE) && insn->imm == note->imm) {
+            return true;
+        }
+        if (insn->op == IR_CALL) {
+            return false;
+        }
+        value = insn->next;
+    }
+    return !value;
+}
+
+/* The put sum or difference that the flags are of; 0 if there is none. */
+static IrVal result_beside(const Prepare *p, IrVal flags)
+{
+    const IrInsn *insn = insn_of(p->c, flags);
+    IrVal value = insn->prev;
+
+    if (insn->op != IR_FLAGS_ADD && insn->op != IR_FLAGS_SUB) {
+        return 0;
+    }
+    for (u32 i = 0; i < EFLAGS_DISTANCE && value; i++) {
+        if (p->count[value] && leaves_flags(p->c, value, insn, true)) {
+            return insn_of(p->c, value)->op == IR_NEG ? 0 : value;
+        }
+        value = insn_of(p->c, value)->prev;
+    }
+    return 0;
+}
+
+static bool makes_integer_flags(IrOp op)
+{
+    return op >= IR_FLAGS_ADD && op <= IR_FLAGS_MAKE && op != IR_FLAGS_FCMP &&
+           op != IR_FLAGS_COMI && op != IR_FLAGS_VTEST;
+}
+
+/* Whether nothing but NOTEs wants the flags, and, inside of others, these. */
+static bool only_notes(const Prepare *p, IrVal user, IrVal value, bool outer)
+{
+    const Compiler *c = p->c;
+
+    return makes_integer_flags((IrOp)insn_of(c, value)->op) && c->note_of[value] != NOTE_OPERAND &&
+           p->count[value] <= p->notes[value] + (outer ? 0 : 1) &&
+           p->block_of[value] == p->block_of[user];
+}
+
+/* How many operands the side table would name to say what `value` is made of. */
+static u32 count_operands(const Prepare *p, IrVal user, IrVal value, bool outer, u32 depth)
+{
+    const IrInsn *insn = insn_of(p->c, value);
+    u32 count = 0;
+
+    if (!only_notes(p, user, value, outer)) {
+        return 1;
+    }
+    for (u32 i = 0; i < ir_ops[insn->op].arg_count; i++) {
+        count += depth < NOTE_DEPTH ? count_operands(p, user, insn->arg[i], false, depth + 1)
+                                    : REG_OPERANDS + 1;
+    }
+    return count;
+}
+
+/* Makes them the NOTE's operands. */
+static void list_operands(Prepare *p, IrVal user, IrVal value, bool outer)
+{
+    Compiler *c = p->c;
+    const IrInsn *insn = insn_of(c, value);
+
+    if (!only_notes(p, user, value, outer)) {
+        c->note_of[value] = NOTE_OPERAND;
+        p->count[value]++;
+        add_use(p, user, value);
+        return;
+    }
+    IrVal result = result_beside(p, value);
+    c->note_of[value] = result ? result : NOTE_MADE;
+    for (u32 i = 0; i < ir_ops[insn->op].arg_count; i++) {
+        list_operands(p, user, i == 0 && result ? result : insn->arg[i], false);
+    }
+}
+
+static bool fuse_note(Prepare *p, IrVal value, const IrInsn *note)
+{
+    IrVal flags = note->arg[0];
+    bool possible = only_notes(p, value, flags, true) && note_ends_early(p->c, note) &&
+                    count_operands(p, value, flags, true, 0) <= REG_OPERANDS;
+
+    if (possible) {
+        list_operands(p, value, flags, true);
+        p->c->fused[value] = FUSE_MADE;
+        p->count[flags]--;
+    }
+    p->notes[flags]--;
+    return possible;
 }
 
 static bool is_small_shift(const Prepare *p, IrVal user, IrVal value)
@@ -582,6 +693,9 @@ static void list_uses(Prepare *p, IrVal value, const IrInsn *insn)
         add_use(p, value, insn_of(c, insn->arg[0])->arg[0]);
         p->count[insn->arg[0]]--;
         p->count[insn_of(c, insn->arg[0])->arg[0]]++;
+        return;
+    } else if (insn->op == IR_NOTE && makes_integer_flags((IrOp)insn_of(c, insn->arg[0])->op) &&
+               fuse_note(p, value, insn)) {
         return;
     } else if (insn->op == IR_NOTE && insn_of(c, insn->arg[0])->op == IR_ZEXT &&
                same_class((IrType)insn_of(c, insn->arg[0])->type,
@@ -672,10 +786,12 @@ void prepare_region(Compiler *c)
     u32 n = c->region->insn_count;
     Prepare p = {.c = c,
                  .count = ARENA_ARRAY(c->arena, u32, n),
+                 .notes = ARENA_ARRAY(c->arena, u32, n),
                  .block_of = arena_alloc(c->arena, n * sizeof(u32), 8)};
 
     c->clean = ARENA_ARRAY(c->arena, u8, n);
     c->fused = ARENA_ARRAY(c->arena, u8, n);
+    c->note_of = ARENA_ARRAY(c->arena, IrVal, n);
     count_uses(&p);
     find_aliases(&p);
     for (u32 b = c->region->block_count; b-- > 0;) {

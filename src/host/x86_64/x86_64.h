@@ -109,9 +109,12 @@ typedef struct Note {
     u32 offset;
     u8 size;     /* of the slot access */
     u8 valid;    /* bytes of the value that count; the rest of the slot is zero */
+    bool made;   /* by the fault handler: see FUSE_MADE */
     IrVal value; /* root */
 } Note;
 
+/* What a NOTE that is made at the fault does with a value: makes it, or names its place. */
+enum { NOTE_MADE = ~0u, NOTE_OPERAND = ~0u - 1 };
 enum { NOTE_MAX = 64 };
 enum { NO_BLOCK = ~0u };
 
@@ -130,6 +133,8 @@ typedef struct Compiler {
     Arena *arena;
     u8 *clean;       /* by IR value: bits above its type are zero wherever the value is */
     u8 *fused;       /* by IR value: Fusion */
+    IrVal *note_of;  /* by IR value, for NOTEs of FUSE_MADE: NOTE_MADE, NOTE_OPERAND, or the result
+                        beside the flags that stands for arg0 */
     u32 *block_code; /* by block: offset of its code, or ~0 */
     u64 pc;          /* guest address of the current instruction */
     u64 *block_pc;   /* by block: guest address that its first code belongs to */
@@ -166,6 +171,7 @@ typedef enum Fusion {
     FUSE_SETS_SUB_EFLAGS, /* ADD of -c: must leave those of the subtraction of c */
     FUSE_KEEPS_EFLAGS,    /* ADD between the two: by lea */
     FUSE_SHIFT,           /* ADD: arg[1] is a SHL by 1..3, done by the address unit */
+    FUSE_MADE,            /* NOTE: of flags that are made at the fault, from operands */
     FUSE_CTZ,             /* CLZ of BITREV */
 } Fusion;
 
