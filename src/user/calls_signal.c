@@ -125,6 +125,12 @@ s64 sys_rt_sigpending(Thread *thread, const u64 *arguments)
     return copy_to_guest(arguments[0], bytes, arguments[1]) ? 0 : -EFAULT;
 }
 
+static s64 suspend(Thread *thread, u64 mask)
+{
+    return signals_masked_call(thread, &mask, SYS_rt_sigsuspend,
+                               (u64[6]){host_to_guest(&mask), sizeof mask});
+}
+
 s64 sys_rt_sigsuspend(Thread *thread, const u64 *arguments)
 {
     u8 bytes[SET_SIZE];
@@ -133,7 +139,7 @@ s64 sys_rt_sigsuspend(Thread *thread, const u64 *arguments)
         return -EINVAL;
     }
     return copy_from_guest(bytes, arguments[0], sizeof bytes)
-               ? signals_suspend(thread, get_value(bytes, SET_SIZE, thread->abi->big_endian))
+               ? suspend(thread, get_value(bytes, SET_SIZE, thread->abi->big_endian))
                : -EFAULT;
 }
 
@@ -226,17 +232,22 @@ s64 sys_restart_syscall(Thread *thread, const u64 *arguments)
     return -EINTR;
 }
 
-/* --- signals with siginfo, for ABIs whose siginfo_t is not the host's ---------------------------
+/* --- signals with siginfo ------------------------------------------------------------------------
  */
 
 s64 wait_for_signal(Thread *thread, const u64 *arguments)
 {
     siginfo_t info;
     u8 guest[SIGINFO_SIZE];
+    u64 set;
 
-    s64 result =
-        host_call(thread, SYS_rt_sigtimedwait,
-                  (u64[6]){arguments[0], host_to_guest(&info), arguments[2], arguments[3]});
+    if (arguments[3] != sizeof set) {
+        return -EINVAL;
+    }
+    if (!copy_from_guest(&set, arguments[0], sizeof set)) {
+        return -EFAULT;
+    }
+    s64 result = signals_wait(thread, set, &info, arguments[2]);
     if (result < 0 || !arguments[1]) {
         return result;
     }
@@ -363,7 +374,7 @@ s64 sys_sigpending(Thread *thread, const u64 *arguments)
 
 s64 sys_sigsuspend(Thread *thread, const u64 *arguments)
 {
-    return signals_suspend(thread, arguments[2]);
+    return suspend(thread, arguments[2]);
 }
 
 s64 sys_sgetmask(Thread *thread, const u64 *arguments)

@@ -1,4 +1,5 @@
-/* System calls that wait: select(2) in its forms, poll(2), futex(2) of ABIs with other words. */
+/* System calls that wait: with a signal mask of their own, select(2) in its forms, poll(2),
+ * futex(2) of ABIs with other words. */
 #include <errno.h>
 #include <linux/futex.h>
 #include <signal.h>
@@ -14,6 +15,92 @@
 #include "user/syscall.h"
 
 enum { SETS = 3, SET_LIMIT = 65536, MASK_SIZE = 8 };
+
+/* --- masks ---------------------------------------------------------------------------------------
+ */
+
+/* What the last argument of pselect6(2) and io_pgetevents(2) points to. */
+typedef struct MaskReference {
+    u64 address, size;
+} MaskReference;
+
+/* The mask that such an argument leads to, in the guest's byte order and word size; *given tells
+ * whether there is one. Returns 0 or -errno. */
+static s64 take_referenced_mask(const Thread *thread, u64 at, u64 *mask, bool *given)
+{
+    MaskReference reference = {0, MASK_SIZE};
+    u8 bytes[MASK_SIZE];
+
+    if (at && (!word_from_guest(thread, at, &reference.address) ||
+               !word_from_guest(thread, at + thread->abi->word_size, &reference.size))) {
+        return -EFAULT;
+    }
+    *given = reference.address != 0;
+    if (!*given) {
+        return 0;
+    }
+    if (reference.size != MASK_SIZE) {
+        return -EINVAL;
+    }
+    if (!copy_from_guest(bytes, reference.address, sizeof bytes)) {
+        return -EFAULT;
+    }
+    *mask = get_value(bytes, MASK_SIZE, thread->abi->big_endian);
+    return 0;
+}
+
+/* A host call with the address and size of a mask, which is the host's already, at `index`. */
+static s64 call_with_mask(Thread *thread, s64 number, const u64 *arguments, unsigned index)
+{
+    u64 mask, host[SYSCALL_ARGUMENTS];
+
+    if (!arguments[index]) {
+        return host_call(thread, number, arguments);
+    }
+    if (arguments[index + 1] != MASK_SIZE) {
+        return -EINVAL;
+    }
+    if (!copy_from_guest(&mask, arguments[index], sizeof mask)) {
+        return -EFAULT;
+    }
+    memcpy(host, arguments, sizeof host);
+    host[index] = host_to_guest(&mask);
+    return signals_masked_call(thread, &mask, number, host);
+}
+
+s64 poll_with_mask(Thread *thread, const u64 *arguments)
+{
+    return call_with_mask(thread, SYS_ppoll, arguments, 3);
+}
+
+s64 epoll_with_mask(Thread *thread, const u64 *arguments)
+{
+    return call_with_mask(thread, SYS_epoll_pwait, arguments, 4);
+}
+
+s64 epoll_with_mask_and_time(Thread *thread, const u64 *arguments)
+{
+    return call_with_mask(thread, SYS_epoll_pwait2, arguments, 4);
+}
+
+s64 get_events_with_mask(Thread *thread, const u64 *arguments)
+{
+    MaskReference reference = {0, MASK_SIZE};
+    u64 mask, host[SYSCALL_ARGUMENTS];
+    bool given;
+
+    s64 error = take_referenced_mask(thread, arguments[5], &mask, &given);
+    if (error || !given) {
+        return error ? error : host_call(thread, SYS_io_pgetevents, arguments);
+    }
+    memcpy(host, arguments, sizeof host);
+    reference.address = host_to_guest(&mask);
+    host[5] = host_to_guest(&reference);
+    return signals_masked_call(thread, &mask, SYS_io_pgetevents, host);
+}
+
+/* --- select and poll -----------------------------------------------------------------------------
+ */
 
 /* fd_set is a bit map of longs: the host's has the same bytes on little-endian, only perhaps one
  * word more at its end, which the guest's memory may not have. */
@@ -59,10 +146,11 @@ static bool give_sets(const Thread *thread, const FileSets *sets, s64 count)
     return true;
 }
 
-/* pselect6(2) with the sets of the guest and everything else of the host. */
+/* pselect6(2) with the sets of the guest and everything else of the host; `mask` may be NULL. */
 static s64 select_files(Thread *thread, int count, const u64 *guest, struct timespec *timeout,
-                        const void *mask)
+                        u64 *mask)
 {
+    MaskReference reference = {host_to_guest(mask), MASK_SIZE};
     FileSets sets;
 
     if (count < 0) {
@@ -72,29 +160,25 @@ static s64 select_files(Thread *thread, int count, const u64 *guest, struct time
     if (!take_sets(thread, &sets, count, guest)) {
         return -EFAULT;
     }
-    u64 host[SYSCALL_ARGUMENTS] = {(u64)count,         0, 0, 0, host_to_guest(timeout),
-                                   host_to_guest(mask)};
+    u64 host[SYSCALL_ARGUMENTS] = {
+        (u64)count, 0, 0, 0, host_to_guest(timeout), host_to_guest(&reference)};
     for (int set = 0; set < SETS; set++) {
         host[1 + set] = guest[set] ? host_to_guest(sets.host[set]) : 0;
     }
-    s64 result = host_call(thread, SYS_pselect6, host);
+    s64 result = mask ? signals_masked_call(thread, mask, SYS_pselect6, host)
+                      : host_call(thread, SYS_pselect6, host);
     return result < 0 || give_sets(thread, &sets, count) ? result : -EFAULT;
 }
 
-/* pselect6(2); the last argument points to a mask's address and size, both words. */
 s64 wait_for_sets(Thread *thread, const u64 *arguments)
 {
-    struct {
-        u64 address, size;
-    } mask = {0, MASK_SIZE};
+    bool given;
+    u64 mask;
+    s64 error = take_referenced_mask(thread, arguments[5], &mask, &given);
 
-    if (arguments[5] &&
-        (!word_from_guest(thread, arguments[5], &mask.address) ||
-         !word_from_guest(thread, arguments[5] + thread->abi->word_size, &mask.size))) {
-        return -EFAULT;
-    }
-    return select_files(thread, (int)arguments[0], arguments + 1, guest_to_host(arguments[4]),
-                        arguments[5] ? &mask : NULL);
+    return error ? error
+                 : select_files(thread, (int)arguments[0], arguments + 1,
+                                guest_to_host(arguments[4]), given ? &mask : NULL);
 }
 
 /* select(2): struct timeval, which says afterwards how much time was left. */
@@ -143,6 +227,9 @@ s64 wait_for_files(Thread *thread, const u64 *arguments)
                      (u64[6]){arguments[0], arguments[1],
                               milliseconds < 0 ? 0 : host_to_guest(&timeout), 0, MASK_SIZE});
 }
+
+/* --- futex ---------------------------------------------------------------------------------------
+ */
 
 /* futex(2): the fourth argument is a time for some operations only. */
 static s64 futex_with_time(Thread *thread, const u64 *arguments, int structure)

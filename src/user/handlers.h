@@ -21,6 +21,10 @@ HANDLER(sys__llseek);
 HANDLER(sys_ioctl);
 
 /* calls_wait.c */
+HANDLER(poll_with_mask);
+HANDLER(epoll_with_mask);
+HANDLER(epoll_with_mask_and_time);
+HANDLER(get_events_with_mask);
 HANDLER(wait_for_sets);
 HANDLER(wait_for_old_sets);
 HANDLER(wait_from_memory);

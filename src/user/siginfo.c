@@ -85,8 +85,20 @@ static Side guest_side(const GuestAbi *abi)
     return (Side){abi->word_size, abi->big_endian, 0};
 }
 
+/* Then all bytes are passed on: rt_sigqueueinfo(2) takes any. */
+static bool same_layout(const GuestAbi *abi)
+{
+    Side host = host_side();
+
+    return abi->word_size == host.word_size && abi->big_endian == host.big_endian;
+}
+
 void siginfo_to_guest(const GuestAbi *abi, u8 guest[SIGINFO_SIZE], const siginfo_t *host)
 {
+    if (same_layout(abi)) {
+        memcpy(guest, host, SIGINFO_SIZE);
+        return;
+    }
     copy_fields(fields_of(host->si_signo, host->si_code), guest, guest_side(abi), (const u8 *)host,
                 host_side());
 }
@@ -96,5 +108,9 @@ void siginfo_to_host(const GuestAbi *abi, siginfo_t *host, const u8 guest[SIGINF
     int signal = (int)get_value(guest, 4, abi->big_endian);
     int code = (int)get_value(guest + 8, 4, abi->big_endian);
 
+    if (same_layout(abi)) {
+        memcpy(host, guest, SIGINFO_SIZE);
+        return;
+    }
     copy_fields(fields_of(signal, code), (u8 *)host, host_side(), guest, guest_side(abi));
 }

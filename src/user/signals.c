@@ -83,7 +83,7 @@ static void hold(ThreadSignals *s, int index, const siginfo_t *info)
 {
     s->held_info[index] = *info;
     s->held |= signal_bit(synchronous[index]);
-    if (!(s->mask & signal_bit(synchronous[index]))) {
+    if ((~s->mask | s->awaited) & signal_bit(synchronous[index])) {
         s->pending = 1;
     }
 }
@@ -236,23 +236,54 @@ s64 signals_set_mask(Thread *thread, u64 mask)
     return result;
 }
 
-s64 signals_suspend(Thread *thread, u64 mask)
+s64 signals_masked_call(Thread *thread, u64 *mask, s64 number, const u64 *arguments)
 {
     ThreadSignals *s = &thread->signals;
-    u64 host = mask & ~synchronous_mask();
 
     s->suspended_mask = s->mask;
     s->suspended = true;
-    s->mask = mask & ~(signal_bit(SIGKILL) | signal_bit(SIGSTOP));
+    s->mask = *mask & ~(signal_bit(SIGKILL) | signal_bit(SIGSTOP));
+    *mask &= ~synchronous_mask();
     if (s->held & ~s->mask) {
         s->pending = 1;
         return -EINTR;
     }
-    s64 result = host_call(thread, SYS_rt_sigsuspend, (u64[6]){host_to_guest(&host), sizeof host});
+    s64 result = host_call(thread, number, arguments);
     if (result != -EINTR || !s->pending) { /* a signal that the old mask let through came first */
         s->mask = s->suspended_mask;
         s->suspended = false;
     }
+    return result;
+}
+
+/* Takes one of the held signals that are in `set`; 0 when there is none. */
+static int take_held(ThreadSignals *s, u64 set, siginfo_t *info)
+{
+    for (int i = 0; i < SYNCHRONOUS_COUNT; i++) {
+        u64 bit = signal_bit(synchronous[i]);
+        if (s->held & set & bit) {
+            *info = s->held_info[i];
+            __atomic_and_fetch(&s->held, ~bit, __ATOMIC_RELAXED); /* a handler may add to it */
+            return synchronous[i];
+        }
+    }
+    return 0;
+}
+
+s64 signals_wait(Thread *thread, u64 set, siginfo_t *info, u64 timeout)
+{
+    ThreadSignals *s = &thread->signals;
+
+    s->awaited = set; /* before the look: what comes after it ends the call */
+    s64 result = take_held(s, set, info);
+    if (!result) {
+        result = host_call(thread, SYS_rt_sigtimedwait,
+                           (u64[6]){host_to_guest(&set), host_to_guest(info), timeout, sizeof set});
+        int held = result < 0 ? take_held(s, set, info) : 0;
+        result = held ? held : result;
+    }
+    s->awaited = 0;
+    update_pending(s);
     return result;
 }
 
@@ -379,15 +410,7 @@ static int take_signal(ThreadSignals *s, siginfo_t *info)
         s->signal = 0;
         return signal;
     }
-    for (int i = 0; i < SYNCHRONOUS_COUNT; i++) {
-        u64 bit = signal_bit(synchronous[i]);
-        if (s->held & ~s->mask & bit) {
-            *info = s->held_info[i];
-            s->held &= ~bit;
-            return synchronous[i];
-        }
-    }
-    return 0;
+    return take_held(s, ~s->mask, info);
 }
 
 static void deliver_one(Thread *thread)

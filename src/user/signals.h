@@ -46,6 +46,7 @@ typedef struct ThreadSignals {
     siginfo_t info;
     volatile u64 held; /* synchronous signals sent by kill() while the guest blocks them */
     siginfo_t held_info[SYNCHRONOUS_COUNT];
+    volatile u64 awaited;  /* held ones that sigtimedwait() waits for */
     u64 mask;              /* guest's mask: bit n-1 is signal n */
     u64 suspended_mask;    /* what sigsuspend() replaced, while `suspended` */
     bool suspended;        /* the first handler's frame gets `suspended_mask` to go back to */
@@ -80,8 +81,13 @@ void __attribute__((noreturn)) signals_die(int signal);
 /* Makes `mask` the thread's, on the host too. Returns 0 or SYSCALL_RESTART. */
 s64 signals_set_mask(Thread *thread, u64 mask);
 
-/* rt_sigsuspend(2): waits with `mask`, which stays until the handlers have their frames. */
-s64 signals_suspend(Thread *thread, u64 mask);
+/* A host call that waits with a mask of its own, as rt_sigsuspend(2) and ppoll(2): *mask is the
+ * guest's and becomes the host's; `arguments` refer to it. It stays the thread's until the handlers
+ * have their frames. */
+s64 signals_masked_call(Thread *thread, u64 *mask, s64 number, const u64 *arguments);
+
+/* rt_sigtimedwait(2) with the host's layouts; `timeout` is the address of a timespec or 0. */
+s64 signals_wait(Thread *thread, u64 set, siginfo_t *info, u64 timeout);
 
 /* Fills the host's mask, or gives the guest's back: around fork, thread creation, exec. The first
  * returns 0 or SYSCALL_RESTART with nothing changed. */

@@ -1,7 +1,9 @@
 /* Signals in every form that programs use: handlers with siginfo, nesting and masks, an alternate
  * stack, a timer that interrupts computation and system calls with and without restart, faults that
- * a handler repairs or leaves by siglongjmp, signals between threads and processes, sigwaitinfo. */
+ * a handler repairs or leaves by siglongjmp, waiting with another mask, signals between threads and
+ * processes, sigwaitinfo. */
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -9,7 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/select.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <ucontext.h>
@@ -170,6 +174,11 @@ static void test_faults(void)
     printf("brk: %d code %d\n", count, last_code);
 }
 
+static void report_wait(const char *name, int result)
+{
+    printf("%s: %s, handled %d\n", name, result < 0 ? strerror(errno) : "no error", count);
+}
+
 /* All signals that wait and that sigsuspend()'s mask lets through come before it returns. */
 static void test_suspend(void)
 {
@@ -191,6 +200,77 @@ static void test_suspend(void)
     sigsuspend(&before);
     sigprocmask(SIG_SETMASK, &before, &after);
     printf("suspend: %d, still blocked %d\n", count, sigismember(&after, SIGUSR2));
+}
+
+static void ppoll_with(const sigset_t *mask)
+{
+    struct timespec long_time = {.tv_sec = 20};
+    report_wait("ppoll", ppoll(NULL, 0, &long_time, mask));
+}
+
+static void pselect_with(const sigset_t *mask)
+{
+    struct timespec long_time = {.tv_sec = 20};
+    report_wait("pselect", pselect(0, NULL, NULL, NULL, &long_time, mask));
+}
+
+static void epoll_pwait_with(const sigset_t *mask)
+{
+    struct epoll_event event;
+    int epoll = epoll_create1(0);
+    report_wait("epoll_pwait", epoll_pwait(epoll, &event, 1, 20000, mask));
+    close(epoll);
+}
+
+/* The same for calls that wait for files, unless a file is ready. */
+static void test_masked_waits(void)
+{
+    static void (*const waits[])(const sigset_t *) = {ppoll_with, pselect_with, epoll_pwait_with};
+    struct pollfd ready = {.fd = 1, .events = POLLOUT};
+    sigset_t block, before, after;
+
+    sigemptyset(&block);
+    sigaddset(&block, SIGUSR1);
+    sigaddset(&block, SIGUSR2);
+    sigprocmask(SIG_BLOCK, &block, &before);
+    for (size_t i = 0; i < sizeof(waits) / sizeof(waits[0]); i++) {
+        count = 0;
+        raise(SIGUSR1);
+        raise(SIGUSR2);
+        waits[i](&before);
+    }
+    count = 0;
+    raise(SIGUSR1);
+    printf("ready: %d", ppoll(&ready, 1, NULL, &before));
+    printf(", handled %d\n", count);
+    sigprocmask(SIG_SETMASK, &before, &after);
+    printf("handled %d, was still blocked %d\n", count, sigismember(&after, SIGUSR2));
+}
+
+/* A signal that also is a fault's, sent while it is blocked. */
+static void test_wait_for_trap(void)
+{
+    struct timespec no_time = {0};
+    sigset_t set, before;
+    siginfo_t info;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTRAP);
+    sigprocmask(SIG_BLOCK, &set, &before);
+    printf("nothing to wait for: %d\n", sigtimedwait(&set, &info, &no_time) < 0 && errno == EAGAIN);
+    kill(getpid(), SIGTRAP);
+    int got = sigwaitinfo(&set, &info);
+    printf("waited for %d, from itself %d\n", got, info.si_pid == getpid());
+    pid_t child = fork();
+    if (!child) {
+        usleep(100000);
+        kill(getppid(), SIGTRAP);
+        _exit(0);
+    }
+    got = sigwaitinfo(&set, &info);
+    printf("waited for %d, from the child %d\n", got, info.si_pid == child);
+    waitpid(child, NULL, 0);
+    sigprocmask(SIG_SETMASK, &before, NULL);
 }
 
 static void test_timer(void)
@@ -284,6 +364,8 @@ int main(void)
     test_stack();
     test_faults();
     test_suspend();
+    test_masked_waits();
+    test_wait_for_trap();
     test_timer();
     test_restart();
     test_threads();
