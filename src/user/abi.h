@@ -53,7 +53,6 @@ typedef struct GuestAbi {
     bool old_programs_execute_data; /* those without PT_GNU_STACK */
     size_t state_size;              /* bytes of the register struct */
     size_t data_size;               /* bytes of Thread.data */
-    size_t trampoline_page;         /* bytes of the vDSO's mapping */
     const Syscall *syscalls;        /* indexed by number; rows without a name do not exist */
     size_t syscall_count;
     const struct BitSet *open_bits;            /* for fcntl and /proc files */
@@ -93,7 +92,7 @@ typedef struct GuestAbi {
     /* AT_HWCAP, AT_HWCAP2 of the CPU whose registers `state` are. */
     u64 (*hwcap)(const void *state);
     u64 (*hwcap2)(const void *state);
-    /* The vDSO image: ELF with at least the signal return trampoline. Fills `page` (trampoline_page
+    /* The vDSO image: ELF with at least the signal return trampoline. Fills `page` (VDSO_SIZE
      * bytes, zeroed) for the address `base`, returns the trampoline's offset. */
     size_t (*make_vdso)(u8 *page, u64 base);
     size_t sysinfo_offset; /* AT_SYSINFO in the vDSO; 0: none */

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "user/access.h"
+#include "user/vdso.h"
 
 #ifndef AT_MINSIGSTKSZ
 #define AT_MINSIGSTKSZ 51
@@ -345,14 +346,14 @@ static int map_vdso(Process *process, u64 *address)
     const GuestAbi *abi = process->abi;
     MemoryMap *map = &process->memory;
 
-    s64 got = memory_map_named(map, 0, abi->trampoline_page, PROT_READ | PROT_WRITE,
+    s64 got = memory_map_named(map, 0, VDSO_SIZE, PROT_READ | PROT_WRITE,
                                MAP_PRIVATE | MAP_ANONYMOUS, "[vdso]");
     if (got < 0) {
         return (int)got;
     }
     *address = process->program.vdso = (u64)got;
     process->program.trampoline = *address + abi->make_vdso(guest_to_host(*address), *address);
-    return (int)memory_protect(map, *address, abi->trampoline_page, PROT_READ | PROT_EXEC);
+    return (int)memory_protect(map, *address, VDSO_SIZE, PROT_READ | PROT_EXEC);
 }
 
 static int fail(char message[512], int error, const char *text, const char *name)

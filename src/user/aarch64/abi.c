@@ -141,7 +141,6 @@ const GuestAbi abi_aarch64 = {
     .address_limit = (u64)1 << 47, /* what x86-64 hosts give; arm64 itself has 48 bits */
     .pie_base = 0x5500000000,
     .state_size = sizeof(Aarch64State),
-    .trampoline_page = AARCH64_VDSO_SIZE,
     .syscalls = aarch64_syscalls,
     .syscall_count = AARCH64_SYSCALLS,
     .open_bits = &aarch64_bits_open,

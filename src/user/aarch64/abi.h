@@ -12,7 +12,6 @@ bool aarch64_pop_frame(Thread *thread, bool old, u64 *mask, stack_t *alternate);
 u32 aarch64_fault_status(int access, int host_code);
 
 /* vdso.c */
-enum { AARCH64_VDSO_SIZE = 4096 };
 size_t aarch64_make_vdso(u8 *page, u64 base);
 
 #endif
