@@ -228,7 +228,7 @@ static IrWord get_operation(Reader *reader, const Places *places)
     for (u64 i = 0; i < count && i < COUNT(args); i++) {
         types[i] = (u8)get_number(reader);
         IrWord word = get_place(reader, places);
-        args[i].i = 1 + word.i & ir_mask(ir_type_size((IrType)types[i]) * 8);
+        args[i].i = word.i & ir_mask(ir_type_size((IrType)types[i]) * 8);
     }
     if (places->context) {
         ir_eval(&insn, types, args, &result, NULL);

@@ -58,6 +58,10 @@ bool x86_usable(const char **why)
         *why = "the CPU lacks SSE4.2 or POPCNT";
         return false;
     }
+    if (!(c & bit_CMPXCHG16B)) {
+        *why = "the CPU lacks CMPXCHG16B";
+        return false;
+    }
     if (!(extended & bit_LAHF_LM)) {
         *why = "the CPU lacks LAHF in 64-bit mode";
         return false;
