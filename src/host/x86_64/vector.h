@@ -153,6 +153,9 @@ Lower vector_widen, vector_narrow, vector_qnarrow, vector_mull, vector_paddl;
 /* vector_permute.c */
 Lower vector_splat, vector_get, vector_set, vector_zip, vector_uzp, vector_trn, vector_ext,
     vector_rev, vector_tbl, vector_padd, vector_cat, vector_high;
+/* vector_packed.c */
+Lower vector_pack, vector_mul_even, vector_mpsad, vector_shift_count, vector_shift_each,
+    vector_blend, vector_blend_by_sign, vector_shuffle_two, vector_shuffle_words, vector_sign_mask;
 /* vector_float.c: its opening comment says what all code of floating-point operations heeds */
 Lower vector_float_binary, vector_float_sqrt, vector_float_sign, vector_float_minmax, vector_fma,
     vector_recip_step, vector_fcmp;
