@@ -528,8 +528,13 @@ static bool note_ends_early(const Compiler *c, const IrInsn *note)
 
     for (u32 i = 0; i < NOTE_DISTANCE && value; i++) {
         const IrInsn *insn = insn_of(c, value);
-        if ((insn->op == IR_PUT || insn->op == IR_NOTE) && insn->imm == note->imm) {
+        bool writes = insn->op == IR_PUT || insn->op == IR_NOTE;
+        if (writes && insn->imm == note->imm && insn->type == note->type) {
             return true;
+        }
+        if (writes && insn->imm < note->imm + ir_type_size((IrType)note->type) &&
+            note->imm < insn->imm + ir_type_size((IrType)insn->type)) {
+            return false; /* a part of it goes on */
         }
         if (insn->op == IR_CALL) {
             return false;
