@@ -41,15 +41,16 @@ bool vector_shift_count(Compiler *c, IrVal value, const IrInsn *insn)
 {
     static const u8 opcodes[3] = {0xf0, 0xd0, 0xe0}; /* plus log2 of the lane's size */
     u32 kind = insn->op - IR_VSHLC, log = lane_log(insn);
-    u8 count = use(c, insn->arg[1]);
+    IrType type = (IrType)insn_of(c, insn->arg[1])->type;
 
     if (log == 0 || (kind == 2 && log == 3)) {
         return false;
     }
-    if (ir_type_is_int((IrType)insn_of(c, insn->arg[1])->type)) {
+    u8 count = use(c, insn->arg[1]);
+    if (ir_type_is_int(type)) {
         u8 from = count;
         count = scratch_vector(c);
-        x86_vector2(&c->as, V_MOVD_FROM_INT | X86_W, count, x86_reg(from));
+        x86_vector2(&c->as, V_MOVD_FROM_INT | (type == IR_I64 ? X86_W : 0), count, x86_reg(from));
     }
     u8 x = use(c, insn->arg[0]), to = define(c, value, has_feature(c, X86_AVX) ? 0 : RA_EARLY);
     vector_op(c, PD(opcodes[kind] + log), to, x, count);
