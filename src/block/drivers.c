@@ -7,5 +7,9 @@ const BlockDriver *const block_drivers[] = {
     &block_driver_host_device,
     /* formats */
     &block_driver_raw,
+    &block_driver_bochs,
+    &block_driver_parallels,
+    &block_driver_vdi,
+    &block_driver_vpc,
     NULL,
 };

@@ -6,5 +6,9 @@
 
 extern const BlockDriver block_driver_file, block_driver_host_device; /* file.c */
 extern const BlockDriver block_driver_raw;                            /* raw.c */
+extern const BlockDriver block_driver_bochs;                          /* bochs.c */
+extern const BlockDriver block_driver_parallels;                      /* parallels.c */
+extern const BlockDriver block_driver_vdi;                            /* vdi.c */
+extern const BlockDriver block_driver_vpc;                            /* vpc.c */
 
 #endif
