@@ -190,6 +190,12 @@ static void tame_carries(IrRegion *region)
     }
 }
 
+/* Operations whose bits are each CPU's own. */
+static bool is_approximate(IrOp op)
+{
+    return op == IR_FRCP || op == IR_FRSQRT;
+}
+
 static RandomRegionOptions random_options(Random *random, const Context *c)
 {
     return (RandomRegionOptions){
@@ -202,6 +208,7 @@ static RandomRegionOptions random_options(Random *random, const Context *c)
         .vectors = random_below(random, 2),
         .helpers = random_below(random, 2),
         .exact_fp = random_below(random, 2),
+        .without = is_approximate,
     };
 }
 

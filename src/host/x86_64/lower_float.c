@@ -54,6 +54,7 @@ static X86Rm float_constant(Compiler *c, IrType type, u64 f32, u64 f64)
 static const u32 binary_opcodes[IR_OP_COUNT] = {
     [IR_FADD] = OP_ADD, [IR_FSUB] = OP_SUB,  [IR_FMUL] = OP_MUL,
     [IR_FDIV] = OP_DIV, [IR_FMULX] = OP_MUL, /* 0 * inf traps */
+    [IR_FMIN] = OP_MIN, [IR_FMAX] = OP_MAX,  /* as x86 means them */
 };
 
 bool lower_fp_binary(Compiler *c, IrVal value, const IrInsn *insn)
@@ -108,14 +109,14 @@ bool lower_fma(Compiler *c, IrVal value, const IrInsn *insn)
     if (!is_scalar(insn)) {
         return lower_vector(c, value, insn);
     }
-    if (!has_feature(c, X86_FMA) || insn->sub) {
+    if (!has_feature(c, X86_FMA)) {
         return false;
     }
     u8 x = use(c, insn->arg[0]);
     X86Rm y = use_rm(c, insn->arg[1], ir_type_size(type));
     u8 to = define_over(c, value, insn->arg[2], RA_EARLY | RA_NO_PIN);
     fp_point(c);
-    x86_vex(&c->as, P38(0xb9) | (type == IR_F64 ? X86_W : 0), to, x, y, 0); /* to += x * y */
+    x86_vex(&c->as, fused_opcode(insn, P38(0xb9)), to, x, y, 0); /* to += x * y */
     trap_nan(c, type, to);
     return true;
 }
@@ -166,7 +167,7 @@ bool lower_fp_minmax(Compiler *c, IrVal value, const IrInsn *insn)
         return lower_vector(c, value, insn);
     }
     if (insn->sub & IR_X86) {
-        return false;
+        return lower_fp_binary(c, value, insn);
     }
     u8 x = use(c, insn->arg[0]), y = use(c, insn->arg[1]), other = scratch_vector(c);
     u8 to = define(c, value, RA_EARLY | fp_flags(c));
@@ -175,6 +176,18 @@ bool lower_fp_minmax(Compiler *c, IrVal value, const IrInsn *insn)
     vector3(c, opcode, other, y, x86_reg(x));
     x86_vector(&c->as, min ? V_POR : V_PAND, to, to, x86_reg(other));
     return true;
+}
+
+/* Code that is the same for scalars and vectors. */
+
+bool lower_fp_mask(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    return (is_scalar(insn) ? vector_fcmp : lower_vector)(c, value, insn);
+}
+
+bool lower_fp_estimate(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    return (is_scalar(insn) ? vector_estimate : lower_vector)(c, value, insn);
 }
 
 /* -- Comparisons */
@@ -414,7 +427,8 @@ bool lower_ftoi(Compiler *c, IrVal value, const IrInsn *insn)
     if (ir_type_is_vector((IrType)insn->type)) {
         return lower_vector(c, value, insn);
     }
-    if (insn->imm || insn->type < IR_I32 || !has_rounding(mode) || insn->sub & IR_INDEFINITE) {
+    if (insn->imm || insn->type < IR_I32 || !has_rounding(mode) ||
+        (insn->sub & IR_INDEFINITE && !direct)) {
         return false;
     }
     u8 x = use(c, insn->arg[0]), rounded = x;

@@ -158,7 +158,7 @@ Lower vector_pack, vector_mul_even, vector_mpsad, vector_shift_count, vector_shi
     vector_blend, vector_blend_by_sign, vector_shuffle_two, vector_shuffle_words, vector_sign_mask;
 /* vector_float.c: its opening comment says what all code of floating-point operations heeds */
 Lower vector_float_binary, vector_float_sqrt, vector_float_sign, vector_float_minmax, vector_fma,
-    vector_recip_step, vector_fcmp;
+    vector_recip_step, vector_fcmp, vector_addsub, vector_estimate;
 /* Opcode bytes of packed instructions, and the opcode for the lanes of the instruction. */
 enum {
     F_SQRT = 0x51,
@@ -174,6 +174,8 @@ static inline u32 packed_float(const IrInsn *insn, u32 byte)
 {
     return lane_log(insn) == 2 ? PS(byte) : PD(byte);
 }
+/* The opcode of vfmadd132, 213 or 231 turned into that for the signs and the type of an FMA. */
+u32 fused_opcode(const IrInsn *insn, u32 opcode);
 /* Puts the operands into registers whose unused half is 0. */
 void float_operands(Compiler *c, const IrInsn *insn, u32 count, u8 *regs);
 /* How to define the result of one three-operand instruction that may trap. */

@@ -207,12 +207,29 @@ static void convert_to_quads(Compiler *c, const IrInsn *insn, u8 to, u8 x, u8 mo
     }
 }
 
+/* v128 of f64 to v64 of i32: cvtpd2dq, cvttpd2dq */
+static bool convert_doubles(Compiler *c, IrVal value, const IrInsn *insn, u8 mode)
+{
+    if (!(insn->sub & IR_INDEFINITE) || insn->imm || (mode != CURRENT && mode != TO_ZERO)) {
+        return false;
+    }
+    u8 from = use(c, insn->arg[0]);
+    u8 to = define(c, value, 0);
+    fp_point(c);
+    x86_vector2(&c->as, mode == CURRENT ? X86_OPCODE(X86_PF2, X86_0F, 0xe6) : PD(0xe6), to,
+                x86_reg(from));
+    return true;
+}
+
 bool vector_ftoi(Compiler *c, IrVal value, const IrInsn *insn)
 {
     u8 mode = mode_of(insn->sub), x;
     bool is_unsigned = insn->sub & IR_UNSIGNED, quads = lane_log(insn) == 3;
 
-    if (insn->sub & IR_INDEFINITE || insn->type != insn_of(c, insn->arg[0])->type) {
+    if (insn->type != insn_of(c, insn->arg[0])->type) {
+        return convert_doubles(c, value, insn, mode);
+    }
+    if (insn->sub & IR_INDEFINITE && mode != CURRENT && mode != TO_ZERO) {
         return false;
     }
     if (mode == NO_MODE || (quads && (is_unsigned || insn->imm)) || (is_unsigned && mode == AWAY)) {
@@ -228,7 +245,7 @@ bool vector_ftoi(Compiler *c, IrVal value, const IrInsn *insn)
     return true;
 }
 
-/* -- From integers: never invalid, and rounded once */
+/* -- From integers (v64 of i32 to v128 of f64: cvtdq2pd): never invalid, and rounded once */
 
 /* to *= 2^-imm: exact, as nothing gets subnormal. */
 static void scale_down(Compiler *c, const IrInsn *insn, u8 to)
@@ -291,7 +308,8 @@ bool vector_itof(Compiler *c, IrVal value, const IrInsn *insn)
     u8 x;
 
     if (insn->type != insn_of(c, insn->arg[0])->type) {
-        return false;
+        return !is_unsigned && !insn->imm &&
+               lower_single(c, value, X86_OPCODE(X86_PF3, X86_0F, 0xe6), insn->arg[0]);
     }
     float_operands(c, insn, 1, &x);
     u8 to = define(c, value, RA_EARLY), other = scratch_vector(c);

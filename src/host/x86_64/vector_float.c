@@ -63,11 +63,10 @@ static u8 safe_divisor(Compiler *c, const IrInsn *insn, u8 divisor)
 /* FMULX is like FMUL where nothing traps, as 0 * infinity does. */
 bool vector_float_binary(Compiler *c, IrVal value, const IrInsn *insn)
 {
-    static const u8 opcodes[IR_OP_COUNT] = {[IR_FADD] = F_ADD,
-                                            [IR_FSUB] = F_SUB,
-                                            [IR_FMUL] = F_MUL,
-                                            [IR_FMULX] = F_MUL,
-                                            [IR_FDIV] = F_DIV};
+    static const u8 opcodes[IR_OP_COUNT] = {
+        [IR_FADD] = F_ADD,  [IR_FSUB] = F_SUB, [IR_FMUL] = F_MUL,
+        [IR_FMULX] = F_MUL, [IR_FDIV] = F_DIV, [IR_FMIN] = F_MIN, /* as x86 means them */
+        [IR_FMAX] = F_MAX};
     u8 x[2];
 
     float_operands(c, insn, 2, x);
@@ -94,6 +93,34 @@ bool vector_float_sqrt(Compiler *c, IrVal value, const IrInsn *insn)
     return true;
 }
 
+/* addsubps, addsubpd */
+bool vector_addsub(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    u8 x[2];
+
+    if (insn->type != IR_V128) {
+        return false;
+    }
+    float_operands(c, insn, 2, x);
+    u8 to = define(c, value, float_flags(c));
+    fp_point(c);
+    vector_op(c, lane_log(insn) == 2 ? X86_OPCODE(X86_PF2, X86_0F, 0xd0) : PD(0xd0), to, x[0],
+              x[1]);
+    return true;
+}
+
+/* rcpps, rsqrtps, and of scalars: they raise nothing. */
+bool vector_estimate(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    u32 opcode = PS(insn->op == IR_FRCP ? 0x53 : 0x52);
+
+    if (insn->type == IR_F32) {
+        return lower_binary(c, value, opcode | X86_OPCODE(X86_PF3, 0, 0), insn->arg[0],
+                            insn->arg[0]);
+    }
+    return lane_log(insn) == 2 && lower_single(c, value, opcode, insn->arg[0]);
+}
+
 /* FNEG and FABS flip or clear signs and raise nothing. The unused half stays, or is cleared. */
 bool vector_float_sign(Compiler *c, IrVal value, const IrInsn *insn)
 {
@@ -116,7 +143,7 @@ bool vector_float_minmax(Compiler *c, IrVal value, const IrInsn *insn)
     u8 x[2];
 
     if (insn->sub & IR_X86) {
-        return false;
+        return vector_float_binary(c, value, insn);
     }
     float_operands(c, insn, 2, x);
     u8 other = scratch_vector(c);
@@ -137,9 +164,19 @@ enum {
     F_NMADD231 = P38(0xbc),
 };
 
-static u32 fused(const IrInsn *insn, u32 opcode)
+u32 fused_opcode(const IrInsn *insn, u32 opcode)
 {
-    return opcode | (lane_log(insn) == 3 ? X86_W : 0);
+    bool wide = insn->type == IR_F64 || insn->lane == IR_F64;
+
+    if (insn->sub & IR_FMA_EVEN) {
+        opcode -= 2;
+    } else if (insn->sub & IR_FMA_ODD) {
+        opcode -= 1;
+    } else {
+        opcode += (insn->sub & IR_FMA_NEGATE_PRODUCT ? 4 : 0) +
+                  (insn->sub & IR_FMA_NEGATE_ADDEND ? 2 : 0);
+    }
+    return opcode | (wide ? X86_W : 0);
 }
 
 /* Traps if a lane of either is a NaN. */
@@ -167,7 +204,7 @@ bool vector_fma(Compiler *c, IrVal value, const IrInsn *insn)
 {
     u8 x[3];
 
-    if (!has_feature(c, X86_FMA) || insn->sub) {
+    if (!has_feature(c, X86_FMA)) {
         return false;
     }
     float_operands(c, insn, 3, x);
@@ -179,11 +216,11 @@ bool vector_fma(Compiler *c, IrVal value, const IrInsn *insn)
     fp_point(c);
     guard_nan(c, insn, x[2], x[2]);
     if (fresh || to == x[2]) {
-        x86_vex(&c->as, fused(insn, F_MADD231), to, x[0], x86_reg(x[1]), 0);
+        x86_vex(&c->as, fused_opcode(insn, F_MADD231), to, x[0], x86_reg(x[1]), 0);
     } else if (to == x[0]) {
-        x86_vex(&c->as, fused(insn, F_MADD132), to, x[2], x86_reg(x[1]), 0);
+        x86_vex(&c->as, fused_opcode(insn, F_MADD132), to, x[2], x86_reg(x[1]), 0);
     } else {
-        x86_vex(&c->as, fused(insn, F_MADD213), to, x[0], x86_reg(x[2]), 0);
+        x86_vex(&c->as, fused_opcode(insn, F_MADD213), to, x[0], x86_reg(x[2]), 0);
     }
     return true;
 }
@@ -202,7 +239,7 @@ bool vector_recip_step(Compiler *c, IrVal value, const IrInsn *insn)
     x86_vector2(&c->as, V_MOVAPS, to, pool_u64_pair(c, two, two));
     fp_point(c);
     guard_nan(c, insn, x[0], x[1]);
-    x86_vex(&c->as, fused(insn, F_NMADD231), to, x[0], x86_reg(x[1]), 0);
+    x86_vex(&c->as, fused_opcode(insn, F_NMADD231), to, x[0], x86_reg(x[1]), 0);
     return true;
 }
 
@@ -217,6 +254,13 @@ static const u8 predicates[][2] = {
     [IR_FUEQ] = {0x08, 0x18},  [IR_FONE] = {0x0c, 0x1c}, [IR_FFALSE] = {0x0b, 0x1b},
     [IR_FTRUE] = {0x0f, 0x1f},
 };
+
+static u32 compare_mask_opcode(const IrInsn *insn)
+{
+    return insn->type == IR_F32   ? X86_OPCODE(X86_PF3, X86_0F, F_CMP)
+           : insn->type == IR_F64 ? X86_OPCODE(X86_PF2, X86_0F, F_CMP)
+                                  : packed_float(insn, F_CMP);
+}
 
 bool vector_fcmp(Compiler *c, IrVal value, const IrInsn *insn)
 {
@@ -236,6 +280,6 @@ bool vector_fcmp(Compiler *c, IrVal value, const IrInsn *insn)
     float_operands(c, insn, 2, x);
     u8 to = define(c, value, float_flags(c));
     fp_point(c);
-    vector3_imm(c, packed_float(insn, F_CMP), to, x[swap], x86_reg(x[!swap]), predicate);
+    vector3_imm(c, compare_mask_opcode(insn), to, x[swap], x86_reg(x[!swap]), predicate);
     return true;
 }
