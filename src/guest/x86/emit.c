@@ -71,6 +71,11 @@ static Segmentation segmentation(const Tr *t, unsigned segment, bool write)
                                                                     : SEGMENT_CHECKED;
 }
 
+bool is_unchecked_segment(const Tr *t, unsigned segment, bool write)
+{
+    return segmentation(t, segment, write) != SEGMENT_CHECKED;
+}
+
 static IrVal segment_base(Tr *t, unsigned segment)
 {
     return ir_get(t->b, IR_I64, SLOT(segment[segment].base));
@@ -246,7 +251,7 @@ IrVal operand_address(Tr *t, unsigned size, bool write)
 
 /* -- The stack */
 
-static IrType stack_type(const Tr *t)
+IrType stack_type(const Tr *t)
 {
     return in_64_bit_mode(t) ? IR_I64 : t->mode & X86_MODE_STACK32 ? IR_I32 : IR_I16;
 }

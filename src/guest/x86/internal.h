@@ -12,11 +12,33 @@ static inline u32 x86_exception_word(unsigned vector, bool has_error, unsigned e
            (has_error ? X86_EXCEPTION_HAS_ERROR | (u32)error << 16 : 0);
 }
 
+enum { X86_LINEAR_BITS = 48 };
+
+/* An integer cut or zero-extended to a type. */
+static inline IrVal resize(Tr *t, IrType type, IrVal x)
+{
+    return ir_type_of(t->b, x) > type ? ir_trunc(t->b, type, x) : ir_zext(t->b, type, x);
+}
+
 /* What decoding depends on in a translation mode. */
 X86DecodeMode x86_decode_mode(u32 mode, const u64 *features);
 
+/* Whether accesses to a segment need no checks. */
+bool is_unchecked_segment(const Tr *t, unsigned segment, bool write) X86_NAME(is_unchecked_segment);
+/* The type of rSP as the stack's size has it. */
+IrType stack_type(const Tr *t) X86_NAME(stack_type);
+/* Loads a segment register with a selector (i16), or raises. */
+void move_to_segment(Tr *t, unsigned segment, IrVal selector) X86_NAME(move_to_segment);
+/* EFLAGS as PUSHF and SYSCALL see it: i32. */
+IrVal get_eflags(Tr *t) X86_NAME(get_eflags);
+
 /* The linear address of the memory operand, for atomic operations on `size` bytes. */
 IrVal operand_address(Tr *t, unsigned size, bool write) X86_NAME(operand_address);
+
+/* Atomic operations at a linear address; return the old value. */
+IrVal atomic(Tr *t, IrRmw op, IrVal address, IrVal operand) X86_NAME(atomic);
+IrVal compare_and_swap(Tr *t, IrVal address, IrVal expected, IrVal value)
+    X86_NAME(compare_and_swap);
 
 /* The latest put of the flags turns out not to be needed, if it can still be taken back. */
 void drop_flags_put(Tr *t) X86_NAME(drop_flags_put);

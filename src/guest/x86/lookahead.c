@@ -6,7 +6,7 @@
  * way count as not reading: a signal handler may see older flags there, which the interrupted code
  * does not use. */
 #include "guest/x86/internal.h"
-#include "guest/x86/x86_insn.h"
+#include "guest/x86/rows.h"
 
 enum { PAGE_SIZE = 4096, MAX_STEPS = 16 };
 

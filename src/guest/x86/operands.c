@@ -6,6 +6,7 @@
  * written, for the flags' sake.
  * Must not know any single instruction but those that can be locked. */
 #include "guest/x86/internal.h"
+#include "guest/x86/rows.h"
 
 /* -- Single operands */
 
@@ -79,7 +80,7 @@ static IrVal lock_operand(Tr *t, IrType type, IrVal other)
     switch (t->lock) {
     case X86_LOCK_ADC:
     case X86_LOCK_SBB:
-        other = ir_add(t->b, other, ir_zext(t->b, type, carry(t)));
+        other = ir_add(t->b, other, resize(t, type, carry(t)));
         if (t->lock == X86_LOCK_SBB) {
             other = ir_unary(t->b, IR_NEG, type, other);
         }

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "guest/x86/cpuid.h"
-#include "guest/x86/features.h"
+#include "guest/x86/feature.h"
 #include "guest/x86/internal.h"
 #include "guest/x86/system.h"
 #include "guest/x86/user_descriptors.h"

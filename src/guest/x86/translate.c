@@ -16,8 +16,8 @@
  * Must not know single instructions: those are in the handlers' files. */
 #include "base/log.h"
 #include "guest/x86/internal.h"
+#include "guest/x86/rows.h"
 #include "guest/x86/vector.h"
-#include "guest/x86/x86_insn.h"
 
 enum { MAX_INSNS = 64, PAGE_SIZE = 4096 };
 
@@ -182,38 +182,24 @@ static void forget_insn(Tr *t)
     t->half = 0;
 }
 
-static bool uses_vectors(const X86Insn *insn)
-{
-    for (unsigned n = 0; n < insn->operand_count; n++) {
-        if (insn->operand[n].kind == X86_OPERAND_VECTOR ||
-            insn->operand[n].kind == X86_OPERAND_MMX) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static void translate_decoded(Tr *t)
 {
     const X86Row *row = &x86_rows[t->i->row];
-    unsigned cpl = (t->mode & X86_MODE_CPL) >> X86_MODE_CPL_SHIFT;
+    X86Handler *handler = x86_handler(t->i->row, &t->arg);
+    bool may_use_ports = t->mode & (X86_MODE_SYSTEM | X86_MODE_IOPL);
 
-    t->arg = row->arg;
     t->lock = row->lock;
-    if (row->attributes & X86_CPL0 && cpl != 0) {
+    if ((row->attributes & X86_CPL0 && t->mode & X86_MODE_CPL) ||
+        (row->attributes & X86_IO && !may_use_ports)) {
         end_exception(t, X86_GP, true, 0);
-    } else if (row->attributes & X86_PROTECTED && t->mode & X86_MODE_REAL) {
-        tr_undefined(t, NULL);
-    } else if (!x86_handlers[t->i->row]) {
+    } else if (!handler) {
         tr_undefined(t, row->name);
-    } else if (uses_vectors(t->i) && !vector_available(t)) {
-        /* that was an exception */
     } else if (row->attributes & X86_RAW) {
-        x86_handlers[t->i->row](t);
-    } else if (uses_vectors(t->i)) {
-        translate_vector(t, x86_handlers[t->i->row]);
+        handler(t);
+    } else if (row->attributes & X86_VECTOR) {
+        translate_vector(t, handler);
     } else {
-        translate_common(t, x86_handlers[t->i->row]);
+        translate_common(t, handler);
     }
 }
 

@@ -63,6 +63,11 @@ typedef struct Tr {
     IrVal flags_put; /* their put, while it can still be taken back; 0 otherwise */
 } Tr;
 
+typedef void X86Handler(Tr *t);
+
+/* The handler of a row, and its parameter; NULL if there is none (generated). */
+X86Handler *x86_handler(unsigned row, unsigned *argument);
+
 #define SLOT(member) ((u32)offsetof(X86State, member))
 #define SLOT_GPR(n) (SLOT(gpr) + 8 * (u32)(n))
 #define SLOT_XMM(n) (SLOT(xmm) + 16 * (u32)(n))

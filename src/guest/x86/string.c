@@ -1,0 +1,203 @@
+/* String instructions: MOVS, STOS, LODS, CMPS, SCAS, once or repeated.
+ *
+ * A repeated one does one element and goes to itself, through a block end, until the count is 0:
+ * so every iteration is precise and may be interrupted. REP MOVS and REP STOS of user mode are done
+ * by helpers, many elements at a time. INS and OUTS are the system's. */
+#include "guest/x86/helpers.h"
+#include "guest/x86/internal.h"
+#include "guest/x86/x86_insn.h"
+
+/* -- Elements */
+
+static s64 step_of(const Tr *t)
+{
+    s64 size = t->i->operand[0].size;
+
+    return t->mode & X86_MODE_DF ? -size : size;
+}
+
+static IrVal pointer(Tr *t, unsigned segment, unsigned n, bool write)
+{
+    return linear_address(t, segment, get_gpr(t, address_type(t), n), t->i->operand[0].size, write);
+}
+
+static IrVal load_source(Tr *t)
+{
+    IrVal at = pointer(t, t->i->memory.segment, X86_RSI, false);
+
+    return load_linear(t, type_of_operand(t, 0), at, 0);
+}
+
+static IrVal load_destination(Tr *t)
+{
+    return load_linear(t, type_of_operand(t, 0), pointer(t, X86_ES, X86_RDI, false), 0);
+}
+
+static void store_destination(Tr *t, IrVal value)
+{
+    store_linear(t, pointer(t, X86_ES, X86_RDI, true), 0, value);
+}
+
+static void advance(Tr *t, unsigned n)
+{
+    IrType type = address_type(t);
+
+    put_gpr(t, n, ir_add(t->b, get_gpr(t, type, n), ir_const(t->b, type, (u64)step_of(t))));
+}
+
+static void move(Tr *t)
+{
+    store_destination(t, load_source(t));
+    advance(t, X86_RSI);
+    advance(t, X86_RDI);
+}
+
+static void fill(Tr *t)
+{
+    store_destination(t, get_gpr(t, type_of_operand(t, 0), X86_RAX));
+    advance(t, X86_RDI);
+}
+
+static void take(Tr *t)
+{
+    put_gpr(t, X86_RAX, load_source(t));
+    advance(t, X86_RSI);
+}
+
+/* CMPS and SCAS leave their flags in t->flags_out. */
+
+static void difference(Tr *t, IrVal x, IrVal y)
+{
+    t->flags_out = ir_emit(t->b, IR_FLAGS_SUB, IR_I32, IR_VOID, 0, x, y, 0, 0, 0);
+}
+
+static void compare(Tr *t)
+{
+    IrVal source = load_source(t);
+
+    difference(t, source, load_destination(t));
+    advance(t, X86_RSI);
+    advance(t, X86_RDI);
+}
+
+static void scan(Tr *t)
+{
+    difference(t, get_gpr(t, type_of_operand(t, 0), X86_RAX), load_destination(t));
+    advance(t, X86_RDI);
+}
+
+/* -- Repetition */
+
+/* Goes on in a block where the count is not 0; with 0 nothing happens. Returns the count. */
+static IrVal begin_repetition(Tr *t)
+{
+    IrType type = address_type(t);
+    IrVal count = get_gpr(t, type, X86_RCX);
+    u32 some = new_block(t), none = new_block(t);
+
+    ir_branch(t->b, ir_cmp(t->b, IR_NE, count, ir_const(t->b, type, 0)), some, none);
+    enter_block(t, none);
+    end_goto(t, t->next);
+    enter_block(t, some);
+    return count;
+}
+
+/* Again if `more`, else on behind the instruction, where `flags`, unless 0, are the flags. */
+static void end_repetition(Tr *t, IrVal more, IrVal flags)
+{
+    u32 again = new_block(t), done = new_block(t);
+
+    ir_branch(t->b, more, again, done);
+    enter_block(t, again);
+    end_goto(t, t->pc);
+    enter_block(t, done);
+    if (flags) {
+        set_flags(t, flags);
+    }
+    end_goto(t, t->next);
+}
+
+static bool is_repeated(const Tr *t)
+{
+    return t->i->prefixes & (X86_PREFIX_REP | X86_PREFIX_REPNE);
+}
+
+static void string(Tr *t, void (*element)(Tr *t))
+{
+    IrVal left, more;
+
+    if (!is_repeated(t)) {
+        element(t);
+        if (t->flags_out) {
+            set_flags(t, t->flags_out);
+        }
+        return;
+    }
+    left = begin_repetition(t);
+    element(t);
+    left = ir_sub(t->b, left, ir_const(t->b, address_type(t), 1));
+    put_gpr(t, X86_RCX, left);
+    more = ir_cmp(t->b, IR_NE, left, ir_const(t->b, address_type(t), 0));
+    if (t->flags_out) {
+        bool while_equal = t->i->prefixes & X86_PREFIX_REP;
+        IrCond condition = while_equal ? IR_COND_Z : IR_COND_NZ;
+        more = ir_and(t->b, more, ir_cond(t->b, condition, t->flags_out));
+    }
+    end_repetition(t, more, t->flags_out);
+}
+
+/* -- Many elements at once */
+
+/* Whether a repetition is one that the helpers know: linear addresses are the host's, segments need
+ * no checks, addresses are as wide as the code's. */
+static bool is_simple(const Tr *t)
+{
+    return is_repeated(t) && !(t->mode & (X86_MODE_SYSTEM | X86_MODE_TF)) &&
+           is_unchecked_segment(t, X86_ES, true) &&
+           is_unchecked_segment(t, t->i->memory.segment, false) &&
+           t->i->address_size == (in_64_bit_mode(t) ? 8 : 4);
+}
+
+static void repeat_with_helper(Tr *t, u32 helper, unsigned segment)
+{
+    u64 mask = in_64_bit_mode(t) ? ~(u64)0 : 0xffffffff;
+    IrVal left;
+
+    begin_repetition(t);
+    left = ir_call(t->b, IR_I64, helper, const64(t, (u64)step_of(t)), const64(t, mask),
+                   linear_address(t, segment, const64(t, 0), 1, false), 0);
+    end_repetition(t, ir_cmp(t->b, IR_NE, left, const64(t, 0)), 0);
+}
+
+void tr_MOVS(Tr *t)
+{
+    if (is_simple(t)) {
+        repeat_with_helper(t, HELPER_REP_MOVS, t->i->memory.segment);
+    } else {
+        string(t, move);
+    }
+}
+
+void tr_STOS(Tr *t)
+{
+    if (is_simple(t)) {
+        repeat_with_helper(t, HELPER_REP_STOS, X86_ES);
+    } else {
+        string(t, fill);
+    }
+}
+
+void tr_LODS(Tr *t)
+{
+    string(t, take);
+}
+
+void tr_CMPS(Tr *t)
+{
+    string(t, compare);
+}
+
+void tr_SCAS(Tr *t)
+{
+    string(t, scan);
+}

@@ -1,0 +1,147 @@
+/* What programs may do with the system's side of the CPU: identification, time, chance, segment
+ * bases, system calls; and instructions without effect. */
+#include "guest/x86/helpers.h"
+#include "guest/x86/internal.h"
+#include "guest/x86/user_descriptors.h"
+#include "guest/x86/x86_insn.h"
+
+/* -- Nothing */
+
+void tr_nop(Tr *t)
+{
+    (void)t;
+}
+
+/* A spinning thread that gave up its host thread would lose far more than it waits for. */
+void tr_pause(Tr *t)
+{
+    (void)t;
+}
+
+/* There is no cache to be seen. */
+void tr_CLFLUSH(Tr *t)
+{
+    (void)t;
+}
+
+/* UD0, UD1, UD2 */
+void tr_UD(Tr *t)
+{
+    tr_undefined(t, NULL);
+}
+
+/* -- Identification, time, chance */
+
+void tr_CPUID(Tr *t)
+{
+    ir_call(t->b, IR_VOID, HELPER_CPUID, 0, 0, 0, 0);
+}
+
+static void put_pair(Tr *t, IrVal value)
+{
+    IrVal high = ir_binary(t->b, IR_SHR, value, const32(t, 32));
+
+    put_gpr(t, X86_RAX, ir_trunc(t->b, IR_I32, value));
+    put_gpr(t, X86_RDX, ir_trunc(t->b, IR_I32, high));
+}
+
+void tr_RDTSC(Tr *t)
+{
+    put_pair(t, ir_call(t->b, IR_I64, HELPER_TIME_STAMP, 0, 0, 0, 0));
+}
+
+void tr_RDTSCP(Tr *t)
+{
+    tr_RDTSC(t);
+    put_gpr(t, X86_RCX, ir_get(t->b, IR_I32, SLOT(tsc_aux)));
+}
+
+void tr_RDPID(Tr *t)
+{
+    write_operand(t, 0, ir_trunc(t->b, type_of_operand(t, 0), ir_get(t->b, IR_I64, SLOT(tsc_aux))));
+}
+
+/* There are always enough random bits: CF is set, all other status flags cleared. */
+static void random_bits(Tr *t)
+{
+    IrVal bits = ir_call(t->b, IR_I64, HELPER_RANDOM, 0, 0, 0, 0);
+
+    write_operand(t, 0, ir_trunc(t->b, type_of_operand(t, 0), bits));
+    set_flags(t, const32(t, IR_FLAG_C));
+}
+
+void tr_RDRAND(Tr *t)
+{
+    random_bits(t);
+}
+
+void tr_RDSEED(Tr *t)
+{
+    random_bits(t);
+}
+
+/* -- Segment bases */
+
+static void read_base(Tr *t, unsigned segment)
+{
+    IrVal base = ir_get(t->b, IR_I64, SLOT(segment[segment].base));
+
+    write_operand(t, 0, ir_trunc(t->b, type_of_operand(t, 0), base));
+}
+
+/* #GP(0) unless canonical. */
+static void write_base(Tr *t, unsigned segment)
+{
+    IrVal base = ir_zext(t->b, IR_I64, read_operand(t, 0, type_of_operand(t, 0)));
+
+    if (type_of_operand(t, 0) == IR_I64) {
+        IrVal canonical =
+            ir_emit(t->b, IR_EXTS, IR_I64, IR_VOID, 0, base, 0, 0, X86_LINEAR_BITS, 0);
+        fault_if(t, ir_cmp(t->b, IR_NE, base, canonical), X86_GP, true, 0);
+    }
+    ir_put(t->b, SLOT(segment[segment].base), base);
+}
+
+void tr_RDFSBASE(Tr *t)
+{
+    read_base(t, X86_FS);
+}
+
+void tr_RDGSBASE(Tr *t)
+{
+    read_base(t, X86_GS);
+}
+
+void tr_WRFSBASE(Tr *t)
+{
+    write_base(t, X86_FS);
+}
+
+void tr_WRGSBASE(Tr *t)
+{
+    write_base(t, X86_GS);
+}
+
+/* -- System calls of user mode */
+
+void tr_SYSCALL(Tr *t)
+{
+    if (!in_64_bit_mode(t)) { /* as on Intel's CPUs */
+        tr_undefined(t, NULL);
+    } else if (t->mode & X86_MODE_SYSTEM) {
+        tr_undefined(t, "SYSCALL in system mode");
+    } else {
+        ir_put(t->b, SLOT_GPR(11), ir_zext(t->b, IR_I64, get_eflags(t)));
+        put_gpr(t, X86_RCX, const64(t, t->next));
+        end_exit(t, IR_EXIT_SYSCALL, t->next, X86_CALL_SYSCALL);
+    }
+}
+
+void tr_SYSENTER(Tr *t)
+{
+    if (t->mode & X86_MODE_SYSTEM || in_64_bit_mode(t)) {
+        tr_undefined(t, "SYSENTER in system mode");
+    } else {
+        end_exit(t, IR_EXIT_SYSCALL, t->next, X86_CALL_SYSENTER);
+    }
+}
