@@ -204,6 +204,38 @@ static void test_random(void)
     OK(wrong == 0, "%d random changes agree with the model", ROUNDS);
 }
 
+/* A guest of 32 bits on a larger host. */
+static void test_window(void)
+{
+    const u64 low = 0x10000, high = 0xf7fff000;
+    MemoryMap narrow;
+
+    memory_init(&narrow, 0xffffe000);
+    narrow.search_low = low;
+    narrow.search_high = high;
+    u64 first = (u64)memory_map(&narrow, 0, 3 * PAGE, PROT_READ, ANON, -1, 0);
+    u64 second = (u64)memory_map(&narrow, 0, PAGE, PROT_READ, ANON, -1, 0);
+    OK(first == high - 3 * PAGE && second == first - PAGE, "from the top down");
+    OK(memory_unmap(&narrow, first + PAGE, PAGE) == 0 &&
+           memory_map(&narrow, 0, PAGE, PROT_READ, ANON, -1, 0) == (s64)(first + PAGE),
+       "a gap is filled");
+    OK(memory_map(&narrow, 0x20000000, PAGE, PROT_READ, ANON, -1, 0) == 0x20000000, "a hint");
+    OK(memory_map(&narrow, 0x20000000, PAGE, PROT_READ, ANON, -1, 0) == (s64)second - PAGE,
+       "a hint that is taken");
+    OK(memory_map(&narrow, (u64)1 << 40, PAGE, PROT_READ, ANON, -1, 0) == (s64)second - 2 * PAGE,
+       "a hint beyond");
+    OK(memory_map(&narrow, 0, PAGE, PROT_READ, ANON | MEMORY_MAP_32BIT, -1, 0) == 0x40000000,
+       "MAP_32BIT");
+    OK(memory_map(&narrow, 0, (u64)1 << 32, PROT_READ, ANON, -1, 0) == -ENOMEM,
+       "more than there is");
+    s64 moved = memory_remap(&narrow, second, PAGE, 4 * PAGE, MREMAP_MAYMOVE, 0);
+    OK(moved > 0 && moved < (s64)high && moved != (s64)second, "mremap moves below the limit");
+    narrow.search_up = true;
+    narrow.search_low = 0x55555000;
+    OK(memory_map(&narrow, 0, PAGE, PROT_READ, ANON, -1, 0) == 0x55555000, "from the bottom up");
+    memory_free(&narrow);
+}
+
 int main(void)
 {
     memory_init(&map, (u64)1 << 47);
@@ -216,5 +248,6 @@ int main(void)
     test_break();
     test_random();
     memory_free(&map);
+    test_window();
     return tap_done();
 }
