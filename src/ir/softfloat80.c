@@ -130,8 +130,7 @@ F80 f80_pack(F80Env *env, unsigned precision, FpValue value)
     return (F80){(u64)(value.significand >> 64) | (u64)1 << 63, sign | F80_TOP_EXPONENT};
 }
 
-/* The rest of an operation whose result is known but for rounding. */
-static F80 finish(F80Env *env, unsigned precision, FpValue result, bool subnormal)
+F80 f80_finish(F80Env *env, unsigned precision, FpValue result, bool subnormal)
 {
     f80_raise_denormal(env, result, subnormal);
     if (unlikely(f80_aborted(env))) {
@@ -142,27 +141,27 @@ static F80 finish(F80Env *env, unsigned precision, FpValue result, bool subnorma
 
 F80 f80_add(F80Env *env, FpValue a, FpValue b)
 {
-    return finish(env, env->precision, fp_add(&env->fp, a, b), a.subnormal || b.subnormal);
+    return f80_finish(env, env->precision, fp_add(&env->fp, a, b), a.subnormal || b.subnormal);
 }
 
 F80 f80_sub(F80Env *env, FpValue a, FpValue b)
 {
-    return finish(env, env->precision, fp_sub(&env->fp, a, b), a.subnormal || b.subnormal);
+    return f80_finish(env, env->precision, fp_sub(&env->fp, a, b), a.subnormal || b.subnormal);
 }
 
 F80 f80_mul(F80Env *env, FpValue a, FpValue b)
 {
-    return finish(env, env->precision, fp_mul(&env->fp, a, b), a.subnormal || b.subnormal);
+    return f80_finish(env, env->precision, fp_mul(&env->fp, a, b), a.subnormal || b.subnormal);
 }
 
 F80 f80_div(F80Env *env, FpValue a, FpValue b)
 {
-    return finish(env, env->precision, fp_div(&env->fp, a, b), a.subnormal || b.subnormal);
+    return f80_finish(env, env->precision, fp_div(&env->fp, a, b), a.subnormal || b.subnormal);
 }
 
 F80 f80_sqrt(F80Env *env, FpValue a)
 {
-    return finish(env, env->precision, fp_sqrt(&env->fp, a), a.subnormal);
+    return f80_finish(env, env->precision, fp_sqrt(&env->fp, a), a.subnormal);
 }
 
 F80 f80_load(F80Env *env, FpValue a)

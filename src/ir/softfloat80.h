@@ -106,6 +106,19 @@ F80 f80_extract(F80Env *env, FpValue a, F80 *exponent);
  * or more, one step of the reduction. */
 F80 f80_remainder(F80Env *env, FpValue a, FpValue b, bool nearest, F80Quotient *quotient);
 
+/* Transcendental functions, good to one unit in the last place. F2XM1 gives 2^a - 1 for |a| <= 1,
+ * beyond which it is undefined; FYL2X gives y * log2(x), FYL2XP1 y * log2(1 + x) for x > -1. */
+F80 f80_2xm1(F80Env *env, FpValue a);
+F80 f80_yl2x(F80Env *env, FpValue x, FpValue y);
+F80 f80_yl2xp1(F80Env *env, FpValue x, FpValue y);
+/* FSIN, FCOS, FPTAN, of angles reduced by the x87's pi of 66 bits. *reduced becomes false, and
+ * there is no result, from 2^63 on. */
+F80 f80_sin(F80Env *env, FpValue a, bool *reduced);
+F80 f80_cos(F80Env *env, FpValue a, bool *reduced);
+F80 f80_tan(F80Env *env, FpValue a, bool *reduced);
+/* FPATAN: the angle of the point (x, y). */
+F80 f80_atan(F80Env *env, FpValue y, FpValue x);
+
 /* FCOM; FUCOM, which is not signalling for quiet NaNs. */
 FpRelation f80_compare(F80Env *env, FpValue a, FpValue b, bool signalling);
 

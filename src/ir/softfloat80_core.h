@@ -10,6 +10,10 @@ static const FpFormat fp_f80 = {.precision = 64, .exponent_bits = 15};
 /* Rounds a result of any kind to `precision` bits in the register format. */
 F80 f80_pack(F80Env *env, unsigned precision, FpValue value);
 
+/* The rest of an operation whose result is known but for rounding: raises FP_DENORMAL for an
+ * operand, then packs, unless an exception that is unmasked prevents it. */
+F80 f80_finish(F80Env *env, unsigned precision, FpValue result, bool subnormal);
+
 /* Raises FP_DENORMAL after an operation with a subnormal operand (see fp_raise_denormal()). */
 static inline void f80_raise_denormal(F80Env *env, FpValue result, bool subnormal)
 {

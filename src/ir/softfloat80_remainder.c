@@ -1,14 +1,10 @@
 /* x87 soft float: what takes exponents apart: FPREM and FPREM1, FSCALE, FXTRACT. */
 #include "ir/softfloat80_core.h"
 
-/* What the operations here have in common at their ends: no precision control. */
+/* Nothing here is under precision control. */
 static F80 finish(F80Env *env, FpValue result, bool subnormal)
 {
-    f80_raise_denormal(env, result, subnormal);
-    if (f80_aborted(env)) {
-        return f80_indefinite();
-    }
-    return f80_pack(env, fp_f80.precision, result);
+    return f80_finish(env, fp_f80.precision, result, subnormal);
 }
 
 /* dividend * 2^shift = quotient * divisor + *dividend, for shift < 64. The quotient's lowest 64

@@ -184,7 +184,7 @@ static void soft_function(F80Env *env, unsigned function, FpValue a, FpValue b, 
         return;
     case FUNCTION_PTAN:
         st[1] = f80_tan(env, a, reduced);
-        st[0] = (F80){(u64)1 << 63, F80_BIAS};
+        st[0] = fp_is_nan(f80_unpack(st[1])) ? st[1] : (F80){(u64)1 << 63, F80_BIAS};
         return;
     case FUNCTION_PATAN:
         st[0] = f80_atan(env, b, a);
