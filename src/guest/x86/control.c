@@ -3,7 +3,7 @@
  *
  * Writes that change how addresses translate flush the soft MMU through the bus.
  * Must not emit IR. */
-#include "guest/x86/features.h"
+#include "guest/x86/feature.h"
 #include "guest/x86/system.h"
 
 #define CR0_FIXED (X86_CR0_ET)

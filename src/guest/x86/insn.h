@@ -25,14 +25,16 @@ typedef enum X86OperandKind {
     X86_OPERAND_MEMORY,    /* X86Insn.memory */
     X86_OPERAND_IMMEDIATE, /* value, sign- or zero-extended as the instruction does */
     X86_OPERAND_RELATIVE,  /* value: displacement from the next instruction */
-    X86_OPERAND_FAR,       /* value: offset; selector in `number`... see X86Insn.selector */
+    X86_OPERAND_FAR,       /* value: offset; the selector is X86Insn.selector */
     X86_OPERAND_SEGMENT,   /* number: X86_ES.. */
     X86_OPERAND_CONTROL,
     X86_OPERAND_DEBUG,
     X86_OPERAND_VECTOR, /* XMM or YMM register; size 16 or 32, or 4 or 8 for a scalar in it */
     X86_OPERAND_MMX,
-    X86_OPERAND_ST,       /* number: i of ST(i) */
-    X86_OPERAND_CONSTANT, /* value: the implied 1 of shifts */
+    X86_OPERAND_ST,                 /* number: i of ST(i) */
+    X86_OPERAND_CONSTANT,           /* value: the implied 1 of shifts */
+    X86_OPERAND_STRING_SOURCE,      /* [rSI], in the segment X86Insn.memory.segment */
+    X86_OPERAND_STRING_DESTINATION, /* ES:[rDI] */
 } X86OperandKind;
 
 /* How the instruction uses an operand. */
@@ -40,7 +42,7 @@ enum { X86_READ = 1, X86_WRITE = 2 };
 
 typedef struct X86Operand {
     u8 kind;   /* X86OperandKind */
-    u8 size;   /* bytes: 1 2 4 8 10 16 32, or what LDS, FNSAVE and the like touch; 0: none */
+    u16 size;  /* bytes: 1 2 4 8 10 16 32, or what LDS, FNSAVE and the like touch; 0: none */
     u8 access; /* X86_READ | X86_WRITE */
     u8 number; /* register */
     s64 value;
@@ -67,7 +69,7 @@ enum {
 };
 
 typedef struct X86Insn {
-    u16 row;         /* X86_ROW_* of the generated x86_insn.h */
+    u16 row;         /* index into x86_rows (rows.h) */
     u8 size;         /* bytes */
     u8 operand_size; /* effective: 2, 4 or 8 */
     u8 address_size; /* effective: 2, 4 or 8 */

@@ -3,7 +3,7 @@
  *
  * Add one as a row of `registers`, or as a case where writing has an effect.
  * Must not emit IR. */
-#include "guest/x86/features.h"
+#include "guest/x86/feature.h"
 #include "guest/x86/system.h"
 
 enum {
