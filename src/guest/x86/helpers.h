@@ -11,22 +11,22 @@ enum {
     X86_HELPER_MEMORY = X86_HELPER_STATE | IR_HELPER_FAULTS,
 };
 
-/* HELPER(enumerator, function, flags): arguments and result as the functions say, whose names are
- * x86_<function>. In helpers.c, but for the segments' (segment_helpers.c) and the strings'
+/* HELPER(enumerator, function, flags): arguments and result as the functions say. They are in
+ * helpers.c, but for the segments' (segment_helpers.c) and the strings'
  * (string_helpers.c). */
 #define X86_CORE_HELPERS(HELPER)                                                                   \
-    HELPER(RAISE, raise_exception, 0)                                                              \
-    HELPER(CHECK_SEGMENT, check_segment, IR_HELPER_READS_STATE)                                    \
-    HELPER(MOVE_TO_SEGMENT, move_to_segment, X86_HELPER_STATE)                                     \
-    HELPER(FAR_TRANSFER, far_transfer, X86_HELPER_MEMORY)                                          \
-    HELPER(REP_MOVS, rep_movs, X86_HELPER_MEMORY)                                                  \
-    HELPER(REP_STOS, rep_stos, X86_HELPER_MEMORY)                                                  \
-    HELPER(DECIMAL, decimal, IR_HELPER_PURE)                                                       \
-    HELPER(CPUID, cpuid_instruction, X86_HELPER_STATE)                                             \
-    HELPER(TIME_STAMP, time_stamp, IR_HELPER_READS_STATE)                                          \
-    HELPER(RANDOM, random_number, 0)
+    HELPER(RAISE, x86_raise_exception, 0)                                                          \
+    HELPER(CHECK_SEGMENT, x86_check_segment, IR_HELPER_READS_STATE)                                \
+    HELPER(MOVE_TO_SEGMENT, x86_move_to_segment, X86_HELPER_STATE)                                 \
+    HELPER(FAR_TRANSFER, x86_far_transfer, X86_HELPER_MEMORY)                                      \
+    HELPER(REP_MOVS, x86_rep_movs, X86_HELPER_MEMORY)                                              \
+    HELPER(REP_STOS, x86_rep_stos, X86_HELPER_MEMORY)                                              \
+    HELPER(DECIMAL, x86_decimal, IR_HELPER_PURE)                                                   \
+    HELPER(CPUID, x86_cpuid_instruction, X86_HELPER_STATE)                                         \
+    HELPER(TIME_STAMP, x86_time_stamp, IR_HELPER_READS_STATE)                                      \
+    HELPER(RANDOM, x86_random_number, 0)
 
-#define HELPER(enumerator, function, flags) IrHelperFn x86_##function;
+#define HELPER(enumerator, function, flags) IrHelperFn function;
 X86_CORE_HELPERS(HELPER)
 #undef HELPER
 

@@ -35,9 +35,9 @@ static u32 deliver_real(const Delivery *d, u64 table)
 
     X86_TRY(x86_read_linear(state, table + 4 * d->vector, &vector, 4,
                             state->eflags & X86_EFLAGS_VM ? X86_WALK_USER : 0));
-    X86_TRY(x86_push(state, &stack, d->eflags, 2));
-    X86_TRY(x86_push(state, &stack, state->segment[X86_CS].selector, 2));
-    X86_TRY(x86_push(state, &stack, state->rip, 2));
+    X86_TRY(x86_stack_push(state, &stack, d->eflags, 2));
+    X86_TRY(x86_stack_push(state, &stack, state->segment[X86_CS].selector, 2));
+    X86_TRY(x86_stack_push(state, &stack, state->rip, 2));
     x86_set_stack_pointer(state, &stack);
     x86_load_real(state, X86_CS, (u16)(vector >> 16));
     state->rip = vector & 0xffff;
@@ -242,18 +242,20 @@ static u32 push_frame(const Delivery *d, const InterruptGate *gate, bool inner, 
 
     if (state->eflags & X86_EFLAGS_VM) {
         for (size_t n = 0; n < COUNT(vm86_order); n++) {
-            X86_TRY(x86_push(state, stack, state->segment[vm86_order[n]].selector, gate->size));
+            X86_TRY(
+                x86_stack_push(state, stack, state->segment[vm86_order[n]].selector, gate->size));
         }
     }
     if (inner || gate->size == 8) {
-        X86_TRY(x86_push(state, stack, state->segment[X86_SS].selector, gate->size));
-        X86_TRY(x86_push(state, stack, state->gpr[X86_RSP], gate->size));
+        X86_TRY(x86_stack_push(state, stack, state->segment[X86_SS].selector, gate->size));
+        X86_TRY(x86_stack_push(state, stack, state->gpr[X86_RSP], gate->size));
     }
-    X86_TRY(x86_push(state, stack, d->eflags, gate->size));
-    X86_TRY(x86_push(state, stack, state->segment[X86_CS].selector, gate->size));
-    X86_TRY(x86_push(state, stack, state->rip, gate->size));
-    return d->code & X86_EXCEPTION_HAS_ERROR ? x86_push(state, stack, d->code >> 16, gate->size)
-                                             : 0;
+    X86_TRY(x86_stack_push(state, stack, d->eflags, gate->size));
+    X86_TRY(x86_stack_push(state, stack, state->segment[X86_CS].selector, gate->size));
+    X86_TRY(x86_stack_push(state, stack, state->rip, gate->size));
+    return d->code & X86_EXCEPTION_HAS_ERROR
+               ? x86_stack_push(state, stack, d->code >> 16, gate->size)
+               : 0;
 }
 
 static void leave_vm86(X86State *state)

@@ -291,7 +291,7 @@ static u64 stack_linear(const X86Stack *stack, u64 offset)
     return stack->wide ? offset : (u32)(stack->segment.base + offset);
 }
 
-u32 x86_push(X86State *state, X86Stack *stack, u64 value, unsigned size)
+u32 x86_stack_push(X86State *state, X86Stack *stack, u64 value, unsigned size)
 {
     u64 offset = (stack->pointer - size) & stack->mask;
 
@@ -303,7 +303,7 @@ u32 x86_push(X86State *state, X86Stack *stack, u64 value, unsigned size)
     return 0;
 }
 
-u32 x86_pop(X86State *state, X86Stack *stack, u64 *value, unsigned size)
+u32 x86_stack_pop(X86State *state, X86Stack *stack, u64 *value, unsigned size)
 {
     *value = 0;
     if (!stack_accessible(state, stack, stack->pointer, size)) {

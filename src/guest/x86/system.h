@@ -215,8 +215,8 @@ typedef struct X86Stack {
 
 X86Stack x86_current_stack(const X86State *state);
 /* 2, 4 or 8 bytes; #SS when outside. */
-u32 x86_push(X86State *state, X86Stack *stack, u64 value, unsigned size);
-u32 x86_pop(X86State *state, X86Stack *stack, u64 *value, unsigned size);
+u32 x86_stack_push(X86State *state, X86Stack *stack, u64 value, unsigned size);
+u32 x86_stack_pop(X86State *state, X86Stack *stack, u64 *value, unsigned size);
 /* rSP becomes the stack's pointer, with only the bits of its size. */
 void x86_set_stack_pointer(X86State *state, const X86Stack *stack);
 

@@ -222,7 +222,7 @@ static u32 push_error(X86State *state, const TssLayout *l, s64 error)
     if (error < 0) {
         return 0;
     }
-    X86_TRY(x86_push(state, &stack, (u64)error, l->word));
+    X86_TRY(x86_stack_push(state, &stack, (u64)error, l->word));
     x86_set_stack_pointer(state, &stack);
     return 0;
 }

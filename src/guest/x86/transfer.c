@@ -173,12 +173,12 @@ static u32 enter_inner_stack(X86State *state, const Gate *gate, unsigned cpl, X8
         inner->pointer = esp & inner->mask;
     }
     for (unsigned n = 0; n < gate->parameters; n++) {
-        X86_TRY(x86_pop(state, &outer, &parameters[n], gate->size));
+        X86_TRY(x86_stack_pop(state, &outer, &parameters[n], gate->size));
     }
-    X86_TRY(x86_push(state, inner, old_selector, gate->size));
-    X86_TRY(x86_push(state, inner, old_pointer, gate->size));
+    X86_TRY(x86_stack_push(state, inner, old_selector, gate->size));
+    X86_TRY(x86_stack_push(state, inner, old_pointer, gate->size));
     for (unsigned n = gate->parameters; n-- > 0;) {
-        X86_TRY(x86_push(state, inner, parameters[n], gate->size));
+        X86_TRY(x86_stack_push(state, inner, parameters[n], gate->size));
     }
     return 0;
 }
@@ -219,8 +219,8 @@ static u32 call_through_gate(X86State *state, u16 selector, Descriptor *d)
             stack.mask = ~(u64)0;
         }
     }
-    X86_TRY(x86_push(state, &stack, old_cs, gate.size));
-    X86_TRY(x86_push(state, &stack, state->rip, gate.size));
+    X86_TRY(x86_stack_push(state, &stack, old_cs, gate.size));
+    X86_TRY(x86_stack_push(state, &stack, state->rip, gate.size));
     if (inner && !stack.wide) {
         X86_TRY(x86_mark_accessed(state, &ss));
     }
@@ -320,8 +320,8 @@ u32 x86_far_call(X86State *state, u16 selector, u64 offset, unsigned size)
         X86_TRY(find_code(state, selector, selector & SELECTOR_RPL, false, &d));
         X86_TRY(check_code(state, selector, &d, offset));
     }
-    X86_TRY(x86_push(state, &stack, old_cs, size));
-    X86_TRY(x86_push(state, &stack, old_rip, size));
+    X86_TRY(x86_stack_push(state, &stack, old_cs, size));
+    X86_TRY(x86_stack_push(state, &stack, old_rip, size));
     if (x86_protected_mode(state)) {
         X86_TRY(enter_code(state, selector, &d, offset, x86_cpl(state)));
     } else {
@@ -418,8 +418,8 @@ u32 x86_far_return(X86State *state, unsigned size, u16 release)
     Return r = {.release = release};
     u64 cs, ss = 0;
 
-    X86_TRY(x86_pop(state, &stack, &r.rip, size));
-    X86_TRY(x86_pop(state, &stack, &cs, size));
+    X86_TRY(x86_stack_pop(state, &stack, &r.rip, size));
+    X86_TRY(x86_stack_pop(state, &stack, &cs, size));
     stack.pointer = (stack.pointer + release) & stack.mask;
     if (!x86_protected_mode(state)) {
         return real_return(state, &stack, r.rip, (u16)cs);
@@ -427,8 +427,8 @@ u32 x86_far_return(X86State *state, unsigned size, u16 release)
     r.cs = (u16)cs;
     r.pops_stack = (r.cs & SELECTOR_RPL) > x86_cpl(state);
     if (r.pops_stack) {
-        X86_TRY(x86_pop(state, &stack, &r.rsp, size));
-        X86_TRY(x86_pop(state, &stack, &ss, size));
+        X86_TRY(x86_stack_pop(state, &stack, &r.rsp, size));
+        X86_TRY(x86_stack_pop(state, &stack, &ss, size));
         r.ss = (u16)ss;
     }
     return commit_return(state, &r, &stack);
@@ -459,10 +459,10 @@ static u32 return_to_vm86(X86State *state, X86Stack *stack, u64 rip, u64 cs, u64
     static const u8 order[] = {X86_ES, X86_DS, X86_FS, X86_GS};
     u64 esp, ss, data[COUNT(order)];
 
-    X86_TRY(x86_pop(state, stack, &esp, 4));
-    X86_TRY(x86_pop(state, stack, &ss, 4));
+    X86_TRY(x86_stack_pop(state, stack, &esp, 4));
+    X86_TRY(x86_stack_pop(state, stack, &ss, 4));
     for (size_t n = 0; n < COUNT(order); n++) {
-        X86_TRY(x86_pop(state, stack, &data[n], 4));
+        X86_TRY(x86_stack_pop(state, stack, &data[n], 4));
     }
     x86_set_eflags(state, eflags & 0x3f7fd7);
     x86_load_real(state, X86_CS, (u16)cs);
@@ -519,9 +519,9 @@ static u32 real_interrupt_return(X86State *state, unsigned size)
     if (virtual_if && (!(state->cr[4] & X86_CR4_VME) || size != 2)) {
         return x86_fault_error(X86_GP, 0);
     }
-    X86_TRY(x86_pop(state, &stack, &rip, size));
-    X86_TRY(x86_pop(state, &stack, &cs, size));
-    X86_TRY(x86_pop(state, &stack, &eflags, size));
+    X86_TRY(x86_stack_pop(state, &stack, &rip, size));
+    X86_TRY(x86_stack_pop(state, &stack, &cs, size));
+    X86_TRY(x86_stack_pop(state, &stack, &eflags, size));
     if (virtual_if) {
         X86_TRY(virtual_interrupt_flag(state, eflags));
         mask &= ~(u64)X86_EFLAGS_IF;
@@ -547,17 +547,17 @@ u32 x86_interrupt_return(X86State *state, unsigned size)
     if (state->eflags & X86_EFLAGS_NT) {
         return x86_long_mode_active(state) ? x86_fault_error(X86_GP, 0) : return_from_task(state);
     }
-    X86_TRY(x86_pop(state, &stack, &r.rip, size));
-    X86_TRY(x86_pop(state, &stack, &cs, size));
-    X86_TRY(x86_pop(state, &stack, &eflags, size));
+    X86_TRY(x86_stack_pop(state, &stack, &r.rip, size));
+    X86_TRY(x86_stack_pop(state, &stack, &cs, size));
+    X86_TRY(x86_stack_pop(state, &stack, &eflags, size));
     if (size == 4 && eflags & X86_EFLAGS_VM && cpl == 0 && !x86_long_mode_active(state)) {
         return return_to_vm86(state, &stack, r.rip, cs, eflags);
     }
     r.cs = (u16)cs;
     r.pops_stack = (r.cs & SELECTOR_RPL) > cpl || x86_in_64_bit_mode(state);
     if (r.pops_stack) {
-        X86_TRY(x86_pop(state, &stack, &r.rsp, size));
-        X86_TRY(x86_pop(state, &stack, &ss, size));
+        X86_TRY(x86_stack_pop(state, &stack, &r.rsp, size));
+        X86_TRY(x86_stack_pop(state, &stack, &ss, size));
         r.ss = (u16)ss;
     }
     X86_TRY(commit_return(state, &r, &stack));
