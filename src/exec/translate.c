@@ -126,6 +126,7 @@ static IrRegion *new_region(Job *job, u64 pc)
     IrRegion *region = ir_region_new(&vcpu->arena);
     region->guest_pc = pc;
     region->exact_fp = job->exact_fp;
+    region->fp_native = vcpu->engine->config.fp_native;
     region->helpers = guest->helpers;
     region->helper_count = guest->helper_count;
     region->slots = guest->slots;

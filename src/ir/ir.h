@@ -285,6 +285,8 @@ typedef struct IrRegion {
     struct IrGraph *graph; /* what ir_graph() keeps; NULL: to be computed again */
     u64 guest_pc;          /* of the entry */
     bool exact_fp;         /* floating-point operations must not use the host FPU's NaN shortcuts */
+    bool fp_native;        /* the host may take the guest's floating point for its own: it has the
+                              same rules, so that nothing traps (HostConfig.fp_native) */
     const IrHelper *helpers; /* the guest's table: names for print and parse */
     u32 helper_count;
     const IrSlot *slots; /* the guest's slots, for names; may be NULL */
@@ -356,7 +358,7 @@ static inline u32 ir_successor_count(const IrRegion *region, u32 block)
     return !last ? 0 : op == IR_BRANCH ? 2 : op == IR_JUMP;
 }
 /* Whether the operation may need the precise state of its guest instruction: guest memory, helpers
- * with IR_HELPER_FAULTS, and floating point unless the region is exact_fp. */
+ * with IR_HELPER_FAULTS, and floating point unless the region is exact_fp or fp_native. */
 static inline bool ir_may_fault(const IrRegion *region, const IrInsn *insn)
 {
     u8 properties = ir_ops[insn->op].properties;
@@ -364,7 +366,8 @@ static inline bool ir_may_fault(const IrRegion *region, const IrInsn *insn)
     if (insn->op == IR_CALL) {
         return ir_helper_flags(region, insn) & IR_HELPER_FAULTS;
     }
-    return (properties & IR_PROP_MEM) || ((properties & IR_PROP_FP) && !region->exact_fp);
+    return (properties & IR_PROP_MEM) ||
+           ((properties & IR_PROP_FP) && !region->exact_fp && !region->fp_native);
 }
 /* Recounts predecessors. */
 void ir_link_blocks(IrRegion *region);

@@ -464,6 +464,7 @@ static bool parse_line(Parser *p)
             return false;
         }
         p->region->exact_fp = take(p, "exact_fp");
+        p->region->fp_native = take(p, "fp_native");
     } else if (!(take(p, "block ") ? parse_heading(p) : parse_insn(p))) {
         return false;
     }

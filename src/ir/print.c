@@ -196,7 +196,8 @@ void ir_print(const IrRegion *region, FILE *out)
 
     arena_init(&arena);
     ir_graph_make(region, &graph, &arena);
-    fprintf(out, "region 0x%" PRIx64 "%s\n", region->guest_pc, region->exact_fp ? " exact_fp" : "");
+    fprintf(out, "region 0x%" PRIx64 "%s%s\n", region->guest_pc,
+            region->exact_fp ? " exact_fp" : "", region->fp_native ? " fp_native" : "");
     for (u32 i = 0; i < region->block_count; i++) {
         const IrBlock *block = &region->blocks[i];
         fprintf(out, "block %u%s:\n", i, block->cold ? " cold" : "");

@@ -1,7 +1,7 @@
 /* IR as text, and its checks.
  *
  * The form round-trips: ir_parse(ir_print(region)) prints the same again. Lines look like
- *     region 0x400000 exact_fp          the first; may be left out
+ *     region 0x400000 exact_fp fp_native    the first; may be left out
  *     block 1 cold:                     a heading; `cold` where it is
  *     v5 = add.i64 v3, v4
  *     v9 = add.v128.i16 v7, v8          lane type after the value type

@@ -346,7 +346,7 @@ static bool run_once(Test *t, u32 machine, const IrInsn *form, const u8 types[3]
 
 static HostConfig config_of(u32 machine)
 {
-    HostConfig config = {.code_shift = 2, .fp_nan_arm = true};
+    HostConfig config = {.code_shift = 2};
 
     if (machines[machine].pins == PIN_OPERANDS) {
         config.hot_vector = slots;

@@ -608,6 +608,44 @@ static u32 order_blocks(const Compiler *c, u32 *order)
     return count;
 }
 
+/* Whether the CPU's own instruction is just what a guest with x86's floating point means: not what
+ * only Arm has, whose code relies on traps. */
+static bool is_native(const IrInsn *insn)
+{
+    switch ((IrOp)insn->op) {
+    case IR_FMIN:
+    case IR_FMAX:
+        return insn->sub & IR_X86;
+    case IR_FTOI:
+        return insn->sub & IR_INDEFINITE && !insn->imm;
+    case IR_ITOF:
+        return !(insn->sub & IR_UNSIGNED) && !insn->imm;
+    case IR_FROUND:
+        return (insn->sub & 7) != FP_NEAREST_AWAY;
+    case IR_FCVT:
+    case IR_FCVT16:
+        return !insn->sub;
+    case IR_FADD:
+    case IR_FSUB:
+    case IR_FADDSUB:
+    case IR_FMUL:
+    case IR_FDIV:
+    case IR_FSQRT:
+    case IR_FMA:
+    case IR_FCMP:
+    case IR_VFCMP:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool needs_eval(const Compiler *c, const IrInsn *insn)
+{
+    return ir_ops[insn->op].properties & IR_PROP_FP &&
+           (c->region->exact_fp || (c->region->fp_native && !is_native(insn)));
+}
+
 static void emit_insn(Compiler *c, IrVal value, u32 position)
 {
     const IrInsn *insn = insn_of(c, value);
@@ -623,9 +661,8 @@ static void emit_insn(Compiler *c, IrVal value, u32 position)
     }
     ra_begin(&c->ra, value, position);
     c->fault_points = 0;
-    bool exact = c->region->exact_fp && ir_ops[insn->op].properties & IR_PROP_FP;
     Lower *lower = lowerings[insn->op];
-    if (exact || !lower || !lower(c, value, insn)) {
+    if (needs_eval(c, insn) || !lower || !lower(c, value, insn)) {
         emit_eval(c, value);
     }
     ra_end(&c->ra, value);

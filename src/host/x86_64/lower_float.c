@@ -96,6 +96,9 @@ bool lower_fp_sqrt(Compiler *c, IrVal value, const IrInsn *insn)
 /* Traps if `reg` holds a NaN, quiet ones included. */
 static void trap_nan(Compiler *c, IrType type, u8 reg)
 {
+    if (!fp_traps(c)) {
+        return;
+    }
     c->as.flags_of = 0;
     x86_vector2(&c->as, compare_opcode(OP_COMIS, type), reg, x86_reg(reg));
 }

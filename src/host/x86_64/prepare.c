@@ -727,7 +727,7 @@ static bool may_fault(const Compiler *c, const IrInsn *insn)
     if (insn->op == IR_CALL) {
         return c->config->helpers[insn->imm].flags & IR_HELPER_FAULTS;
     }
-    return properties & IR_PROP_MEM || (properties & IR_PROP_FP && !c->region->exact_fp);
+    return properties & IR_PROP_MEM || (properties & IR_PROP_FP && fp_traps(c));
 }
 
 static u8 traits_of(const Compiler *c, const IrInsn *insn)

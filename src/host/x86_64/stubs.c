@@ -29,7 +29,14 @@ enum {
     OPCODE_MOVUPS_STORE = X86_OPCODE(0, X86_0F, 0x11),
 };
 
-enum { MXCSR_DEFAULT = 0x1f80, MXCSR_INVALID_MASK = 0x80, MXCSR_ROUNDING_SHIFT = 13 };
+enum {
+    MXCSR_DENORMAL = 1 << 1,
+    MXCSR_DAZ = 1 << 6,
+    MXCSR_INVALID_MASK = 1 << 7,
+    MXCSR_DEFAULT = 0x1f80,
+    MXCSR_ROUNDING_SHIFT = 13,
+    MXCSR_FTZ = 1 << 15,
+};
 
 static X86Rm context(s32 disp)
 {
@@ -65,8 +72,9 @@ static void mxcsr(X86Asm *as, bool load, s32 disp)
     x86_op(as, OPCODE_LDMXCSR, 4, load ? 2 : 3, context(disp), 0);
 }
 
-/* MXCSR's sticky bits IE DE ZE OE UE PE into fp.flags IOC DZC OFC UFC IXC; clobbers rax, rcx. */
-static void merge_fp_flags(X86Asm *as)
+/* MXCSR's sticky bits IE DE ZE OE UE PE into fp.flags IOC DZC OFC UFC IXC, and DE for guests that
+ * have it; clobbers rax, rcx. */
+static void merge_fp_flags(X86Asm *as, const CacheHeader *header)
 {
     mxcsr(as, false, WORD(WORD_SCRATCH));
     x86_load(as, 4, RAX, context(WORD(WORD_SCRATCH)));
@@ -75,6 +83,12 @@ static void merge_fp_flags(X86Asm *as)
     x86_shift_imm(as, SHIFT_SHR, 4, RCX, 1);
     x86_alu_imm(as, ALU_AND, 4, x86_reg(RCX), 0x1e);
     x86_alu(as, ALU_OR, 4, RAX, x86_reg(RCX));
+    if (header->fp_native) {
+        x86_load(as, 4, RCX, context(WORD(WORD_SCRATCH)));
+        x86_alu_imm(as, ALU_AND, 4, x86_reg(RCX), MXCSR_DENORMAL);
+        x86_shift_imm(as, SHIFT_SHL, 4, RCX, 5); /* to FP_DENORMAL */
+        x86_alu(as, ALU_OR, 4, RAX, x86_reg(RCX));
+    }
     x86_alu_to(as, ALU_OR, 1, context(COMMON(fp) + (s32)offsetof(FpEnv, flags)), RAX);
 }
 
@@ -100,7 +114,7 @@ static void emit_enter(X86Asm *as, const RegPins *pins)
 static void emit_leave(X86Asm *as, CacheHeader *header)
 {
     header->stub[STUB_LEAVE] = x86_offset(as);
-    merge_fp_flags(as);
+    merge_fp_flags(as, header);
     mxcsr(as, true, WORD(WORD_MXCSR) + 4);
     x86_load(as, 8, RSP, context(WORD(WORD_C_STACK)));
     x86_alu_imm(as, ALU_ADD, 8, x86_reg(RSP), 8);
@@ -231,7 +245,7 @@ static void emit_helper_stub(X86Asm *as, CacheHeader *header, u32 flags)
     to_c_stack(as);
     if (fp) {
         x86_mov(as, 8, RDX, RAX);
-        merge_fp_flags(as);
+        merge_fp_flags(as, header);
         mxcsr(as, true, WORD(WORD_MXCSR) + 4);
         x86_mov(as, 8, RAX, RDX);
     }
@@ -289,6 +303,7 @@ size_t x86_begin_cache(u8 *code, size_t room, const HostConfig *config)
     assert(room > sizeof(*header) + 16384);
     memset(header, 0, sizeof(*header));
     header->features = as.features = x86_features();
+    header->fp_native = config->fp_native;
     RegSet pinned = choose_pins(&header->pins, config);
     RegSet all = ~(GPR(RSP) | GPR(RBP)) & ~pinned;
     header->machine = (RegMachine){.temporaries = {all & 0xffff, all & 0xffff0000u},
@@ -365,16 +380,24 @@ void x86_reset_returns(CpuCommon *common)
     top[1] = ~(u64)0; /* an address that no guest returns to */
 }
 
-/* Rounding that MXCSR lacks (away, odd) never comes from a guest's control register. */
+/* Rounding that MXCSR lacks (away, odd) never comes from a guest's control register. Guests with
+ * x86's rules have their modes here and nothing unmasked; others trap what is invalid, and get
+ * exact arithmetic while they flush subnormals. */
 void x86_set_fp(CpuCommon *common)
 {
     static const u8 control[] = {
         [FP_NEAREST_EVEN] = 0, [FP_UP] = 2, [FP_DOWN] = 1, [FP_TO_ZERO] = 3};
     u32 rounding = common->fp.rounding < COUNT(control) ? control[common->fp.rounding] : 0;
-    u32 mxcsr_value = (MXCSR_DEFAULT & ~(u32)MXCSR_INVALID_MASK) | rounding << MXCSR_ROUNDING_SHIFT;
+    u32 value = MXCSR_DEFAULT | rounding << MXCSR_ROUNDING_SHIFT;
     u32 *words = (u32 *)&common->host[WORD_MXCSR];
 
-    words[0] = mxcsr_value;
+    if (common->fp.nan_rule == FP_NAN_X86_SSE) {
+        value |=
+            (common->fp.flush_inputs ? MXCSR_DAZ : 0) | (common->fp.flush_outputs ? MXCSR_FTZ : 0);
+    } else {
+        value &= ~(u32)MXCSR_INVALID_MASK;
+    }
+    words[0] = value;
 }
 
 /* One aligned word holds the displacement (x86_align_site), so a plain store is atomic. */

@@ -182,6 +182,9 @@ u32 fused_opcode(const IrInsn *insn, u32 opcode)
 /* Traps if a lane of either is a NaN. */
 static void guard_nan(Compiler *c, const IrInsn *insn, u8 x, u8 y)
 {
+    if (!fp_traps(c)) {
+        return;
+    }
     u8 result = scratch_vector(c);
 
     vector3_imm(c, packed_float(insn, F_CMP), result, x, x86_reg(y), COMPARE_LESS);

@@ -12,7 +12,8 @@
  * vector register.
  *
  * MXCSR in generated code has Invalid unmasked, other exceptions masked: an invalid operation is a
- * fault point like a load (see fault.c). */
+ * fault point like a load (see fault.c). With fp_native it has the guest's modes, all exceptions
+ * masked, and nothing traps. */
 #ifndef HOST_X86_64_X86_64_H
 #define HOST_X86_64_X86_64_H
 
@@ -58,7 +59,8 @@ typedef enum Stub {
 /* At the start of every cache: what all its blocks share. */
 typedef struct CacheHeader {
     u32 features;
-    u32 size; /* bytes of header and stubs */
+    u32 size;       /* bytes of header and stubs */
+    bool fp_native; /* HostConfig's */
     u32 stub[STUB_COUNT];
     RegPins pins;
     RegMachine machine;
@@ -257,10 +259,16 @@ X86Rm pool_rm(Compiler *c, const void *bytes, u32 size);
 X86Rm pool_u64_pair(Compiler *c, u64 low, u64 high);
 /* The value goes through ir_eval. */
 void emit_eval(Compiler *c, IrVal value);
+/* Whether floating-point instructions trap where the guest would see something else. */
+static inline bool fp_traps(const Compiler *c)
+{
+    return !c->region->exact_fp && !c->region->fp_native;
+}
+
 /* A fault point for floating-point operations: only when Invalid may trap. */
 static inline void fp_point(Compiler *c)
 {
-    if (!c->region->exact_fp) {
+    if (fp_traps(c)) {
         fault_point(c);
     }
 }
@@ -299,8 +307,8 @@ Lower lower_call;
 Lower lower_jump, lower_branch, lower_goto, lower_goto_call, lower_igoto, lower_igoto_call,
     lower_igoto_ret, lower_exit;
 Lower lower_fp_binary, lower_fp_sqrt, lower_fma, lower_frecps, lower_fp_sign, lower_fp_minmax,
-    lower_fp_mask, lower_fp_estimate,
-    lower_fcmp, lower_flags_fcmp, lower_fround, lower_fcvt, lower_ftoi, lower_itof;
+    lower_fp_mask, lower_fp_estimate, lower_fcmp, lower_flags_fcmp, lower_fround, lower_fcvt,
+    lower_ftoi, lower_itof;
 Lower lower_vector;
 
 /* eflags.c: leaves the flags of a FLAGS_* operation, of the kinds in flags_operands(), in EFLAGS;
