@@ -40,13 +40,15 @@ typedef struct GuestAbi {
     const char *name;     /* as in engine options and on the command line */
     const char *platform; /* AT_PLATFORM and uname */
     const char *machine;
+    const char *machine_32; /* uname's machine under the personality PER_LINUX32 */
+    bool of_host;           /* the host's CPU may run such programs itself */
     u16 elf_machine;
     bool big_endian;
     u8 word_size;      /* bytes of a long and of a pointer */
     u32 minimum_stack; /* MINSIGSTKSZ: what sigaltstack(2) takes */
     u32 frame_size;    /* bytes of a signal frame: AT_MINSIGSTKSZ */
     u64 address_limit; /* one past the highest user address */
-    u64 pie_base;      /* where position-independent programs go when it is free */
+    u64 pie_base;      /* lowest address for position-independent programs, when it is free */
     /* ABIs with fewer addresses than the host: one past the stack, and where the search for free
      * addresses starts downwards. 0: the host chooses. */
     u64 stack_top, mmap_top;

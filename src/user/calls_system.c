@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/personality.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -47,7 +48,9 @@ s64 read_system_name(Thread *thread, const u64 *arguments)
         return -errno;
     }
     memset(name.machine, 0, sizeof name.machine);
-    strncpy(name.machine, thread->abi->machine, sizeof name.machine - 1);
+    bool narrow = (personality(0xffffffff) & PER_MASK) == PER_LINUX32;
+    const char *machine = narrow ? thread->abi->machine_32 : thread->abi->machine;
+    strncpy(name.machine, machine, sizeof name.machine - 1);
     return copy_to_guest(arguments[0], &name, sizeof name) ? 0 : -EFAULT;
 }
 

@@ -148,6 +148,14 @@ static char **script_arguments(Arena *arena, char *interpreter, char *argument, 
     return list;
 }
 
+/* Whether the host runs the program itself: it is built for the host, and who starts it is not, so
+ * that this is no program of the guest's system. */
+static bool runs_directly(const Thread *thread, const ProgramFile *file)
+{
+    return file->abi && file->abi->of_host && file->abi->word_size == sizeof(long) &&
+           !thread->abi->of_host;
+}
+
 s64 exec_program(Thread *thread, const char *name, char **arguments, char **environment)
 {
     Process *process = thread->process;
@@ -164,6 +172,9 @@ s64 exec_program(Thread *thread, const char *name, char **arguments, char **envi
             return error == -EISDIR ? -EACCES : error;
         }
         program_close(&file);
+        if (error == 0 && runs_directly(thread, &file)) {
+            return host_exec(thread, host, arguments, environment);
+        }
         if (error == 0 && file.abi) {
             return exec_self(thread, host == name ? name : host, arguments, environment);
         }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -24,6 +25,8 @@ enum {
     DEFAULT_STACK = 8 << 20,
     MAX_STACK = 1 << 30,
     CLOCK_TICKS = 100,
+    RANDOM_BITS_32 = 8,
+    RANDOM_BITS_64 = 18, /* of the page number: the least that kernels have */
 };
 
 /* --- the file ------------------------------------------------------------------------------------
@@ -122,6 +125,20 @@ static int map_segment(MemoryMap *map, const ProgramFile *file, const ElfSegment
         }
     }
     return 0;
+}
+
+/* Where a position-independent program should go: anywhere near the ABI's place for such, unless
+ * setarch(8) says that addresses are not to be random. */
+static u64 program_hint(const GuestAbi *abi)
+{
+    u64 pages = 0;
+
+    if (personality(0xffffffff) & ADDR_NO_RANDOMIZE ||
+        getrandom(&pages, sizeof pages, 0) != sizeof pages) {
+        return abi->pie_base;
+    }
+    pages %= (u64)1 << (abi->word_size == 8 ? RANDOM_BITS_64 : RANDOM_BITS_32);
+    return abi->pie_base + pages * ELF_PAGE;
 }
 
 /* Reserves the image's address range; the bias to add to its addresses, or an error. */
@@ -404,7 +421,7 @@ int load_program(const LoadRequest *request, char message[512])
     Auxv auxv = {.count = 0};
     u64 bias = 0, base = 0, vdso = 0, top = 0, limit = 0;
 
-    int error = map_image(&process->memory, request->file, process->abi->pie_base, &bias);
+    int error = map_image(&process->memory, request->file, program_hint(process->abi), &bias);
     if (error) {
         return fail(message, error, "cannot map the program", NULL);
     }

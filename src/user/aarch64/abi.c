@@ -133,6 +133,7 @@ const GuestAbi abi_aarch64 = {
     .name = "aarch64",
     .platform = "aarch64",
     .machine = "aarch64",
+    .machine_32 = "armv8l",
     .elf_machine = EM_AARCH64,
     .big_endian = false,
     .word_size = 8,

@@ -179,19 +179,26 @@ static u64 hwcap2(const void *state)
 /* --- the ABIs -----------------------------------------------------------------------------------
  */
 
+#if defined(__x86_64__)
+enum { HOST_IS_X86 = true };
+#else
+enum { HOST_IS_X86 = false };
+#endif
+
 /* Fields that are the same for both. */
 #define X86_COMMON                                                                                 \
-    .big_endian = false, .minimum_stack = 2048, .state_size = sizeof(X86State),                    \
-    .data_size = sizeof(X86UserDescriptors), .copy = copy, .restore = restore, .get_pc = get_pc,   \
-    .get_stack = get_stack, .get_call = get_call, .call_abi = call_abi,                            \
-    .restart_call = restart_call, .fault_status = x86_fault_status, .exception = x86_exception,    \
-    .hwcap = hwcap, .hwcap2 = hwcap2, .cpuinfo = x86_cpuinfo
+    .big_endian = false, .of_host = HOST_IS_X86, .minimum_stack = 2048,                            \
+    .state_size = sizeof(X86State), .data_size = sizeof(X86UserDescriptors), .copy = copy,         \
+    .restore = restore, .get_pc = get_pc, .get_stack = get_stack, .get_call = get_call,            \
+    .call_abi = call_abi, .restart_call = restart_call, .fault_status = x86_fault_status,          \
+    .exception = x86_exception, .hwcap = hwcap, .hwcap2 = hwcap2, .cpuinfo = x86_cpuinfo
 
 const GuestAbi abi_x86_64 = {
     X86_COMMON,
     .name = "x86_64",
     .platform = "x86_64",
     .machine = "x86_64",
+    .machine_32 = "i686",
     .elf_machine = EM_X86_64,
     .word_size = 8,
     .frame_size = 1808,
@@ -217,6 +224,7 @@ const GuestAbi abi_i386 = {
     .name = "i386",
     .platform = "i686",
     .machine = "i686",
+    .machine_32 = "i686",
     .elf_machine = EM_386,
     .word_size = 4,
     .frame_size = 1808,
