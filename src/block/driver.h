@@ -171,7 +171,7 @@ struct BlockNode {
     BlockNode *backing; /* or NULL */
     BlockNode *extra;   /* a second file: qcow2's data file; closed by the layer; or NULL */
     char *backing_filename, *backing_format; /* as the image has them, or NULL; owned */
-    bool owned_by_snapshot;                  /* a temporary file that ends with the node */
+    bool borrows_file;                       /* `file` is not closed with the node */
     BlockGate gate;
 };
 
@@ -183,6 +183,11 @@ struct BlockNode {
 int block_open_child(BlockNode **child, const char *filename, const BlockOptions *options,
                      const char *prefix, const BlockDriver *driver, unsigned flags,
                      BlockError *error);
+
+/* Opens a format on a node that stays the caller's, without backing file: for create(), to work on
+ * what it has just laid out. block_close() the new node first. */
+int block_open_over(BlockNode **node, const BlockDriver *driver, BlockNode *file,
+                    const BlockOptions *options, unsigned flags, BlockError *error);
 
 /* Creates (or truncates) the file `filename` through its protocol and opens it for writing. */
 int block_create_file(BlockNode **file, const char *filename, BlockError *error);

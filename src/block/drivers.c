@@ -6,6 +6,7 @@ const BlockDriver *const block_drivers[] = {
     &block_driver_file,
     &block_driver_host_device,
     /* formats */
+    &block_driver_qcow2,
     &block_driver_raw,
     &block_driver_bochs,
     &block_driver_parallels,

@@ -143,7 +143,7 @@ int block_close(BlockNode *node)
         result = block_flush(node);
     }
     int closed = node->driver->close ? node->driver->close(node) : 0;
-    BlockNode *children[] = {node->extra, node->file, node->backing};
+    BlockNode *children[] = {node->extra, node->borrows_file ? NULL : node->file, node->backing};
     for (size_t i = 0; i < COUNT(children); i++) {
         int child = block_close(children[i]);
         closed = closed ? closed : child;
@@ -166,7 +166,7 @@ static int start(BlockNode *node, const BlockOptions *options, BlockError *error
     }
     if (result < 0) {
         block_close(node->extra);
-        block_close(node->file);
+        block_close(node->borrows_file ? NULL : node->file);
         node_free(node);
     }
     return result;
@@ -426,6 +426,21 @@ static int open_format(BlockNode **node, const BlockDriver *driver, const char *
     }
     *node = opened;
     return 0;
+}
+
+int block_open_over(BlockNode **node, const BlockDriver *driver, BlockNode *file,
+                    const BlockOptions *options, unsigned flags, BlockError *error)
+{
+    BlockNode *opened = node_new(driver, file->filename, flags);
+
+    if (!opened) {
+        return block_error(error, ENOMEM, "out of memory");
+    }
+    opened->file = file;
+    opened->borrows_file = true;
+    int result = start(opened, options, error);
+    *node = result < 0 ? NULL : opened;
+    return result;
 }
 
 int block_open_below(BlockNode **node, const char *filename, const BlockOptions *given,
