@@ -1,7 +1,6 @@
 /* Addition, subtraction, logic, comparison, decimal adjustment (Intel SDM volume 2). */
 #include "guest/x86/helpers.h"
 #include "guest/x86/internal.h"
-#include "guest/x86/x86_insn.h"
 
 static IrVal flags_of(Tr *t, IrOp op, IrVal x, IrVal y)
 {

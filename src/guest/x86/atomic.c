@@ -1,7 +1,6 @@
 /* Compare and exchange, and fences. Other instructions that may be locked are plain handlers: see
  * operands.c. */
 #include "guest/x86/internal.h"
-#include "guest/x86/x86_insn.h"
 
 /* Equal: the destination becomes the source. Otherwise the accumulator becomes the destination; of
  * 64 bits only what is written, so that an equal 32-bit comparison leaves RAX alone. Memory is

@@ -1,7 +1,6 @@
 /* Bits: tests, scans, counts, and the bit fields of BMI1 and BMI2. */
 #include "guest/x86/arguments.h"
 #include "guest/x86/internal.h"
-#include "guest/x86/x86_insn.h"
 
 static unsigned width_of(Tr *t, IrVal x)
 {

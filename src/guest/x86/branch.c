@@ -2,7 +2,6 @@
 #include "guest/x86/helpers.h"
 #include "guest/x86/internal.h"
 #include "guest/x86/user_descriptors.h"
-#include "guest/x86/x86_insn.h"
 
 /* -- Near */
 

@@ -1,7 +1,6 @@
 /* Instructions on EFLAGS. The status flags are one slot, in the IR's packed form, whose bits 15..8
  * are EFLAGS's low byte; all other flags are another. See state.h. */
 #include "guest/x86/internal.h"
-#include "guest/x86/x86_insn.h"
 
 enum { STATUS_LOW = X86_EFLAGS_STATUS & 0xff, OF_SHIFT = 11 };
 

@@ -2,7 +2,6 @@
  * segment registers. */
 #include "guest/x86/helpers.h"
 #include "guest/x86/internal.h"
-#include "guest/x86/x86_insn.h"
 
 void tr_MOV(Tr *t)
 {

@@ -1,7 +1,6 @@
 /* Multiplication and division. The flags that the manual leaves undefined after a multiplication
  * are 0; a division leaves all of them as they are. */
 #include "guest/x86/internal.h"
-#include "guest/x86/x86_insn.h"
 
 static IrVal extend(Tr *t, bool is_signed, IrType type, IrVal x)
 {

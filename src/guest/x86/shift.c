@@ -4,7 +4,6 @@
  * FLAGS_SHL and the like know. So 8- and 16-bit operands may be shifted out altogether: those are
  * shifted as 32 bits. */
 #include "guest/x86/internal.h"
-#include "guest/x86/x86_insn.h"
 
 static unsigned width_of(Tr *t, IrVal x)
 {

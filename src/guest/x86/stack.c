@@ -1,6 +1,5 @@
 /* PUSH, POP and their kin, stack frames. Near calls and returns are in branch.c. */
 #include "guest/x86/internal.h"
-#include "guest/x86/x86_insn.h"
 
 void tr_PUSH(Tr *t)
 {

@@ -5,7 +5,6 @@
  * by helpers, many elements at a time. INS and OUTS are the system's. */
 #include "guest/x86/helpers.h"
 #include "guest/x86/internal.h"
-#include "guest/x86/x86_insn.h"
 
 /* -- Elements */
 

@@ -185,9 +185,10 @@ static void forget_insn(Tr *t)
 static void translate_decoded(Tr *t)
 {
     const X86Row *row = &x86_rows[t->i->row];
-    X86Handler *handler = x86_handler(t->i->row, &t->arg);
+    X86Handler *handler = x86_handlers[t->i->row];
     bool may_use_ports = t->mode & (X86_MODE_SYSTEM | X86_MODE_IOPL);
 
+    t->arg = x86_arguments[t->i->row];
     t->lock = row->lock;
     if ((row->attributes & X86_CPL0 && t->mode & X86_MODE_CPL) ||
         (row->attributes & X86_IO && !may_use_ports)) {

@@ -32,6 +32,7 @@
 #include "guest/x86/insn.h"
 #include "guest/x86/mode.h"
 #include "guest/x86/state.h"
+#include "guest/x86/x86_insn.h"
 
 /* Short names here, a guest's own for the linker: all guests share a binary. */
 #define X86_NAME(name) __asm__("x86_ir_" #name)
@@ -64,9 +65,6 @@ typedef struct Tr {
 } Tr;
 
 typedef void X86Handler(Tr *t);
-
-/* The handler of a row, and its parameter; NULL if there is none (generated). */
-X86Handler *x86_handler(unsigned row, unsigned *argument);
 
 #define SLOT(member) ((u32)offsetof(X86State, member))
 #define SLOT_GPR(n) (SLOT(gpr) + 8 * (u32)(n))
