@@ -8,7 +8,10 @@ extern const BlockDriver block_driver_file, block_driver_host_device; /* file.c 
 extern const BlockDriver block_driver_qcow2;                          /* qcow2.c */
 extern const BlockDriver block_driver_raw;                            /* raw.c */
 extern const BlockDriver block_driver_bochs;                          /* bochs.c */
+extern const BlockDriver block_driver_cloop;                          /* cloop.c */
 extern const BlockDriver block_driver_parallels;                      /* parallels.c */
+extern const BlockDriver block_driver_qcow;                           /* qcow.c */
+extern const BlockDriver block_driver_qed;                            /* qed.c */
 extern const BlockDriver block_driver_vdi;                            /* vdi.c */
 extern const BlockDriver block_driver_vpc;                            /* vpc.c */
 
