@@ -407,6 +407,105 @@ static bool agrees(const Host *host, Instruction insn, Operands *o)
     return false;
 }
 
+/* -- Images: what the host restores from one format and saves in the other */
+
+static bool images_agree(const Host *host, Operands *o, unsigned from, unsigned to)
+{
+    /* [o16] frstor [rdi]; [o16] fnsave [rsi]; ret: the last of equal prefixes counts like one */
+    u8 code[] = {from & X87_IMAGE_32 ? 0x40 : 0x66,
+                 0xdd,
+                 0x27,
+                 to & X87_IMAGE_32 ? 0x40 : 0x66,
+                 0xdd,
+                 0x36,
+                 0xc3};
+    u8 before[X87_IMAGE_MAX] = {0}, after[X87_IMAGE_MAX] = {0}, expected[X87_IMAGE_MAX] = {0};
+    X86State s, restored = {0};
+    u64 unused = 0;
+
+    random_state(o, &s);
+    s.fip = random_u64(o) & 0xffff;
+    s.fdp = random_u64(o) & 0xffff;
+    s.fop = random_u64(o) & 0x7ff;
+    x87_write_image(&s, from, before);
+    memcpy(host->code, code, sizeof(code));
+    x87_read_image(&restored, from, before);
+    x87_write_image(&restored, to, expected);
+    /* AMD's processors lose the pointers when the thread is rescheduled in between. */
+    for (unsigned attempt = 0; attempt < 3; attempt++) {
+        ((HostCode *)(void *)host->code)(before, after, &unused);
+        if (memcmp(after, expected, sizeof(after)) == 0) {
+            return true;
+        }
+    }
+    for (unsigned i = 0; i < sizeof(after); i++) {
+        if (after[i] != expected[i]) {
+            printf("# byte %u: host %02x, image %02x\n", i, after[i], expected[i]);
+        }
+    }
+    return false;
+}
+
+static bool compare_images(const Host *host, unsigned from, unsigned to)
+{
+    Operands random = {.state = 0x9e3779b97f4a7c15};
+    unsigned failures = 0;
+
+    for (unsigned i = 0; i < STATES_PER_INSTRUCTION && failures < FAILURES_SHOWN; i++) {
+        failures += !images_agree(host, &random, from, to);
+    }
+    return failures == 0;
+}
+
+/* Real-address formats hold linear addresses; what else they hold is as in the others. */
+static bool real_image_keeps(unsigned format)
+{
+    X86State s = {.fcw = 0x37f, .ftag_empty = 0xff, .fop = 0x5a5, .fip = 0xabcde, .fdp = 0x12345};
+    X86State restored = {0};
+    u8 image[X87_IMAGE_MAX] = {0};
+
+    x87_write_image(&s, format, image);
+    x87_read_image(&restored, format, image);
+    return restored.fip == 0xabcde && restored.fdp == 0x12345 && restored.fop == 0x5a5;
+}
+
+/* FXSAVE of what FXRSTOR restored. AMD's processors leave the pointers out unless an exception is
+ * pending. */
+static bool fx_agrees(Operands *o)
+{
+    u8 before[512] __attribute__((aligned(16))) = {0}, after[512] __attribute__((aligned(16)));
+    u8 expected[512] = {0}, usual[512] __attribute__((aligned(16)));
+    X86State s;
+
+    random_state(o, &s);
+    __asm__ volatile("fxsave64 %0" : "=m"(usual));
+    memcpy(before, usual, sizeof(before));
+    x87_write_fx(&s, true, before);
+    __asm__ volatile("fxrstor64 %1\n\tfxsave64 %0\n\tfxrstor64 %2"
+                     : "=m"(after)
+                     : "m"(before), "m"(usual));
+    X86State restored = {0};
+    x87_read_fx(&restored, true, after);
+    restored.fop = s.fop;
+    restored.fip = s.fip;
+    restored.fdp = s.fdp;
+    memcpy(expected, usual, sizeof(expected));
+    x87_write_fx(&restored, true, expected);
+    return memcmp(before, expected, 160) == 0 && same_state(&s, &restored, 0);
+}
+
+static bool compare_fx(void)
+{
+    Operands random = {.state = 0x9e3779b97f4a7c15};
+
+    for (unsigned i = 0; i < STATES_PER_INSTRUCTION; i++) {
+        if (!fx_agrees(&random)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Instructions by opcode and a range of ModRM bytes; memory operands stand for a digit. */
 static const struct {
     const char *name;
@@ -495,6 +594,12 @@ int main(int argc, char **argv)
     for (unsigned r = 0; r < COUNT(ranges); r++) {
         OK(compare_range(&host, r, count), "%s", ranges[r].name);
     }
+    OK(compare_images(&host, X87_IMAGE_32, X87_IMAGE_32), "FNSAVE, 32 bits");
+    OK(compare_images(&host, X87_IMAGE_32, 0), "FNSAVE, 16 bits");
+    OK(compare_images(&host, 0, X87_IMAGE_32), "FRSTOR, 16 bits");
+    OK(real_image_keeps(X87_IMAGE_REAL) && real_image_keeps(X87_IMAGE_REAL | X87_IMAGE_32),
+       "real-address images");
+    OK(compare_fx(), "FXSAVE");
     return tap_done();
 }
 
