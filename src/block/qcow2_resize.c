@@ -148,7 +148,9 @@ static int clear_tail(Qcow2 *q, u64 size)
 /* Cuts off the end of the file that no cluster uses. */
 static int shorten_file(Qcow2 *q, BlockError *error)
 {
-    u64 clusters = block_size(q->file) >> q->header.cluster_bits, count = 0;
+    /* The last one may be partly there: a compressed cluster. */
+    u64 end = ALIGN_UP(block_size(q->file), (u64)q->cluster_size), count = 0;
+    u64 clusters = end >> q->header.cluster_bits;
     int result = 0;
 
     pthread_mutex_lock(&q->lock);
@@ -157,7 +159,7 @@ static int shorten_file(Qcow2 *q, BlockError *error)
         clusters -= !count;
     }
     u64 size = clusters << q->header.cluster_bits;
-    q->virgin = ALIGN_UP(block_size(q->file), (u64)q->cluster_size);
+    q->virgin = end;
     pthread_mutex_unlock(&q->lock);
     if (!result && size < block_size(q->file)) {
         result = block_truncate(q->file, size, BLOCK_PREALLOC_OFF, error);

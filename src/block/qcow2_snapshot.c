@@ -216,34 +216,38 @@ int qcow2_snapshots_store(Qcow2 *q, BlockError *error)
 /* --- Walking tables ----------------------------------------------------------------------------
  */
 
-typedef enum Walk {
-    WALK_CHECK_RISE, /* could all refcounts rise by one? */
+typedef enum WalkKind {
     WALK_RISE,
+    WALK_FALL, /* takes back the first `limit` rises */
     WALK_FREE,
     WALK_COPIED, /* set the COPIED bits by the refcounts; for the active table */
+} WalkKind;
+
+typedef struct Walk {
+    WalkKind kind;
+    u64 done;  /* refcounts changed */
+    u64 limit; /* WALK_FALL: how many to change */
 } Walk;
 
-static int walk_clusters(Qcow2 *q, u64 offset, u64 clusters, Walk walk)
+static int walk_clusters(Qcow2 *q, u64 offset, u64 clusters, Walk *walk)
 {
-    u64 first = offset >> q->header.cluster_bits, count;
+    u64 first = offset >> q->header.cluster_bits;
     int result = 0;
 
-    switch (walk) {
-    case WALK_CHECK_RISE:
-        for (u64 i = 0; !result && i < clusters; i++) {
-            result = qcow2_refcount_get(q, first + i, &count);
-            result = result ? result : count >= q->refcount_max ? -ERANGE : 0;
-        }
-        return result;
-    case WALK_RISE:
-        return qcow2_refcount_add(q, first, clusters, 1);
-    case WALK_FREE:
+    if (walk->kind == WALK_FREE) {
         qcow2_free(q, offset, clusters, true);
-        return 0;
-    case WALK_COPIED:
-        break;
     }
-    return 0;
+    if (walk->kind != WALK_RISE && walk->kind != WALK_FALL) {
+        return 0;
+    }
+    for (u64 i = 0; !result && i < clusters; i++) {
+        if (walk->kind == WALK_FALL && walk->done == walk->limit) {
+            break;
+        }
+        result = qcow2_refcount_add(q, first + i, 1, walk->kind == WALK_RISE ? 1 : -1);
+        walk->done += !result;
+    }
+    return result;
 }
 
 /* Is the cluster at `offset` referred to once? */
@@ -276,7 +280,7 @@ static int update_copied(Qcow2 *q, u64 slice_offset, u32 index, u64 entry)
     return result;
 }
 
-static int walk_entry(Qcow2 *q, u64 slice_offset, u32 index, u64 entry, Walk walk)
+static int walk_entry(Qcow2 *q, u64 slice_offset, u32 index, u64 entry, Walk *walk)
 {
     if (entry & QCOW2_COMPRESSED) {
         u64 offset;
@@ -288,13 +292,13 @@ static int walk_entry(Qcow2 *q, u64 slice_offset, u32 index, u64 entry, Walk wal
     if (!(entry & QCOW2_OFFSET) && !(q->external_data && (entry & QCOW2_COPIED))) {
         return 0;
     }
-    if (walk == WALK_COPIED) {
+    if (walk->kind == WALK_COPIED) {
         return update_copied(q, slice_offset, index, entry);
     }
     return q->external_data ? 0 : walk_clusters(q, entry & QCOW2_OFFSET, 1, walk);
 }
 
-static int walk_slice(Qcow2 *q, u64 offset, Walk walk)
+static int walk_slice(Qcow2 *q, u64 offset, Walk *walk)
 {
     u32 count = q->l2_cache.slice_bytes / q->entry_bytes;
     u64 *entries = malloc(count * sizeof *entries);
@@ -314,7 +318,7 @@ static int walk_slice(Qcow2 *q, u64 offset, Walk walk)
 }
 
 /* Goes through all that an L1 table (host-endian) refers to. */
-static int walk_l1(Qcow2 *q, const u64 *l1, u32 count, Walk walk)
+static int walk_l1(Qcow2 *q, const u64 *l1, u32 count, Walk *walk)
 {
     int result = 0;
 
@@ -334,9 +338,30 @@ static int walk_l1(Qcow2 *q, const u64 *l1, u32 count, Walk walk)
     return result;
 }
 
+/* Adds a reference to all that an L1 table refers to; to nothing if one of them overflows. */
+static int raise_all(Qcow2 *q, const u64 *l1, u32 count)
+{
+    Walk rise = {.kind = WALK_RISE};
+    int result = walk_l1(q, l1, count, &rise);
+
+    if (result < 0) {
+        Walk fall = {.kind = WALK_FALL, .limit = rise.done};
+        walk_l1(q, l1, count, &fall);
+    }
+    return result;
+}
+
+static int free_all(Qcow2 *q, const u64 *l1, u32 count)
+{
+    Walk walk = {.kind = WALK_FREE};
+
+    return walk_l1(q, l1, count, &walk);
+}
+
 static int set_all_copied(Qcow2 *q)
 {
-    int result = walk_l1(q, q->l1, q->header.l1_entries, WALK_COPIED);
+    Walk walk = {.kind = WALK_COPIED};
+    int result = walk_l1(q, q->l1, q->header.l1_entries, &walk);
 
     for (u32 i = 0; !result && i < q->header.l1_entries; i++) {
         bool single;
@@ -495,12 +520,17 @@ int qcow2_snapshot_create(BlockNode *node, BlockSnapshot *snapshot, BlockError *
         return block_error(error, EEXIST, "there is a snapshot with id %s", snapshot->id);
     }
     int result = begin(q);
-    result = result ? result : walk_l1(q, q->l1, q->header.l1_entries, WALK_CHECK_RISE);
-    result = result ? result : walk_l1(q, q->l1, q->header.l1_entries, WALK_RISE);
+    result = result ? result : raise_all(q, q->l1, q->header.l1_entries);
     result = result ? result : copy_l1(q, &l1_offset);
     result = result ? result : set_all_copied(q);
     result = result ? result : add(q, snapshot, l1_offset);
-    result = end(q, result);
+    if (result == -ERANGE) {
+        /* All is as it was. */
+        result = end(q, 0);
+        result = result ? result : -ERANGE;
+    } else {
+        result = end(q, result);
+    }
     if (!result && snapshot->vm_state_size) {
         /* It belongs to the snapshot now. */
         u64 from = qcow2_vmstate_offset(q);
@@ -546,7 +576,7 @@ int qcow2_snapshot_delete(BlockNode *node, const char *id, BlockError *error)
             q->snapshot_count++;
             pthread_mutex_unlock(&q->lock);
         } else {
-            result = walk_l1(q, l1, s.l1_entries, WALK_FREE);
+            result = free_all(q, l1, s.l1_entries);
             qcow2_free(q, s.l1_offset, MAX(clusters_of(q, s.l1_entries * 8ull), 1ull), true);
             result = result ? result : qcow2_settle(q);
             result = result ? result : set_all_copied(q);
@@ -583,8 +613,7 @@ static int switch_to(Qcow2 *q, const Qcow2Snapshot *s)
     if (!result) {
         l1 = read_l1(q, s, q->header.l1_entries, &result);
     }
-    result = result ? result : walk_l1(q, l1, q->header.l1_entries, WALK_CHECK_RISE);
-    result = result ? result : walk_l1(q, l1, q->header.l1_entries, WALK_RISE);
+    result = result ? result : raise_all(q, l1, q->header.l1_entries);
     result = result ? result : qcow2_settle(q);
     if (result < 0) {
         free(l1);
@@ -599,7 +628,7 @@ static int switch_to(Qcow2 *q, const Qcow2Snapshot *s)
         result = write_size(q, s->disk_size);
     }
     result = result ? result : block_flush(q->file);
-    result = result ? result : walk_l1(q, old, q->header.l1_entries, WALK_FREE);
+    result = result ? result : free_all(q, old, q->header.l1_entries);
     free(old);
     result = result ? result : qcow2_settle(q);
     return result ? result : set_all_copied(q);

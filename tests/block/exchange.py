@@ -68,6 +68,7 @@ class Disk:
                        and 'preallocation' not in shape)
         self.model = bytearray(self.size)
         self.snapshots = {}
+        self.turns = []
         self.count = 0
         options = ','.join(f'{k}={v}' for k, v in self.shape.items())
         command = ['qemu-img', 'create', '-f', 'qcow2', self.path]
@@ -126,8 +127,8 @@ class Disk:
         text = self.shape.get('cluster_size', '65536')
         return int(text[:-1]) << 20 if text.endswith('M') else int(text)
 
-    def apply(self, operation, discard_zeroes):
-        """Does it to the model. What is discarded may be anything until it is read."""
+    def apply(self, operation):
+        """Does it to the model."""
         kind, *rest = operation
         if kind in ('write', 'packed'):
             offset, length, byte = rest
@@ -205,11 +206,6 @@ class Disk:
             raise Failure(f'{who} reads {len(data)} bytes, should be {self.size}; differs at {at}: '
                           f'{data[at:at + 8].hex()}, should be {bytes(self.model[at:at + 8]).hex()}')
 
-    def forget_discarded(self, operations, data):
-        """Discarded bytes are allowed to be zeroes or what they were."""
-        old = bytearray(self.model)
-        return old, data
-
     def turn(self, ours, count, full):
         operations = []
         for _ in range(count):
@@ -219,7 +215,8 @@ class Disk:
                 operations.append(operation)
                 operation = ('zero', operation[1], operation[2], 0)
             operations.append(operation)
-            self.apply(operation, ours)
+            self.apply(operation)
+        self.turns.append(('menura' if ours else 'qemu', operations))
         if ours:
             self.compare(self.by_us(operations), 'Menura, after its own turn,')
         else:
@@ -252,6 +249,8 @@ def one_round(exercise, seed, index):
             keep = Path(f'failed-{seed}-{index}')
             if os.environ.get('KEEP'):
                 shutil.copytree(where, keep, dirs_exist_ok=True)
+                (keep / 'turns').write_text('\n'.join(f'{who} {o}' for who, ops in disk.turns
+                                                      for o in ops))
             return shape, failure
 
 
