@@ -402,3 +402,13 @@ void x86_cpuid(const X86State *state, u32 leaf, u32 subleaf, u32 out[4])
         memcpy(&out[EBX], "MenuraMenura", 12);
     }
 }
+
+u64 x86_hwcap(const X86State *state, unsigned word)
+{
+    enum { HWCAP2_FSGSBASE = 1 << 1 };
+
+    if (word == 0) {
+        return feature_word(state, X86_CPUID_1_EDX);
+    }
+    return x86_has(state->features, X86_FEATURE_FSGSBASE) ? HWCAP2_FSGSBASE : 0;
+}
