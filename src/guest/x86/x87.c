@@ -377,7 +377,6 @@ static void store(Tr *t, u32 format, bool pops)
     }
     ir_jump(b, done);
     enter_block(t, done);
-    t->address = (X86Address){0}; /* what the other block computed */
     put_pointers(t);
     ir_put(b, SLOT(fsw), bits_from(t, IR_I16, after, X87_STORED_FSW));
     ir_put(b, SLOT(ftop), bits_from(t, IR_I8, after, X87_STORED_FTOP));
