@@ -561,6 +561,9 @@ void ra_put_pinned(RegAlloc *ra, u8 pin, IrVal value)
     IrVal root = ra_root(ra, value);
     RegValue *v = &ra->values[root];
     u8 reg = ra->pins->pin[pin].reg;
+    /* Of a wider value the register keeps only what the slot has. */
+    bool stays =
+        v->home.kind != HOME_CONST && live(ra, root) && ra->pins->pin[pin].size >= v->width;
 
     if (v->reg == reg) {
         return;
@@ -573,13 +576,13 @@ void ra_put_pinned(RegAlloc *ra, u8 pin, IrVal value)
     }
     if (v->reg == REG_NONE) {
         ra->machine->load(ra->context, reg, v->home, root);
-        if (v->home.kind != HOME_CONST && live(ra, root)) {
+        if (stays && v->home.kind != HOME_CONST) {
             attach(ra, root, reg);
         }
         return;
     }
     ra->machine->move(ra->context, reg, v->reg);
-    if (!is_pinned(ra, v->reg) && live(ra, root)) {
+    if (!is_pinned(ra, v->reg) && stays) {
         detach(ra, root);
         attach(ra, root, reg);
     }

@@ -240,7 +240,7 @@ static void slot_access(Plan *plan, IrVal access, u32 position)
     }
     if (pin != REG_PIN_NONE && size == ra->pins->pin[pin].size && ra->uses[access].count == 1) {
         IrVal value = ra->uses[access].value[0];
-        if (ir_insn(ra->region, value)->op != IR_CONST &&
+        if (ir_insn(ra->region, value)->op != IR_CONST && ra->values[value].width <= size &&
             ra->values[value].class ==
                 (ra->pins->pin[pin].reg < REG_COUNT / 2 ? REG_INT : REG_VECTOR)) {
             plan->pending[pin] = value;
