@@ -13,6 +13,10 @@
  * another is submitted from the other's callback. Requests go to the kernel in batches, when the
  * context is run.
  *
+ * A thread that has requests in flight must not call what closes a node's gate (snapshots,
+ * resizing,
+ * ...: see driver.h), which would wait for them: run the context until they are over, first.
+ *
  * Engines: io_uring where the kernel lets us, else a pool of threads; the pool also does what is
  * more than reading and writing bytes that lie somewhere (allocation, decompression, ...). */
 #ifndef BLOCK_IO_H
@@ -51,6 +55,8 @@ struct BlockRequest {
     /* The layer's own from here. */
     BlockNode *node;
     BlockRequest *next;
+    u32 parts; /* in the ring */
+    bool in_worker;
     int result;
 };
 

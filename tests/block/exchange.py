@@ -95,7 +95,7 @@ class Disk:
         return start, min(length, self.size - start)
 
     def has_snapshots(self):
-        return 'data_file' not in self.shape and self.shape.get('refcount_bits') != '1'
+        return 'data_file' not in self.shape and self.shape.get('refcount_bits') not in ('1', '2')
 
     def choose(self, full):
         """An operation: a tuple of its name and arguments."""

@@ -1,0 +1,52 @@
+/* Inside I/O contexts: what io.c, submit.c and workers.c share. */
+#ifndef BLOCK_IO_CONTEXT_H
+#define BLOCK_IO_CONTEXT_H
+
+#include <liburing.h>
+
+#include "block/driver.h"
+
+enum { PART_LAYERS = 16, PART_IOVECS = 8 };
+
+typedef struct BlockWorkers BlockWorkers;
+
+/* A stretch of a request that is contiguous in one descriptor, on its way through the ring. */
+typedef struct RingPart {
+    struct RingPart *next;
+    BlockRequest *request;
+    BlockNode *node; /* whose descriptor it is; NULL: zeroes */
+    u64 offset;      /* there */
+    BlockVector data;
+    u8 layers; /* gates held, topmost first */
+    u8 epochs[PART_LAYERS];
+    BlockNode *held[PART_LAYERS];
+    struct iovec iov[PART_IOVECS];
+} RingPart;
+
+struct IoContext {
+    bool has_ring, watching; /* watching: the ring polls wake_fd */
+    struct io_uring ring;
+    int wake_fd; /* written when `done` becomes non-empty */
+    int poll_fd; /* for io_context_fd(); -1 */
+    u32 in_flight, in_workers;
+    BlockWorkers *workers; /* made when first needed */
+    RingPart *spare_parts;
+    pthread_mutex_t lock; /* of the list of what is done, filled by workers */
+    BlockRequest *done, *last_done;
+};
+
+/* The request is over, with request->result; from any thread. */
+void io_context_done(IoContext *io, BlockRequest *request);
+
+/* A free submission entry. */
+struct io_uring_sqe *block_ring_entry(IoContext *io);
+
+/* The kernel has done a part; returns how many requests ended with it. */
+unsigned block_part_done(IoContext *io, RingPart *part, int result);
+
+/* Does the request in a worker thread, then io_context_done(). False: there are no threads. */
+bool block_workers_start(IoContext *io, BlockRequest *request);
+/* Ends the threads; nothing may be queued. NULL is fine. */
+void block_workers_free(BlockWorkers *workers);
+
+#endif
