@@ -188,6 +188,7 @@ FoldFn fold_field_and;
 FoldFn fold_field_extended;
 FoldFn fold_dep_simple;
 FoldFn fold_extr_simple;
+FoldFn fold_double_shift;
 
 /* fold_move.c */
 FoldFn fold_trunc_moved;

@@ -127,3 +127,20 @@ bool fold_extr_simple(Fold *f)
     return const_arg(f, 0, &high) && high == 0 &&
            become(f, IR_SHR, 0, f->insn->arg[1], new_const(f, IR_I32, f->insn->imm), 0);
 }
+
+/* SHLD and SHRD by a constant: bits in the middle of the two. */
+bool fold_double_shift(Fold *f)
+{
+    u64 count;
+
+    if (!const_arg(f, 2, &count)) {
+        return false;
+    }
+    count %= width(f);
+    if (count == 0) {
+        return become_copy(f, f->insn->arg[0]);
+    }
+    return f->insn->op == IR_SHLD
+               ? become(f, IR_EXTR, 0, f->insn->arg[0], f->insn->arg[1], width(f) - count)
+               : become(f, IR_EXTR, 0, f->insn->arg[1], f->insn->arg[0], count);
+}

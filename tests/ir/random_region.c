@@ -320,6 +320,38 @@ static void mark_insn(Maker *m)
     m->put = false;
 }
 
+/* A division as x86 has it: quotient and remainder of a number of double width, often just a
+ * number with its sign or with 0 above, and whether they fit. */
+static void add_division(Maker *m)
+{
+    IrBuilder *b = &m->b;
+    bool is_signed = random_below(&m->random, 2);
+    IrType type = random_type(m, "W");
+    IrVal low = value_of(m, type), divisor = value_of(m, type), high, fits;
+
+    switch (random_below(&m->random, 4)) {
+    case 0:
+        high = value_of(m, type);
+        break;
+    case 1:
+        high = ir_const(b, type, 0);
+        break;
+    default:
+        high = ir_binary(b, IR_SAR, low, ir_const(b, IR_I32, ir_type_size(type) * 8 - 1));
+        break;
+    }
+    fits = ir_emit(b, is_signed ? IR_DIVFITS : IR_DIVFITU, IR_I32, IR_VOID, 0, high, low, divisor,
+                   0, 0);
+    IrVal quotient =
+        ir_emit(b, is_signed ? IR_DIVS2 : IR_DIVU2, type, IR_VOID, 0, high, low, divisor, 0, 0);
+    if (random_below(&m->random, 4)) {
+        add_value(m, ir_emit(b, is_signed ? IR_REMS2 : IR_REMU2, type, IR_VOID, 0, high, low,
+                             divisor, 0, 0));
+    }
+    add_value(m, quotient);
+    add_value(m, fits);
+}
+
 /* What guests make most: flags and a condition on them. */
 static void add_condition(Maker *m)
 {
@@ -419,10 +451,17 @@ static void add_straight(Maker *m)
             mark_insn(m);
             break;
         case 3:
-            if (random_below(&m->random, 2)) {
+            switch (random_below(&m->random, 5)) {
+            case 0:
+            case 1:
                 add_condition(m);
-            } else {
+                break;
+            case 2:
+                add_division(m);
+                break;
+            default:
                 add_flag_setters(m);
+                break;
             }
             break;
         case 4:

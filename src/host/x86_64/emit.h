@@ -162,7 +162,15 @@ void x86_alu_to(X86Asm *as, X86Alu alu, u32 size, X86Rm rm, u8 reg);
 void x86_alu_imm(X86Asm *as, X86Alu alu, u32 size, X86Rm rm, s32 imm);
 void x86_test(X86Asm *as, u32 size, X86Rm rm, u8 reg);
 void x86_test_imm(X86Asm *as, u32 size, X86Rm rm, s32 imm);
-typedef enum X86Shift { SHIFT_ROL, SHIFT_ROR, SHIFT_SHL = 4, SHIFT_SHR, SHIFT_SAR = 7 } X86Shift;
+typedef enum X86Shift {
+    SHIFT_ROL,
+    SHIFT_ROR,
+    SHIFT_RCL,
+    SHIFT_RCR,
+    SHIFT_SHL,
+    SHIFT_SHR,
+    SHIFT_SAR = 7
+} X86Shift;
 void x86_shift_imm(X86Asm *as, X86Shift shift, u32 size, u8 reg, u8 count);
 void x86_shift_cl(X86Asm *as, X86Shift shift, u32 size, u8 reg);
 /* The F6/F7 group: not, neg, mul, imul, div, idiv. */

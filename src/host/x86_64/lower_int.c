@@ -10,6 +10,7 @@ enum {
     OP_BSR = X86_OPCODE(0, X86_0F, 0xbd),
     OP_POPCNT = X86_OPCODE(X86_PF3, X86_0F, 0xb8),
     OP_SHRD = X86_OPCODE(0, X86_0F, 0xac),
+    OP_BT_IMM = X86_OPCODE(0, X86_0F, 0xba), /* /4 */
     OP_ANDN = X86_OPCODE(0, X86_0F38, 0xf2),
     OP_RORX = X86_OPCODE(X86_PF2, X86_0F3A, 0xf0),
     OP_CRC32_8 = X86_OPCODE(X86_PF2, X86_0F38, 0xf0),
@@ -414,57 +415,6 @@ bool lower_mulh(Compiler *c, IrVal value, const IrInsn *insn)
     return true;
 }
 
-/* Division: by zero gives 0, the most negative number by -1 itself. */
-bool lower_div(Compiler *c, IrVal value, const IrInsn *insn)
-{
-    u32 size = op_size((IrType)insn->type);
-    bool sign = insn->op == IR_DIVS;
-    u64 constant;
-    bool known = is_constant(c, insn->arg[1], &constant) && constant;
-    bool minus_one = known && (size == 8 ? !~constant : (u32)constant == ~0u);
-
-    ra_use_fixed(&c->ra, insn->arg[0], RAX);
-    ra_claim(&c->ra, RDX);
-    u8 divisor = use(c, insn->arg[1]);
-    u8 *zero = NULL, *negate = NULL, *done = NULL;
-    if (!known) {
-        x86_test(&c->as, size, x86_reg(divisor), divisor);
-        zero = x86_jcc_short(&c->as, CC_E);
-    }
-    if (sign && (!known || minus_one)) {
-        x86_alu_imm(&c->as, ALU_CMP, size, x86_reg(divisor), -1);
-        negate = x86_jcc_short(&c->as, CC_E);
-    }
-    if (sign) {
-        x86_op(&c->as, 0x99, size, 0, x86_reg(0), 0); /* cdq, cqo */
-        c->as.at--;                                   /* it has no ModRM byte */
-    } else {
-        x86_alu(&c->as, ALU_XOR, 4, RDX, x86_reg(RDX));
-    }
-    x86_unary(&c->as, sign ? UNARY_IDIV : UNARY_DIV, size, x86_reg(divisor));
-    if (negate || zero) {
-        done = x86_jmp_short(&c->as);
-    }
-    if (negate) {
-        x86_bind_short(&c->as, negate);
-        x86_unary(&c->as, UNARY_NEG, size, x86_reg(RAX));
-        if (zero) {
-            u8 *end = x86_jmp_short(&c->as);
-            x86_bind_short(&c->as, zero);
-            x86_alu(&c->as, ALU_XOR, 4, RAX, x86_reg(RAX));
-            x86_bind_short(&c->as, end);
-        }
-    } else if (zero) {
-        x86_bind_short(&c->as, zero);
-        x86_alu(&c->as, ALU_XOR, 4, RAX, x86_reg(RAX));
-    }
-    if (done) {
-        x86_bind_short(&c->as, done);
-    }
-    ra_define_in(&c->ra, value, RAX);
-    return true;
-}
-
 /* -- Shifts */
 
 static X86Shift shift_of(IrOp op)
@@ -811,6 +761,65 @@ bool lower_bitrev(Compiler *c, IrVal value, const IrInsn *insn)
     swap_groups(c, size, to, high, mask, 4, 0x0f0f0f0f0f0f0f0f);
     swap_groups(c, size, to, high, mask, 2, 0x3333333333333333);
     swap_groups(c, size, to, high, mask, 1, 0x5555555555555555);
+    return true;
+}
+
+/* PDEP, PEXT */
+bool lower_bit_deposit(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    u32 size = op_size((IrType)insn->type);
+    u32 opcode = insn->op == IR_PDEP ? X86_OPCODE(X86_PF2, X86_0F38, 0xf5)
+                                     : X86_OPCODE(X86_PF3, X86_0F38, 0xf5);
+
+    if (!(c->as.features & X86_BMI2)) {
+        return false;
+    }
+    u8 x = use(c, insn->arg[0]);
+    X86Rm mask = use_rm(c, insn->arg[1], size);
+    u8 to = define(c, value, 0);
+    x86_vex(&c->as, opcode | wide(size), to, x, mask, 0);
+    return true;
+}
+
+/* SHLD, SHRD by a variable count; by a constant they are EXTR to fold. */
+bool lower_double_shift(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    u32 size = op_size((IrType)insn->type);
+    u32 opcode = insn->op == IR_SHLD ? X86_OPCODE(0, X86_0F, 0xa5) : X86_OPCODE(0, X86_0F, 0xad);
+
+    ra_use_fixed(&c->ra, insn->arg[2], RCX);
+    u8 other = use(c, insn->arg[1]);
+    u8 to = define_over(c, value, insn->arg[0], RA_EARLY);
+    x86_flags_op(&c->as, opcode, size, other, x86_reg(to), 0);
+    if (size == 4) {
+        x86_mov(&c->as, 4, to, to); /* clean if the count is 0, too */
+    }
+    return true;
+}
+
+/* RCL, RCR through C of the packed flags. */
+bool lower_rotate_carry(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    u32 size = ir_type_size((IrType)insn->type);
+    X86Shift shift = insn->op == IR_RCL ? SHIFT_RCL : SHIFT_RCR;
+    u64 count;
+    bool constant = is_constant(c, insn->arg[1], &count);
+
+    if (!constant) {
+        ra_use_fixed(&c->ra, insn->arg[1], RCX);
+    }
+    u8 flags = use(c, insn->arg[2]);
+    u8 to = define_over(c, value, insn->arg[0], RA_EARLY);
+    x86_flags_op(&c->as, OP_BT_IMM, 4, 4, x86_reg(flags), 1);
+    x86_byte(&c->as, 8);
+    if (constant) {
+        x86_shift_imm(&c->as, shift, size, to, (u8)count & (size == 8 ? 63 : 31));
+    } else {
+        x86_shift_cl(&c->as, shift, size, to);
+    }
+    if (size == 4) {
+        x86_mov(&c->as, 4, to, to);
+    }
     return true;
 }
 

@@ -639,6 +639,30 @@ static bool is_small_shift(const Prepare *p, IrVal user, IrVal value)
            is_constant(c, insn->arg[1], &count) && count >= 1 && count <= 3;
 }
 
+/* A division whose high half is the low half's sign needs that only. */
+static bool fuse_division(Prepare *p, IrVal value, const IrInsn *insn)
+{
+    Compiler *c = p->c;
+    IrOp quotient = insn->op == IR_REMU2 ? IR_DIVU2 : insn->op == IR_REMS2 ? IR_DIVS2 : IR_OP_COUNT;
+    bool sign = (insn->op >= IR_DIVS2 && insn->op <= IR_REMS2) || insn->op == IR_DIVFITS;
+    bool by_sign = sign && is_sign_of(c, insn->arg[0], insn->arg[1]);
+    const IrInsn *before = insn_of(c, insn->prev);
+
+    if (before->op == quotient && p->count[insn->prev] && same_args(c, before, insn, 3) &&
+        (!sign || by_sign)) {
+        c->fused[value] = FUSE_PAIRED;
+        c->fused[insn->prev] = FUSE_PAIR;
+        drop_uses(p, insn);
+        return true;
+    }
+    if (by_sign) {
+        p->count[insn->arg[0]]--;
+        add_use(p, value, insn->arg[1]);
+        add_use(p, value, insn->arg[2]);
+    }
+    return by_sign;
+}
+
 /* ADC or SBB of the carry that an instruction before leaves in EFLAGS. */
 static bool fuse_carry(Prepare *p, IrVal value, const IrInsn *insn)
 {
@@ -677,6 +701,8 @@ static void list_uses(Prepare *p, IrVal value, const IrInsn *insn)
         return;
     } else if (insn->op >= IR_FLAGS_ADD && insn->op <= IR_FLAGS_MAKE &&
                fuse_flags(p, value, insn)) {
+        return;
+    } else if (insn->op >= IR_DIVU2 && insn->op <= IR_DIVFITS && fuse_division(p, value, insn)) {
         return;
     } else if ((insn->op == IR_ADC || insn->op == IR_SBB) && fuse_carry(p, value, insn)) {
         return;

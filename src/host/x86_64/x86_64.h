@@ -174,6 +174,8 @@ typedef enum Fusion {
     FUSE_KEEPS_EFLAGS,    /* ADD between the two: by lea */
     FUSE_SHIFT,           /* ADD: arg[1] is a SHL by 1..3, done by the address unit */
     FUSE_MADE,            /* NOTE: of flags that are made at the fault, from operands */
+    FUSE_PAIR,            /* DIVU2, DIVS2: the remainder, next, is computed here */
+    FUSE_PAIRED,          /* that one */
     FUSE_CTZ,             /* CLZ of BITREV */
 } Fusion;
 
@@ -301,7 +303,8 @@ Lower lower_const, lower_phi, lower_select, lower_get, lower_put, lower_note;
 Lower lower_alu, lower_mul, lower_mulh, lower_div, lower_unary, lower_andn, lower_shift, lower_extr,
     lower_ext, lower_dep, lower_clz, lower_ctz, lower_popcnt, lower_bswap, lower_bitrev,
     lower_crc32, lower_cmp, lower_flags, lower_flags_make, lower_flags_nzcv, lower_flags_pick,
-    lower_flags_shift, lower_cond, lower_convert, lower_carry;
+    lower_flags_shift, lower_cond, lower_convert, lower_carry, lower_div2, lower_divfits,
+    lower_bit_deposit, lower_double_shift, lower_rotate_carry;
 Lower lower_load, lower_store, lower_cas, lower_rmw, lower_fence;
 Lower lower_call;
 Lower lower_jump, lower_branch, lower_goto, lower_goto_call, lower_igoto, lower_igoto_call,
@@ -310,6 +313,9 @@ Lower lower_fp_binary, lower_fp_sqrt, lower_fma, lower_frecps, lower_fp_sign, lo
     lower_fp_mask, lower_fp_estimate, lower_fcmp, lower_flags_fcmp, lower_fround, lower_fcvt,
     lower_ftoi, lower_itof;
 Lower lower_vector;
+
+/* lower_divide.c: whether `high`:`low` is `low`, sign-extended. */
+bool is_sign_of(const Compiler *c, IrVal high, IrVal low);
 
 /* eflags.c: leaves the flags of a FLAGS_* operation, of the kinds in flags_operands(), in EFLAGS;
  * c->compare_at is set. */
