@@ -135,6 +135,7 @@ typedef struct BlockInfo {
     u32 cluster_size;       /* bytes; 0 if the format has none */
     bool encrypted, dirty, corrupt;
     const char *compressed;       /* "zlib", "zstd" or NULL: what compressed writes use */
+    bool needs_compressed;        /* takes no other writes */
     const char *backing_filename; /* as in the image; NULL if none. Lives as long as the node. */
     const char *backing_format;   /* as in the image; NULL if none */
     u64 vmstate_offset;           /* where the snapshots' machine state lies; 0 if there is none */

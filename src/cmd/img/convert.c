@@ -364,6 +364,7 @@ static int inspect_target(Convert *c)
     if (preallocation && !strcmp(preallocation, "full") && c->created && !c->target_is_zero) {
         c->zero_already = true;
     }
+    c->compressed |= info.needs_compressed;
     c->unordered |= !strcmp(info.format, "raw") || c->compressed;
     if (c->compressed && !info.compressed) {
         block_info_free(&info);

@@ -8,8 +8,9 @@
 #include "cmd/version.h"
 
 static const ImgCommand *const commands[] = {
-    &img_amend, &img_bitmap, &img_check, &img_commit,  &img_compare, &img_convert, &img_create,
-    &img_dd,    &img_info,   &img_map,   &img_measure, &img_rebase,  &img_resize,  &img_snapshot,
+    &img_amend,   &img_bench,   &img_bitmap, &img_check,  &img_commit,
+    &img_compare, &img_convert, &img_create, &img_dd,     &img_info,
+    &img_map,     &img_measure, &img_rebase, &img_resize, &img_snapshot,
 };
 
 /* What we were called as; set once at the start. */
