@@ -76,7 +76,7 @@ static IrVal read_mmx(Tr *t, unsigned n)
                            : get_mmx(t, IR_V64, t->i->operand[n].number);
 }
 
-/* CVTPI2PS: the high half stays. */
+/* CVTPI2PS: the high half stays. From memory it has nothing to do with MMX. */
 void tr_CVTPI2PS(Tr *t)
 {
     unsigned d = t->i->operand[0].number;
@@ -86,10 +86,11 @@ void tr_CVTPI2PS(Tr *t)
     x = vop_to(t, IR_ITOF, IR_V64, IR_F32, 0, x);
     end_float(t, begun);
     write_scalar(t, d, d, ir_bitcast(t->b, IR_F64, x));
-    enter_mmx(t);
+    if (!is_memory(t, 1)) {
+        enter_mmx(t);
+    }
 }
 
-/* From memory this one has nothing to do with MMX. */
 void tr_CVTPI2PD(Tr *t)
 {
     IrVal x = vop_to(t, IR_ITOF, IR_V128, IR_F64, 0, read_mmx(t, 1));

@@ -261,7 +261,7 @@ static IrVal element_address(Tr *t, IrVal index)
  * the same address. */
 static void gather_element(Tr *t, IrType lane, unsigned i, IrType index_type)
 {
-    unsigned d = t->i->operand[0].number, m = t->i->operand[1].number;
+    unsigned d = t->i->operand[0].number, m = t->i->operand[2].number;
     unsigned lanes = 16 / ir_type_size(lane), indices = 16 / ir_type_size(index_type);
     u32 access = new_block(t), after = new_block(t);
     IrVal index, x, mask, v;
@@ -287,8 +287,8 @@ static void gather_element(Tr *t, IrType lane, unsigned i, IrType index_type)
 void tr_gather(Tr *t)
 {
     const X86Operand *operand = t->i->operand;
-    unsigned d = operand[0].number, m = operand[1].number, index = t->i->memory.index;
-    IrType lane = type_of_size(operand[2].size), index_type = (IrType)t->arg;
+    unsigned d = operand[0].number, m = operand[2].number, index = t->i->memory.index;
+    IrType lane = type_of_size(operand[1].size), index_type = (IrType)t->arg;
     unsigned bytes = ir_type_size(lane);
     unsigned count = t->i->vector_size / MAX(bytes, ir_type_size(index_type));
     bool two_halves = count * bytes == 32;
@@ -296,10 +296,6 @@ void tr_gather(Tr *t)
     if (d == index || d == m || index == m) {
         tr_undefined(t, NULL);
         return;
-    }
-    for (unsigned half = 0; half < (two_halves ? 2 : 1); half++) {
-        IrVal mask = get_vector(t, IR_V128, m, half);
-        put_vector(t, m, half, vop_imm(t, IR_VSAR, lane, mask, 0, 8 * bytes - 1));
     }
     for (unsigned i = 0; i < count; i++) {
         gather_element(t, lane, i, index_type);
