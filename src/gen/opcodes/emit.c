@@ -90,8 +90,9 @@ static void emit_row(FILE *out, const Row *row)
 
     fprintf(out, "    /* %s:%d */\n    {\"", file ? file + 1 : row->at.file, row->at.line);
     emit_lower(out, row->name);
-    fprintf(out, "\", \"%s\", X86_DO_%s, %#x, %d, %#x, %#x, ", row->class_name, row->handler,
-            row->demands, row->prefixes, row->modrm_mask, row->modrm_bits);
+    fprintf(out, "\", \"%s\", X86_DO_%s, %#x, %d, %#x, %d, %d, %#x, %#x, ", row->class_name,
+            row->handler, row->demands, row->map, row->opcode, row->opcode_count, row->prefixes,
+            row->modrm_mask, row->modrm_bits);
     fprintf(out, "{X86_FEATURE_%s, X86_FEATURE_%s}, ", row->need[0] ? row->need[0] : "NONE",
             row->need[1] ? row->need[1] : "NONE");
     fprintf(out, "X86_LOCK_%s, X86_SIZE_%s, %s%s%s, %s, %d, {", row->lock ? row->lock : "NONE",

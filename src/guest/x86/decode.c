@@ -715,8 +715,8 @@ static bool vex_allowed(const Decoder *d)
 
     if (d->row->vsib) {
         u8 index = d->insn->memory.index;
-        return operand[0].number != operand[1].number && operand[0].number != index &&
-               operand[1].number != index;
+        return operand[0].number != operand[2].number && operand[0].number != index &&
+               operand[2].number != index;
     }
     for (unsigned i = 0; i < d->row->operand_count; i++) {
         if (d->row->operand[i].code == X86_CODE_H || d->row->operand[i].code == X86_CODE_B) {
@@ -742,10 +742,12 @@ X86DecodeResult x86_decode(const u8 *bytes, size_t available, const X86DecodeMod
     bool valid;
 
     memset(insn, 0, sizeof(*insn));
+    insn->memory.base = insn->memory.index = X86_NO_REGISTER;
     valid = take_opcode(&d) && !d.out_of_bytes && find_row(&d);
     if (valid && !d.out_of_bytes) {
         drop_mandatory(&d);
         set_sizes(&d);
+        set_default_segment(&d); /* for implied addresses */
         valid = take_operands(&d);
         insn->prefixes |= d.any_rex && !d.vex ? X86_PREFIX_REX : 0;
     }

@@ -152,7 +152,7 @@ static void print_memory(Printer *p, const X86Operand *operand, unsigned n)
 {
     unsigned code = p->row->operand[n].code;
 
-    if (!is_table(p)) {
+    if (!is_table(p) && code != X86_CODE_O) {
         print_pointer(p, operand->size);
     }
     if (code == X86_CODE_O) {
@@ -296,6 +296,18 @@ static void print_prefixes(Printer *p)
     }
 }
 
+/* MOV with an address or value of 64 bits. */
+static bool has_long_value(const Printer *p)
+{
+    const X86RowOperand *operand = p->row->operand;
+
+    if (operand[0].code == X86_CODE_O || operand[1].code == X86_CODE_O) {
+        return p->insn->address_size == 8;
+    }
+    return operand[1].code == X86_CODE_I && operand[1].size == X86_SIZE_v &&
+           p->insn->operand_size == 8;
+}
+
 /* True if the last operand has become part of the name. */
 static bool print_name(Printer *p)
 {
@@ -306,7 +318,10 @@ static bool print_name(Printer *p)
     if (p->insn->operand_count && print_pseudo(p)) {
         return true;
     }
-    if (p->row->attributes & INSN_READS_FLAGS && strlen(name) > 2 && !strcmp(name + stem, "cc")) {
+    if (has_long_value(p)) {
+        text_printf(p->text, "movabs");
+    } else if (p->row->attributes & INSN_READS_FLAGS && strlen(name) > 2 &&
+               !strcmp(name + stem, "cc")) {
         text_printf(p->text, "%.*s%s", (int)stem, name, conditions[p->insn->opcode & 0xf]);
     } else {
         print_alternative(p, name, by_address ? p->insn->address_size : p->insn->operand_size);

@@ -104,16 +104,17 @@ typedef struct X86Random {
     u64 (*next)(void *context); /* 64 random bits */
     void *context;
     const char *name; /* a mnemonic or class of rows; NULL for all */
+    bool any_row;     /* also rows that end blocks, are privileged or trap by nature, unnamed */
     X86DecodeMode mode;
     u16 avoid_gpr; /* bit set of general registers that no explicit operand may write */
-    /* memory operands are [base + displacement] or [base + index * scale + displacement] with
-     * these: */
+    /* Memory operands are [base + displacement] or [base + index * scale + displacement] with
+     * these, or anything when base is X86_NO_REGISTER. */
     u8 base, index;
     s32 displacement_min, displacement_max;
 } X86Random;
 
 /* Writes a random instruction of at most 15 bytes; returns its size, or 0 if no row fits. Rows that
- * end blocks, are privileged or trap by nature are made only when named. */
+ * end blocks, are privileged or trap by nature are made only when named or asked for. */
 size_t x86_random(const X86Random *how, u8 bytes[X86_INSN_MAX]);
 
 #endif

@@ -146,6 +146,8 @@ typedef struct X86Row {
     const char *class_name;
     u16 handler; /* X86_DO_*: rows of one handler mean the same */
     u16 demands;
+    u8 map, opcode; /* X86_MAP_*; the first of */
+    u8 opcode_count;
     u8 prefixes; /* mandatory ones that select the row */
     u8 modrm_mask, modrm_bits;
     u8 need[2]; /* X86_FEATURE_* */
