@@ -266,10 +266,11 @@ int main(int argc, char **argv)
                                                : 6000;
     u64 first = argc > 2 ? strtoull(argv[2], NULL, 0) : 1;
     u32 wrong = 0, traps = 0;
-    Context *c = context = aligned_alloc(64, ALIGN_UP(sizeof(Context), (size_t)64));
+    /* Below 4 GiB, for addresses of 32 bits. */
+    Context *c = context = mmap(NULL, sizeof(Context), PROT_READ | PROT_WRITE,
+                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
     static Machine start;
 
-    memset(c, 0, sizeof(*c));
     c->cache = mmap(NULL, STUB_BYTES + CODE_BYTES, PROT_READ | PROT_WRITE | PROT_EXEC,
                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     c->table[0].pc = ~(u64)0; /* no address of that index; 0 is none of the others' */
@@ -320,6 +321,6 @@ int main(int argc, char **argv)
     arena_free(&c->region_arena);
     arena_free(&c->run_arena);
     munmap(c->cache, STUB_BYTES + CODE_BYTES);
-    free(c);
+    munmap(c, sizeof(*c));
     return tap_done();
 }

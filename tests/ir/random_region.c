@@ -264,6 +264,27 @@ static IrVal random_address(Maker *m, u64 *displacement)
     return at;
 }
 
+/* The same computed in 32 bits, for memory below 4 GiB; `wrap` whatever is added to it wraps. */
+static IrVal narrow_address(Maker *m, bool *wrap)
+{
+    IrBuilder *b = &m->b;
+    u64 mask = (m->options->memory_bytes - 1) >> 2 & ~(u64)15;
+    u32 excess = (u32)random_next(&m->random);
+    IrVal at = ir_and(b, value_of(m, IR_I32), ir_const(b, IR_I32, mask));
+
+    if (random_below(&m->random, 2)) {
+        at = ir_binary(b, IR_SHL, at, ir_const(b, IR_I32, random_below(&m->random, 2)));
+    }
+    if (random_below(&m->random, 2)) { /* wraps on the way */
+        at = ir_add(b, at, ir_const(b, IR_I32, -excess & 0xffffffff));
+        at = ir_add(b, ir_const(b, IR_I32, (u32)m->options->memory + excess), at);
+    } else {
+        at = ir_add(b, ir_const(b, IR_I32, (u32)m->options->memory), at);
+    }
+    *wrap = random_below(&m->random, 2);
+    return ir_zext(b, IR_I64, at);
+}
+
 static void add_access(Maker *m)
 {
     static const u8 atomics[] = {IR_CAS, IR_RMW};
@@ -275,6 +296,14 @@ static void add_access(Maker *m)
     u64 displacement;
     IrVal at = random_address(m, &displacement);
     u8 order = random_below(&m->random, 4) ? 0 : IR_MEM_BIG_ENDIAN;
+    u8 wrap32 = 0;
+
+    if (m->options->memory + m->options->memory_bytes <= 0xffffffff &&
+        random_below(&m->random, 2)) {
+        bool wrap;
+        at = narrow_address(m, &wrap);
+        wrap32 = wrap ? IR_MEM_WRAP32 : 0;
+    }
 
     if (kind == 1 && m->options->vectors && random_below(&m->random, 3) == 0) {
         IrVal aligned = ir_and(b, at, ir_const(b, IR_I64, ~(u64)15));
@@ -284,12 +313,12 @@ static void add_access(Maker *m)
                   ir_emit(b, IR_CAS, IR_V128, IR_VOID, 0, aligned, x, value_of(m, IR_V128), 0, 0));
     } else if (kind < 2) {
         IrVal x = value_of(m, type), y = kind == 0 ? value_of(m, type) : 0;
-        add_value(m, ir_emit(b, (IrOp)atomics[kind], type, IR_VOID, 0, at, x, y,
+        add_value(m, ir_emit(b, (IrOp)atomics[kind], type, IR_VOID, wrap32, at, x, y,
                              kind ? random_below(&m->random, IR_RMW_UMIN + 1) : 0, 0));
     } else if (kind < 5) {
-        ir_store(b, order, at, (s64)displacement, value_of(m, type));
+        ir_store(b, order | wrap32, at, (s64)displacement, value_of(m, type));
     } else {
-        add_value(m, ir_load(b, type, order, at, (s64)displacement));
+        add_value(m, ir_load(b, type, order | wrap32, at, (s64)displacement));
     }
 }
 

@@ -63,8 +63,9 @@ X86Rm guest_address(Compiler *c, const IrInsn *insn)
     if (wrap32) {
         disp = (s32)disp;
     }
-    u8 base = use(c, insn->arg[0]);
-    X86Rm rm = indexed ? x86_indexed(base, use(c, insn->arg[1]), insn->sub & IR_MEM_SCALE, 0)
+    u8 base = use(c, address_operand(c, insn, 0));
+    X86Rm rm = indexed ? x86_indexed(base, use(c, address_operand(c, insn, 1)),
+                                     insn->sub & IR_MEM_SCALE, 0)
                        : x86_at(base, 0);
     if (disp == (s32)disp) {
         rm.disp = (s32)disp;

@@ -740,8 +740,16 @@ static void list_uses(Prepare *p, IrVal value, const IrInsn *insn)
         return;
     }
     for (u32 i = first; i < 4; i++) {
-        if (insn->arg[i]) {
-            add_use(p, value, insn->arg[i]);
+        IrVal arg = insn->arg[i];
+        bool address = i < 2 && ir_ops[insn->op].properties & IR_PROP_MEM &&
+                       ir_ops[insn->op].rule[2 + i] != 'T';
+        if (arg && address && address_operand(c, insn, i) != arg) {
+            p->count[arg]--;
+            arg = address_operand(c, insn, i);
+            p->count[arg]++;
+        }
+        if (arg) {
+            add_use(p, value, arg);
         }
     }
 }

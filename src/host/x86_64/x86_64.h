@@ -291,6 +291,18 @@ void machine_load(void *compiler, u8 to, RegHome home, IrVal constant);
 void machine_store(void *compiler, RegHome home, u8 from);
 void machine_copy(void *compiler, RegHome to, RegHome from, IrVal constant, RegClass class);
 
+/* Operand `index` of an address. One that is extended to 64 bits is used without that where the
+ * address is taken modulo 2^32. */
+static inline IrVal address_operand(const Compiler *c, const IrInsn *access, u32 index)
+{
+    IrVal value = access->arg[index];
+    const IrInsn *insn = insn_of(c, value);
+    bool narrow = access->sub & IR_MEM_WRAP32 && insn->op == IR_ZEXT &&
+                  insn_of(c, insn->arg[0])->type == IR_I32;
+
+    return narrow ? insn->arg[0] : value;
+}
+
 /* Address of LOAD, STORE; the operands are locked. */
 X86Rm guest_address(Compiler *c, const IrInsn *insn);
 

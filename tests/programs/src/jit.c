@@ -1,7 +1,8 @@
 /* Code that is written while the program runs: a small compiler of arithmetic into a writable and
  * executable page, functions overwritten in place again and again, the same memory through two
  * mappings, pages that switch between writable and executable, and code in malloc'd memory that
- * moves. */
+ * moves.
+ * only: arm64 */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -78,14 +78,44 @@ static void on_fault_escape(int signal, siginfo_t *info, void *context)
 }
 
 /* Goes on behind the instruction that trapped. */
+/* The two trapping instructions, with a register that the handler changes; and how it goes on. */
+#ifdef __aarch64__
+#define UNDEFINED(value)                                                                           \
+    do {                                                                                           \
+        register uint64_t x20 asm("x20") = value;                                                  \
+        asm volatile("udf #0" : "+r"(x20)::"memory");                                              \
+        value = x20;                                                                               \
+    } while (0)
+#define BREAKPOINT() asm volatile("brk #1" ::: "memory", "x20")
+
+static void skip_trap(mcontext_t *context, int signal)
+{
+    (void)signal;
+    context->pc += 4;
+    context->regs[20] = 0x12345678;
+}
+#else
+#define UNDEFINED(value) asm volatile("ud2" : "+a"(value)::"memory")
+#define BREAKPOINT() asm volatile("int3" ::: "memory", "eax")
+#ifdef __i386__
+enum { PC = REG_EIP, RESULT = REG_EAX };
+#else
+enum { PC = REG_RIP, RESULT = REG_RAX };
+#endif
+
+static void skip_trap(mcontext_t *context, int signal)
+{
+    context->gregs[PC] += signal == SIGILL ? 2 : 0; /* INT3 is a trap: it has passed */
+    context->gregs[RESULT] = 0x12345678;
+}
+#endif
+
 static void on_trap(int signal, siginfo_t *info, void *context)
 {
     ucontext_t *state = context;
-    (void)signal;
     last_code = info->si_code;
     count++;
-    state->uc_mcontext.pc += 4;
-    state->uc_mcontext.regs[20] = 0x1234567890abcdef;
+    skip_trap(&state->uc_mcontext, signal);
 }
 
 static void test_raise(void)
@@ -164,14 +194,14 @@ static void test_faults(void)
     }
     printf("escaped faults: %d code %d\n", count, last_code);
 
-    register uint64_t x20 asm("x20") = 1;
+    uintptr_t value = 1;
     count = 0;
     handle(SIGILL, on_trap, 0);
     handle(SIGTRAP, on_trap, 0);
-    asm volatile("udf #0" : "+r"(x20)::"memory");
-    printf("udf: %d code %d x20 %llx\n", count, last_code, (unsigned long long)x20);
-    asm volatile("brk #1" : "+r"(x20)::"memory");
-    printf("brk: %d code %d\n", count, last_code);
+    UNDEFINED(value);
+    printf("undefined: %d code %d value %llx\n", count, last_code, (unsigned long long)value);
+    BREAKPOINT();
+    printf("breakpoint: %d code %d\n", count, last_code);
 }
 
 static void report_wait(const char *name, int result)
