@@ -55,6 +55,8 @@ typedef struct FpEnv {
      * divides by zero or has a NaN operand (Intel SDM volume 1, 4.9.2). Half precision, rounding to
      * an integral value and conversion to integers are exempt. */
     bool denormal_operands;
+    /* Tiny results raise underflow even if they are exact, as where x86 has it unmasked. */
+    bool exact_underflow;
 } FpEnv;
 
 typedef enum FpRelation { FP_LESS, FP_EQUAL, FP_GREATER, FP_UNORDERED } FpRelation;

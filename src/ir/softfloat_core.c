@@ -87,9 +87,10 @@ u128 fp_pack_tiny(const FpFormat *format, FpEnv *env, FpRounding rounding, FpVal
     u128 significand = fp_shift_right_jam(value.significand, (u32)(1 - field));
     u128 kept = significand >> (128 - format->precision);
     u128 discarded = significand << format->precision;
-    if (discarded) {
-        env->flags |= FP_INEXACT | (tiny ? FP_UNDERFLOW : 0);
+    if (tiny && (discarded || env->exact_underflow)) {
+        env->flags |= FP_UNDERFLOW;
     }
+    env->flags |= discarded ? FP_INEXACT : 0;
     /* A carry into the implicit bit's place is the exponent field of the smallest normal number. */
     kept += fp_rounds_up(rounding, value.sign, kept & 1, discarded);
     return sign | kept;

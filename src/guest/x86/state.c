@@ -35,6 +35,7 @@ void x86_set_eflags(X86State *state, u64 eflags)
 enum {
     MXCSR_EXCEPTIONS = 0x3f,
     MXCSR_DAZ = 1 << 6,
+    MXCSR_UM = 1 << 11,
     MXCSR_RC_SHIFT = 13,
     MXCSR_FTZ = 1 << 15,
     MXCSR_DEFAULT = 0x1f80,
@@ -65,11 +66,12 @@ void x86_set_mxcsr(X86State *state, u32 value)
         .rounding = roundings[value >> MXCSR_RC_SHIFT & 3],
         .flags = to_fp_flags(value),
         .flush_inputs = value & MXCSR_DAZ,
-        .flush_outputs = value & MXCSR_FTZ,
+        .flush_outputs = value & MXCSR_FTZ && value & MXCSR_UM, /* 10.2.3.3 */
         .default_nan_negative = true,
         .tininess_after_rounding = true,
         .nan_rule = FP_NAN_X86_SSE,
         .denormal_operands = true,
+        .exact_underflow = !(value & MXCSR_UM),
     };
 }
 
