@@ -14,6 +14,7 @@ const BlockDriver *const block_drivers[] = {
     &block_driver_qcow,
     &block_driver_qed,
     &block_driver_vdi,
+    &block_driver_vhdx,
     &block_driver_vmdk,
     &block_driver_vpc,
     NULL,

@@ -13,6 +13,7 @@ extern const BlockDriver block_driver_parallels;                      /* paralle
 extern const BlockDriver block_driver_qcow;                           /* qcow.c */
 extern const BlockDriver block_driver_qed;                            /* qed.c */
 extern const BlockDriver block_driver_vdi;                            /* vdi.c */
+extern const BlockDriver block_driver_vhdx;                           /* vhdx.c */
 extern const BlockDriver block_driver_vmdk;                           /* vmdk.c */
 extern const BlockDriver block_driver_vpc;                            /* vpc.c */
 
