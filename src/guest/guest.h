@@ -69,7 +69,7 @@ typedef struct Guest {
 
 enum { GUEST_MODE_EXACT_FP = 1u << 31 };
 
-extern const Guest guest_aarch64;
+extern const Guest guest_aarch64, guest_x86_64, guest_i386;
 
 /* All guests, NULL-terminated. */
 extern const Guest *const guests[];

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-const Guest *const guests[] = {&guest_aarch64, NULL};
+const Guest *const guests[] = {&guest_aarch64, &guest_x86_64, &guest_i386, NULL};
 
 const Guest *guest_find(const char *name)
 {

@@ -4,9 +4,12 @@
 #include <elf.h>
 
 #include "user/aarch64/abi.h"
+#include "user/x86/abi.h"
 
 static const GuestAbi *const abis[] = {
     &abi_aarch64,
+    &abi_x86_64,
+    &abi_i386,
 };
 
 const GuestAbi *abi_at(size_t index)

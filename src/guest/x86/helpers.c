@@ -8,6 +8,7 @@
 
 #include "guest/x86/cpuid.h"
 #include "guest/x86/state.h"
+#include "guest/x86/system.h"
 #include "ir/ir.h"
 
 /* (word): where the exit that follows finds its exception. */
@@ -18,10 +19,8 @@ void x86_raise_exception(void *state, IrWord *io)
 
 /* -- Time and chance */
 
-/* () -> i64: the time-stamp counter. */
-void x86_time_stamp(void *state, IrWord *io)
+u64 x86_read_tsc(const X86State *state)
 {
-    const X86State *s = state;
 #ifdef __x86_64__
     u64 now = __builtin_ia32_rdtsc();
 #else
@@ -30,7 +29,13 @@ void x86_time_stamp(void *state, IrWord *io)
     u64 now = (u64)time.tv_sec * 1000000000 + (u64)time.tv_nsec;
 #endif
 
-    io[0].i = now + s->tsc_offset;
+    return now + state->tsc_offset;
+}
+
+/* () -> i64: the time-stamp counter. */
+void x86_time_stamp(void *state, IrWord *io)
+{
+    io[0].i = x86_read_tsc(state);
 }
 
 /* () -> i64: 64 random bits. */
