@@ -15,6 +15,8 @@ enum {
     OP_PTEST = X86_OPCODE(X86_P66, X86_0F38, 0x17),
     OP_LAHF = 0x9f,
     OP_CMC = 0xf5,
+    OP_CLC = 0xf8,
+    OP_STC = 0xf9,
 };
 
 static u32 operand_size(const Compiler *c, const IrInsn *flags)
@@ -62,13 +64,22 @@ u32 flags_operands(const Compiler *c, const IrInsn *flags)
     }
 }
 
+/* Needs no register where the other operands have taken all that there are. */
 void emit_carry(Compiler *c, IrVal carry)
 {
-    u8 bits = use(c, carry);
+    u64 constant;
 
-    x86_flags_op(&c->as, OP_BT_IMM, 4, 4, x86_reg(bits), 1);
+    if (is_constant(c, carry, &constant)) {
+        x86_byte(&c->as, constant & 1 ? OP_STC : OP_CLC);
+        c->as.flags_of = 0;
+        return;
+    }
+    X86Rm bits = use_rm(c, carry, 4);
+    x86_flags_op(&c->as, OP_BT_IMM, 4, 4, bits, 1);
     x86_byte(&c->as, 0);
-    ra_unlock(&c->ra, bits);
+    if (!x86_is_memory(bits)) {
+        ra_unlock(&c->ra, bits.reg);
+    }
 }
 
 /* scratch = x alu y, for its flags alone. */
