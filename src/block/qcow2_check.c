@@ -10,13 +10,19 @@
 
 #include "block/qcow2.h"
 
+enum { CHUNK_BITS = 16, CHUNK = 1 << CHUNK_BITS }; /* clusters of a part of the counts */
+
+/* More clusters than that take too long; the file of an honest image is not so large. */
+#define MOST_CLUSTERS (1ull << 32)
+
 typedef struct Check {
     Qcow2 *q;
     BlockCheck *out;
     unsigned fix;
-    u32 *references; /* by cluster; stays at UINT32_MAX once there */
-    u64 clusters;    /* of the file, and one more */
+    u32 **references; /* by cluster, in chunks made when needed; stays at UINT32_MAX once there */
+    u64 clusters;     /* of the file, and one more */
     u64 file_size;
+    bool out_of_memory;
     bool rebuild;  /* the refcount structure itself is broken */
     u64 next_data; /* where the next cluster of an unfragmented file would be */
 } Check;
@@ -38,6 +44,18 @@ static void report(Check *c, const char *format, ...)
 
 #define CORRUPT(c, ...) ((c)->out->corruptions++, report(c, "ERROR " __VA_ARGS__))
 
+static u32 counted(const Check *c, u64 cluster)
+{
+    const u32 *chunk = c->references[cluster >> CHUNK_BITS];
+
+    return chunk ? chunk[cluster % CHUNK] : 0;
+}
+
+static u64 chunk_count(const Check *c)
+{
+    return (c->clusters >> CHUNK_BITS) + 1;
+}
+
 /* Counts a reference to each cluster of [offset, +bytes). */
 static void count(Check *c, u64 offset, u64 bytes, const char *what)
 {
@@ -51,7 +69,13 @@ static void count(Check *c, u64 offset, u64 bytes, const char *what)
         return;
     }
     for (u64 i = offset >> shift; i <= (offset + bytes - 1) >> shift; i++) {
-        c->references[i] += c->references[i] != UINT32_MAX;
+        u32 **chunk = &c->references[i >> CHUNK_BITS];
+        *chunk = *chunk ? *chunk : calloc(CHUNK, sizeof **chunk);
+        if (!*chunk) {
+            c->out_of_memory = true;
+            return;
+        }
+        (*chunk)[i % CHUNK] += (*chunk)[i % CHUNK] != UINT32_MAX;
     }
     c->out->image_end_offset =
         MAX(c->out->image_end_offset, ALIGN_UP(offset + bytes, (u64)c->q->cluster_size));
@@ -148,7 +172,10 @@ static int count_l1(Check *c, const u64 *l1, u32 entries, bool active)
             continue;
         }
         count(c, offset, c->q->cluster_size, "L2 table");
-        if (offset + c->q->cluster_size <= c->clusters << c->q->header.cluster_bits) {
+        u64 cluster = offset >> c->q->header.cluster_bits;
+        if (cluster < c->clusters && counted(c, cluster) > c->q->snapshot_count + 1) {
+            CORRUPT(c, "L2 table at %#llx is used more than once", (unsigned long long)offset);
+        } else if (offset + c->q->cluster_size <= c->clusters << c->q->header.cluster_bits) {
             result = count_l2(c, offset, table, active);
         }
     }
@@ -196,7 +223,7 @@ static void count_refcounts(Check *c)
             continue;
         }
         count(c, offset, q->cluster_size, "refcount block");
-        if (c->references[offset >> q->header.cluster_bits] > 1) {
+        if (counted(c, offset >> q->header.cluster_bits) > 1) {
             CORRUPT(c, "refcount block %u lies on something else", i);
             c->rebuild = true;
         }
@@ -250,12 +277,32 @@ static int fix_refcount(Check *c, u64 cluster, u64 was, u64 is)
     return result;
 }
 
+/* Is there neither a reference nor a refcount block for the whole chunk that starts here? */
+static bool nothing_there(const Check *c, u64 cluster)
+{
+    const Qcow2 *q = c->q;
+
+    if (cluster % CHUNK || c->references[cluster >> CHUNK_BITS]) {
+        return false;
+    }
+    for (u64 i = cluster >> q->block_bits; i << q->block_bits < cluster + CHUNK; i++) {
+        if (i < q->reftable_entries && q->reftable[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static int compare(Check *c)
 {
     int result = 0;
 
     for (u64 i = 0; !result && i < c->clusters; i++) {
-        u64 was, is = c->references[i];
+        u64 was, is = counted(c, i);
+        if (nothing_there(c, i)) {
+            i += CHUNK - 1;
+            continue;
+        }
         result = qcow2_refcount_get(c->q, i, &was);
         if (!result && is > c->q->refcount_max) {
             CORRUPT(c, "cluster %llu has more references than a refcount can hold",
@@ -285,7 +332,7 @@ static int rebuild(Check *c)
         memset(block, 0, q->cluster_size);
         for (u64 j = 0; j < per_block && i * per_block + j < end; j++) {
             u64 cluster = i * per_block + j;
-            u64 is = cluster < used ? c->references[cluster] : 1;
+            u64 is = cluster < used ? counted(c, cluster) : 1;
             qcow2_refcount_encode(q, block, j, MIN(is, q->refcount_max));
         }
         be64_put(entries + i * 8, (used + i) << shift);
@@ -382,6 +429,28 @@ static int check_all_copied(Check *c)
 /* --- All together ------------------------------------------------------------------------------
  */
 
+static void forget_counts(Check *c)
+{
+    for (u64 i = 0; i < chunk_count(c); i++) {
+        free(c->references[i]);
+        c->references[i] = NULL;
+    }
+}
+
+/* Counts once more, without what is to be replaced. */
+static int count_again(Check *c)
+{
+    BlockCheck *out = c->out;
+    u64 found = out->corruptions;
+
+    forget_counts(c);
+    out->allocated_clusters = out->compressed_clusters = out->fragmented_clusters = 0;
+    out->image_end_offset = c->next_data = 0;
+    int result = count_all(c);
+    out->corruptions = found;
+    return result;
+}
+
 static int check_and_fix(Check *c)
 {
     Qcow2 *q = c->q;
@@ -396,17 +465,11 @@ static int check_and_fix(Check *c)
     }
     memcpy(kept, q->reftable, q->reftable_entries * 8ull);
     u32 kept_entries = q->reftable_entries;
-    u32 *without = c->fix & BLOCK_FIX_ERRORS ? malloc(c->clusters * sizeof(u32)) : NULL;
-    if (without) {
-        memcpy(without, c->references, c->clusters * sizeof(u32));
-    }
     count_refcounts(c);
-    if (c->rebuild && without) {
-        free(c->references);
-        c->references = without;
-        without = NULL;
-        result = rebuild(c);
-    } else {
+    if (c->rebuild && (c->fix & BLOCK_FIX_ERRORS)) {
+        result = count_again(c);
+        result = result ? result : rebuild(c);
+    } else if (!c->out_of_memory) {
         result = compare(c);
     }
     result = result ? result : qcow2_write_back(q);
@@ -416,7 +479,6 @@ static int check_and_fix(Check *c)
         memcpy(q->reftable, kept, kept_entries * 8ull);
     }
     free(kept);
-    free(without);
     return result;
 }
 
@@ -455,13 +517,20 @@ int qcow2_check(BlockNode *node, unsigned fix, BlockCheck *out, BlockError *erro
         c.file_size = block_size(q->file);
     }
     c.clusters = ((c.file_size + q->cluster_size - 1) >> q->header.cluster_bits) + 1;
-    c.references = calloc(c.clusters, sizeof *c.references);
+    if (c.clusters > MOST_CLUSTERS) {
+        return block_error(error, EFBIG, "'%s' is too large to be checked", node->filename);
+    }
+    c.references = calloc(chunk_count(&c), sizeof *c.references);
     out->total_clusters = (q->header.size + q->cluster_size - 1) >> q->header.cluster_bits;
     result = result ? result : c.references ? 0 : -ENOMEM;
     pthread_mutex_lock(&q->lock);
     result = result ? result : check_and_fix(&c);
+    result = result ? result : c.out_of_memory ? -ENOMEM : 0;
     result = result ? result : clear_marks(&c);
     pthread_mutex_unlock(&q->lock);
+    if (c.references) {
+        forget_counts(&c);
+    }
     free(c.references);
     if (result < 0) {
         out->check_errors++;

@@ -423,7 +423,7 @@ static bool append_extensions(u8 *cluster, size_t size, const Qcow2Header *h, si
         be64_put(body + 16, h->bitmap_directory_offset);
         good = append(cluster, size, at, EXT_BITMAPS, body, 24);
     }
-    if (good && h->unknown_bytes <= size - *at) {
+    if (good && h->unknown && h->unknown_bytes <= size - *at) {
         memcpy(cluster + *at, h->unknown, h->unknown_bytes);
         *at += h->unknown_bytes;
     }
