@@ -7,9 +7,11 @@
  *              the guest has none
  *   GIVEN_UP   (CODE_EXPLICIT guests only) data and code share the page, or a JIT fills it: it was
  *              written so often that only the guest's own cache maintenance counts from now on
- * and a version, which changes whenever blocks of the page may have become wrong. State and version
- * are one word. A translator watches a page before it reads it and compares the version when it
- * adds its block, so it needs no lock in between.
+ *   CHECKED    (the others) the same; blocks compare their bytes whenever they are entered
+ * (check.h) The last two also where the host refuses to protect the page, and a version, which
+ * changes whenever blocks of the page may have become wrong. State and version are one word. A
+ * translator watches a page before it reads it and compares the version when it adds its block, so
+ * it needs no lock in between.
  *
  * A store to a watched page drops all blocks of the page and opens it; engine_invalidate() drops
  * those that overlap its range; the guest's own cache maintenance those of its range whose bytes
@@ -24,11 +26,11 @@
 #include "base/log.h"
 #include "exec/engine.h"
 
-enum { PAGE_OPEN, PAGE_WATCHED, PAGE_GIVEN_UP };
+enum { PAGE_OPEN, PAGE_WATCHED, PAGE_GIVEN_UP, PAGE_CHECKED };
 enum { PAGE_STATE_MASK = 3, PAGE_VERSION_STEP = 4 };
 
-/* Stores that it takes to give a page up. */
-enum { WRITES_TOLERATED = 4 };
+/* Stores that it takes to give a page up, and to have blocks check themselves, which costs more. */
+enum { WRITES_TOLERATED = 4, WRITES_BEFORE_CHECKS = 16 };
 
 struct CodePage {
     u64 address;
@@ -122,6 +124,12 @@ static void note_protected(Engine *engine, CodePage *page, bool is_protected)
     }
 }
 
+/* What a page is that is not protected although it holds code. */
+static u32 unprotected_state(const Engine *engine)
+{
+    return engine->guest->coherence == CODE_EXPLICIT ? PAGE_GIVEN_UP : PAGE_CHECKED;
+}
+
 /* -- Translating */
 
 CodePage *coherence_watch(Engine *engine, u64 address, u32 *version)
@@ -142,14 +150,19 @@ CodePage *coherence_watch(Engine *engine, u64 address, u32 *version)
     page = find_page(engine, address);
     page = page ? page : make_page(engine, address);
     if (page_state(page) == PAGE_OPEN) {
-        if (guest_may_write(engine, address) && host_protect(engine, address, PROT_READ)) {
-            note_protected(engine, page, true);
-        }
-        change_page(page, PAGE_WATCHED);
+        bool writable = guest_may_write(engine, address);
+        bool refused = writable && !host_protect(engine, address, PROT_READ);
+        note_protected(engine, page, writable && !refused);
+        change_page(page, refused ? unprotected_state(engine) : PAGE_WATCHED);
     }
     *version = page_word(page);
     pthread_mutex_unlock(&engine->lock);
     return page;
+}
+
+bool coherence_is_checked(u32 version)
+{
+    return (version & PAGE_STATE_MASK) == PAGE_CHECKED;
 }
 
 bool coherence_unchanged(const CodePage *page, u32 version)
@@ -202,8 +215,10 @@ static void page_written(Engine *engine, CodePage *page)
         block_kill(engine, page->blocks, true);
     }
     page->writes++;
-    bool give_up = engine->guest->coherence == CODE_EXPLICIT && page->writes >= WRITES_TOLERATED;
-    change_page(page, give_up ? PAGE_GIVEN_UP : PAGE_OPEN);
+    u32 tolerated =
+        engine->guest->coherence == CODE_EXPLICIT ? WRITES_TOLERATED : WRITES_BEFORE_CHECKS;
+    bool give_up = page->writes >= tolerated;
+    change_page(page, give_up ? unprotected_state(engine) : PAGE_OPEN);
     note_protected(engine, page, false);
     if (log_on(LOG_CACHE)) {
         log_printf("cache: write to code page 0x%llx%s\n", (unsigned long long)page->address,
@@ -358,6 +373,20 @@ void coherence_flush(Vcpu *vcpu, u64 start, u64 size)
         vcpu->fetching = 0;
     } else {
         visit_pages(engine, start, size, invalidate_page); /* being unmapped by another thread */
+    }
+    pthread_mutex_unlock(&engine->lock);
+}
+
+void coherence_code_changed(Engine *engine, u64 pc, u32 mode)
+{
+    static const BlockKind kinds[] = {BLOCK_NORMAL, BLOCK_EXACT_STEP};
+
+    pthread_mutex_lock(&engine->lock);
+    for (u32 i = 0; i < COUNT(kinds); i++) {
+        Block *block = block_find(engine, pc, mode, kinds[i]);
+        if (block) {
+            block_kill(engine, block, true);
+        }
     }
     pthread_mutex_unlock(&engine->lock);
 }

@@ -148,7 +148,7 @@ static void update_mode(Vcpu *vcpu)
 /* -- Exits */
 
 /* An EXIT operation. Returns true if the caller of exec_run() has to act. */
-static bool leave_for_ir(Vcpu *vcpu, Next *next, const Block *block)
+static bool leave_for_ir(Vcpu *vcpu, Next *next)
 {
     CpuCommon *common = vcpu->common;
 
@@ -167,13 +167,11 @@ static bool leave_for_ir(Vcpu *vcpu, Next *next, const Block *block)
         update_mode(vcpu);
         return false;
     case IR_EXIT_FETCH:
-        /* The block ended where the next page could not be read. If this was all there is of it,
-         * its first instruction lies across that page's start. */
-        if (block->pc == next->pc) {
-            vcpu->fault = (ExecFault){next->pc, ACCESS_FETCH, SIGSEGV, SEGV_MAPERR};
-            common->exit_kind = CPU_EXIT_FAULT;
-            return true;
-        }
+        return false; /* translating what is there will say what is wrong */
+    case IR_EXIT_CODE_CHANGED:
+        safepoint_leave(vcpu);
+        coherence_code_changed(vcpu->engine, next->pc, vcpu->mode);
+        safepoint_enter(vcpu);
         return false;
     case IR_EXIT_YIELD:
         sched_yield();
@@ -238,7 +236,7 @@ static bool leave(Vcpu *vcpu, Next *next, Block *block)
     case CPU_EXIT_INTERRUPT:
         return false;
     case CPU_EXIT_IR:
-        return leave_for_ir(vcpu, next, block);
+        return leave_for_ir(vcpu, next);
     case CPU_EXIT_FAULT:
         return leave_for_fault(vcpu, next);
     case CPU_EXIT_FP:

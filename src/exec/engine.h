@@ -55,6 +55,7 @@ struct Block {
     u32 mode;
     u8 kind; /* BlockKind */
     bool exact_fp;
+    bool checked;     /* compares its code bytes when entered */
     bool dead;        /* atomic; out of the table and all links */
     u32 fp_traps;     /* atomic */
     Block *hash_next; /* atomic */
@@ -177,6 +178,10 @@ void coherence_free(Engine *engine);
 /* Makes sure that changes of the page's code bytes from now on are noticed. Returns NULL if the
  * guest can't execute from the page; else the page, with its version for coherence_unchanged(). */
 CodePage *coherence_watch(Engine *engine, u64 page, u32 *version);
+/* Whether, as of that version, blocks of the page must compare their bytes when entered. */
+bool coherence_is_checked(u32 version);
+/* Drops the blocks at pc, one of which found that its bytes changed. The caller is outside. */
+void coherence_code_changed(Engine *engine, u64 pc, u32 mode);
 /* Whether nothing happened to the page since. The lock is held. */
 bool coherence_unchanged(const CodePage *page, u32 version);
 /* Adds the block to the lists of its pages; removes it. The lock is held. */

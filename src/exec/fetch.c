@@ -7,6 +7,7 @@
 void job_restart(Job *job, u64 pc)
 {
     job->missing = false;
+    job->checked = false;
     job->page_count = 0;
     job->extents[0] = (CodeExtent){pc, pc};
     job->extents[1] = (CodeExtent){0, 0};
@@ -52,6 +53,7 @@ static bool open_page(Job *job, u64 address)
     }
     job->page_address[i] = address;
     job->page_count++;
+    job->checked |= coherence_is_checked(job->page_version[i]);
     return true;
 }
 
@@ -90,12 +92,14 @@ bool job_fetch(GuestTranslation *t, u64 pc, void *bytes, u32 size)
     Job *job = t->opaque;
     u64 end = pc + size;
     bool open = end > pc; /* nothing is mapped at the very end of the address space */
+    u64 page = ALIGN_DOWN(pc, (u64)CODE_PAGE);
 
-    for (u64 page = ALIGN_DOWN(pc, (u64)CODE_PAGE); open && page < end; page += CODE_PAGE) {
-        open = open_page(job, page);
+    while (open && page < end && (open = open_page(job, page))) {
+        page += CODE_PAGE;
     }
     if (!open) {
         job->missing |= pc == t->pc;
+        job->missing_address = MAX(pc, page);
         return false;
     }
     u8 *kept = depend_on(job, pc, size);

@@ -26,8 +26,10 @@ typedef struct Job {
     Vcpu *vcpu;
     BlockKind kind;
     bool exact_fp;
-    bool missing;  /* the first instruction could not be fetched */
-    u32 bad_count; /* pages whose bytes could not be read; with JOB_BAD_PAGES, no page can */
+    bool missing;        /* the first instruction could not be fetched */
+    u64 missing_address; /* the first byte that could not */
+    bool checked;        /* a page wants blocks to compare their bytes: see check.h */
+    u32 bad_count;       /* pages whose bytes could not be read; with JOB_BAD_PAGES, no page can */
     u64 bad_pages[JOB_BAD_PAGES];
     u32 page_count;
     CodePage *pages[BLOCK_PAGES];

@@ -48,6 +48,7 @@ static u32 extent_size(const CodeExtent *extent)
 /* What is needed of a candidate while the lock is not held. */
 typedef struct Candidate {
     Block *block;
+    bool checked;
     CodeExtent extents[BLOCK_EXTENTS];
     u8 source[JOB_MAIN_BYTES + JOB_AHEAD_BYTES];
 } Candidate;
@@ -61,6 +62,7 @@ static bool find_candidate(const Job *job, u64 pc, u32 skip, Candidate *candidat
         if (block->pc == pc && block->mode == job->vcpu->mode && block->kind == job->kind &&
             (block->exact_fp || !job->exact_fp) && skip-- == 0) {
             candidate->block = block;
+            candidate->checked = block->checked;
             memcpy(candidate->extents, block->extents, sizeof candidate->extents);
             memcpy(candidate->source, block->source,
                    extent_size(&block->extents[0]) + extent_size(&block->extents[1]));
@@ -134,7 +136,8 @@ Block *revive(Job *job, u64 pc)
         }
         job_restart(job, pc);
         job->candidate = &candidate;
-        if (job_read(job, read_extents) && same_source(job, &candidate)) {
+        if (job_read(job, read_extents) && same_source(job, &candidate) &&
+            (candidate.checked || !job->checked)) {
             Block *block = dig_up(job, &candidate, evictions);
             if (block) {
                 return block;

@@ -16,7 +16,7 @@
 #include <time.h>
 
 #include "base/log.h"
-#include "exec/job.h"
+#include "exec/check.h"
 #include "ir/pass.h"
 #include "ir/text.h"
 
@@ -137,8 +137,36 @@ static IrRegion *new_region(Job *job, u64 pc)
 static void run_guest_translator(Job *job)
 {
     job->vcpu->engine->guest->translate(&job->t);
+    job->missing |= job->t.insn_count == 0;
     if (log_on(LOG_IN)) {
         log_guest_code(job);
+    }
+}
+
+static void run_translator(Job *job, u64 pc, u32 max_insns, bool check)
+{
+    do {
+        IrRegion *region = new_region(job, pc);
+        job_restart(job, pc);
+        job->t.b = (IrBuilder){.region = region, .block = ir_block_new(region)};
+        job->t.max_insns = max_insns;
+        if (check) {
+            check_begin(job);
+        }
+    } while (!job_read(job, run_guest_translator));
+}
+
+/* The same, as a block that checks itself, cut behind the first store. */
+static void make_checked_ir(Job *job, u64 pc, u32 max_insns)
+{
+    run_translator(job, pc, max_insns, true);
+    u32 store = check_first_store(job->t.b.region);
+    if (store && store < job->t.insn_count) {
+        run_translator(job, pc, store, true);
+    }
+    if (!job->missing) {
+        check_end(job);
+        job->checked = true; /* whatever the pages were the last time */
     }
 }
 
@@ -148,23 +176,21 @@ static bool make_ir(Job *job, u64 pc, u32 max_insns)
     Vcpu *vcpu = job->vcpu;
 
     note_time(job, JOB_STARTED);
-    do {
-        IrRegion *region = new_region(job, pc);
-        job_restart(job, pc);
-        job->t.b = (IrBuilder){.region = region, .block = ir_block_new(region)};
-        job->t.max_insns = max_insns;
-    } while (!job_read(job, run_guest_translator));
+    run_translator(job, pc, max_insns, false);
+    if (job->checked && !job->missing) {
+        make_checked_ir(job, pc, MIN(max_insns, (u32)CHECK_MAX_INSNS));
+    }
     if (job->missing) {
         if (job->bad_count == 0) {
             /* Mapped without execute permission, or not at all; mincore() fails for the latter. */
-            u64 page = ALIGN_DOWN(pc, (u64)CODE_PAGE);
+            u64 page = ALIGN_DOWN(job->missing_address, (u64)CODE_PAGE);
             u8 unused;
             bool mapped = !mincore(guest_pointer(vcpu->engine, page), CODE_PAGE, &unused);
             vcpu->fault.signal = SIGSEGV;
             vcpu->fault.code = mapped ? SEGV_ACCERR : SEGV_MAPERR;
         }
         vcpu->fault.access = ACCESS_FETCH;
-        vcpu->fault.address = pc;
+        vcpu->fault.address = job->missing_address;
         return false;
     }
     if (log_on(LOG_IR)) {
@@ -251,6 +277,7 @@ static Block *record(Job *job, const HostBlock *code)
     block->mode = job->t.mode;
     block->kind = (u8)job->kind;
     block->exact_fp = job->exact_fp;
+    block->checked = job->checked;
     block->dead = job->kind == BLOCK_ONCE;
     block->side_table = side_table;
     block->side_table_size = code->side_table_size;

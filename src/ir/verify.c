@@ -363,7 +363,7 @@ static bool sub_fits(const IrInsn *insn)
     case IR_SHA:
         return sub <= IR_SHA256MSG2;
     case IR_EXIT:
-        return sub <= IR_EXIT_EXCEPTION;
+        return sub <= IR_EXIT_CODE_CHANGED;
     case IR_LOAD:
     case IR_STORE:
         return sub < 64 && (insn->arg[1] || !(sub & IR_MEM_SCALE));

@@ -68,6 +68,38 @@ static void test_given_up(const Host *host)
     machine_free(machine);
 }
 
+/* Data beside code that changes all the time: from some time on the page is not protected, and
+ * blocks notice by themselves what changes. */
+static void test_checked(const Host *host)
+{
+    Machine *machine = machine_new(host, (MachineOptions){.guest = &toy_transparent});
+    bool right = true;
+
+    CODE(machine, 0, toy(TOY_STORE, 1, 3), toy(TOY_ADDI, 1, -1), toy(TOY_BNZ, 1, -2),
+         toy(TOY_SYS, 0, 1));
+    CODE(machine, 20, toy(TOY_LI, 0, 1), toy(TOY_ADDI, 0, 1), toy(TOY_SYS, 0, 2));
+    machine->state->r[3] = machine_address(machine, 100);
+    for (u32 i = 0; i < 40; i++) {
+        machine->state->r[1] = 10;
+        machine_run(machine, 0);
+        right &= machine_left_with(machine, machine_run(machine, 20), 2);
+        right &= machine->state->r[0] == 2;
+    }
+    OK(right && !engine_page_is_protected(machine->engine, machine_address(machine, 0)),
+       "%s: a page that keeps being written is not protected any more", host->name);
+    for (u32 i = 0; i < 40; i++) {
+        CODE(machine, 21, toy(TOY_ADDI, 0, (s32)i / 4));
+        machine_run(machine, 20);
+        right &= machine->state->r[0] == 1 + i / 4;
+    }
+    OK(right, "%s: but changes of its code are seen", host->name);
+    engine_invalidate(machine->engine, machine_address(machine, 0), TOY_PAGE);
+    machine_run(machine, 20);
+    OK(engine_page_is_protected(machine->engine, machine_address(machine, 0)),
+       "%s: until the page is mapped anew", host->name);
+    machine_free(machine);
+}
+
 /* Only what overlaps the range goes. */
 static void test_range(const Host *host)
 {
@@ -324,6 +356,7 @@ int main(void)
         test_own_block(*host, &toy_transparent, false);
         test_own_block(*host, &toy_explicit, true);
         test_given_up(*host);
+        test_checked(*host);
         test_range(*host);
         test_unlink(*host);
         test_revival(*host);
