@@ -72,9 +72,10 @@ enum {
 
 #define X86_CR0_PG (1u << 31)
 
+/* NULL in user mode. */
 static inline const GuestBus *x86_bus(const X86State *state)
 {
-    return state->system;
+    return state->user_mode ? NULL : state->system;
 }
 
 static inline bool x86_protected_mode(const X86State *state)
