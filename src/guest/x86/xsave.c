@@ -74,11 +74,6 @@ static u32 read_u32(const u8 *at)
     return value;
 }
 
-static void write_u64(u8 *at, u64 value)
-{
-    memcpy(at, &value, 8);
-}
-
 static void write_u32(u8 *at, u32 value)
 {
     memcpy(at, &value, 4);
