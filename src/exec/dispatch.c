@@ -186,7 +186,12 @@ static bool leave_for_ir(Vcpu *vcpu, Next *next)
 static bool leave_for_fault(Vcpu *vcpu, Next *next)
 {
     const ExecFault *fault = &vcpu->fault;
+    const Guest *guest = vcpu->engine->guest;
 
+    if (fault->invalid && guest->invalid_address && guest->invalid_address(vcpu->state)) {
+        update_mode(vcpu);
+        return false;
+    }
     if (fault->access != ACCESS_WRITE || fault->signal != SIGSEGV || fault->code != SEGV_ACCERR) {
         return true;
     }

@@ -39,8 +39,9 @@ typedef enum VcpuAccess { ACCESS_READ, ACCESS_WRITE, ACCESS_FETCH } VcpuAccess;
 typedef struct ExecFault {
     u64 address; /* guest address */
     VcpuAccess access;
-    int signal; /* SIGSEGV or SIGBUS */
-    int code;   /* si_code of the host's signal */
+    int signal;   /* SIGSEGV or SIGBUS */
+    int code;     /* si_code of the host's signal */
+    bool invalid; /* not an address on the host: `address` is not known */
 } ExecFault;
 
 /* Creates an engine. On failure returns NULL with a one-line message in *error (static text). */

@@ -46,6 +46,7 @@ static void note_fault(Vcpu *vcpu, int signal, const siginfo_t *info, const ucon
         .access = context_wrote(context) ? ACCESS_WRITE : ACCESS_READ,
         .signal = signal,
         .code = info->si_code == SI_KERNEL ? SEGV_MAPERR : info->si_code,
+        .invalid = signal == SIGSEGV && info->si_code == SI_KERNEL,
     };
 }
 

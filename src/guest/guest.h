@@ -56,6 +56,9 @@ typedef struct Guest {
      * Direct links only join blocks of equal mode; an instruction that changes it ends its block
      * with IR_EXIT_RESYNC. Bit 31 (GUEST_MODE_EXACT_FP) asks for exact floating point. */
     u32 (*mode)(const void *state);
+    /* A data access had an address that is none on the host, which says no more of it. Returns
+     * whether the mode has changed so that the instruction may fare better. NULL: no mode helps. */
+    bool (*invalid_address)(void *state);
     /* Emits IR for one or more instructions at t->pc, with INSN marks and terminators. */
     void (*translate)(GuestTranslation *t);
     /* Whether NZCV-like flags are overwritten before they are read on every path from pc, judged by

@@ -33,6 +33,7 @@ static IrVal compare_and_swap(Tr *t, IrVal address, IrVal expected, IrVal value)
 {
     IrType type = ir_type_of(t->b, value);
 
+    address = data_address(t, address);
     if (type == IR_V128) {
         return ir_call(t->b, IR_V128, HELPER_CAS_PAIR, address, expected, value, 0);
     }
@@ -223,6 +224,7 @@ static void atomic(Tr *t, IrRmw op, unsigned size, unsigned rn, unsigned rt, IrV
     IrVal address = get_x_sp(t, rn);
 
     check_alignment(t, address, 1u << size);
+    address = data_address(t, address);
     put_r(t, rt, ir_emit(t->b, IR_RMW, lane_type(size), IR_VOID, 0, address, operand, 0, op, 0));
 }
 

@@ -1,6 +1,7 @@
 /* Operands of AArch64 instructions as IR: registers, shifted and extended registers, conditions,
  * memory. See translate.h for what each function takes and returns.
  * Must not know any single instruction. */
+#include "guest/aarch64/internal.h"
 #include "guest/aarch64/translate.h"
 
 IrVal get_r_sp(Tr *t, IrType type, unsigned n)
@@ -91,14 +92,37 @@ Address address_imm(Tr *t, unsigned n, s64 offset)
     return (Address){.base = get_x_sp(t, n), .offset = offset};
 }
 
+IrVal data_address(Tr *t, IrVal address)
+{
+    return t->g->mode & AARCH64_MODE_TAGGED ? ir_and(t->b, address, const_x(t, ~(u64)0 >> 8))
+                                            : address;
+}
+
+/* The address as one value, where that is needed to take the tag from it. */
+static Address untag(Tr *t, Address a)
+{
+    IrVal sum = a.base;
+
+    if (!(t->g->mode & AARCH64_MODE_TAGGED)) {
+        return a;
+    }
+    if (a.index) {
+        sum = ir_add(t->b, sum, shift_imm(t, a.index, 0, a.scale));
+    }
+    sum = ir_add(t->b, sum, const_x(t, (u64)a.offset));
+    return (Address){.base = data_address(t, sum)};
+}
+
 IrVal load(Tr *t, IrType type, Address a, u8 order)
 {
+    a = untag(t, a);
     return ir_emit(t->b, IR_LOAD, type, IR_VOID, a.scale | order, a.base, a.index, 0, (u64)a.offset,
                    0);
 }
 
 void store(Tr *t, Address a, IrVal value, u8 order)
 {
+    a = untag(t, a);
     ir_emit(t->b, IR_STORE, ir_type_of(t->b, value), IR_VOID, a.scale | order, a.base, a.index,
             value, (u64)a.offset, 0);
 }

@@ -136,6 +136,7 @@ const Guest guest_aarch64 = {
     .helper_count = HELPER_COUNT,
     .reset = aarch64_reset,
     .mode = aarch64_mode,
+    .invalid_address = aarch64_invalid_address,
     .translate = aarch64_translate_block,
     .flags_dead = aarch64_flags_dead,
     .disassemble = disassemble,

@@ -11,7 +11,10 @@
 enum { AARCH64_INSN_SIZE = 4 };
 
 /* Bits of the translation mode, beside GUEST_MODE_EXACT_FP. */
-enum { AARCH64_MODE_AHP = 1 }; /* FPCR.AHP: halves are of the alternative format */
+enum {
+    AARCH64_MODE_AHP = 1,    /* FPCR.AHP: halves are of the alternative format */
+    AARCH64_MODE_TAGGED = 2, /* Aarch64State.tagged */
+};
 
 /* The CPU's optional features: each needs handlers for all its rows. The ID registers and HWCAP
  * words follow from this (sysreg.c). */
@@ -32,5 +35,6 @@ bool aarch64_flags_dead(GuestTranslation *g, u64 pc);
 /* state.c */
 void aarch64_reset(void *state, CpuCommon *common);
 u32 aarch64_mode(const void *state);
+bool aarch64_invalid_address(void *state);
 
 #endif

@@ -61,5 +61,17 @@ u32 aarch64_mode(const void *state)
 
     u32 exact = s->fpcr & (FPCR_AHP | FPCR_DN | FPCR_FZ) ? GUEST_MODE_EXACT_FP : 0;
 
-    return exact | (s->fpcr & FPCR_AHP ? AARCH64_MODE_AHP : 0);
+    return exact | (s->fpcr & FPCR_AHP ? AARCH64_MODE_AHP : 0) |
+           (s->tagged ? AARCH64_MODE_TAGGED : 0);
+}
+
+/* Linux has programs ignore the top byte of data addresses. Few use it, so the others do not pay.
+ */
+bool aarch64_invalid_address(void *state)
+{
+    Aarch64State *s = state;
+    bool first = !s->tagged;
+
+    s->tagged = 1;
+    return first;
 }

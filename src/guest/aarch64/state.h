@@ -13,9 +13,10 @@ typedef struct Aarch64State {
     u64 x[31];
     u64 sp;
     u64 pc;
-    u32 flags; /* NZCV in the IR's packed form, IR_FLAG_* of ir/ir.h; C as the manual defines it */
-    u32 btype; /* unused until BTI is offered */
-    u64 tpidr; /* TPIDR_EL0 */
+    u32 flags;  /* NZCV in the IR's packed form, IR_FLAG_* of ir/ir.h; C as the manual defines it */
+    u16 btype;  /* unused until BTI is offered */
+    u16 tagged; /* 1: a data address had a top byte that is to be ignored; more may come */
+    u64 tpidr;  /* TPIDR_EL0 */
     u64 tpidrro; /* TPIDRRO_EL0 */
     u32 fpcr; /* bits that the guest wrote; rounding mode and modes are mirrored in CpuCommon.fp */
     u32 fpsr; /* QC only; the cumulative exception bits live in CpuCommon.fp */

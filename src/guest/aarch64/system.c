@@ -73,7 +73,7 @@ static void zero_block(Tr *t, IrVal address)
 /* IC IVAU: the code in the line that holds the address may have changed. */
 static void invalidate_line(Tr *t, IrVal address)
 {
-    ir_call(t->b, IR_VOID, HELPER_EXIT_ADDRESS, address, 0, 0, 0);
+    ir_call(t->b, IR_VOID, HELPER_EXIT_ADDRESS, data_address(t, address), 0, 0, 0);
     end_exit(t, IR_EXIT_INVALIDATE, t->pc + AARCH64_INSN_SIZE, AARCH64_ICACHE_LINE);
 }
 

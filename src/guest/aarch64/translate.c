@@ -54,7 +54,7 @@ void check_alignment(Tr *t, IrVal address, u32 size)
     ir_branch(t->b, ir_cmp(t->b, IR_TST, address, const_x(t, size - 1)), bad, good);
     enter_block(t, bad);
     t->b->region->blocks[bad].cold = true;
-    ir_call(t->b, IR_VOID, HELPER_EXIT_ADDRESS, address, 0, 0, 0);
+    ir_call(t->b, IR_VOID, HELPER_EXIT_ADDRESS, data_address(t, address), 0, 0, 0);
     ir_exit(t->b, IR_EXIT_UNALIGNED, t->pc, 0);
     enter_block(t, good);
 }

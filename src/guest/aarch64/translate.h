@@ -166,6 +166,9 @@ static inline Address address_plus(Address a, s64 offset)
     a.offset += offset;
     return a;
 }
+/* What the CPU makes of an address of data: the top byte goes in AARCH64_MODE_TAGGED. load() and
+ * store() do it themselves. */
+IrVal data_address(Tr *t, IrVal address) AARCH64_NAME(data_address);
 /* Loads `type`; order: 0, or IR_MEM_ACQUIRE. */
 IrVal load(Tr *t, IrType type, Address a, u8 order) AARCH64_NAME(load);
 /* Stores the value at its type's width; order: 0, or IR_MEM_RELEASE. */
