@@ -45,6 +45,7 @@ static bool make_config(Engine *engine)
         .code_shift = guest->code_shift,
         .helpers = guest->helpers,
         .helper_count = guest->helper_count,
+        .strong_order = guest->strong_order,
         .fp_native = common->fp.nan_rule == FP_NAN_X86_SSE,
     };
     free(common);

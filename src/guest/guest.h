@@ -40,6 +40,7 @@ typedef struct Guest {
     u8 elf_class;          /* ELFCLASS* */
     bool big_endian;
     CodeCoherence coherence;
+    bool strong_order; /* total store order (x86, s390x) */
     u32 code_shift;    /* instructions are aligned to 1 << code_shift */
     size_t state_size; /* bytes; multiple of 64 */
     u32 pc_offset;     /* slot of the program counter */

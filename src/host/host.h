@@ -53,6 +53,8 @@ typedef struct HostConfig {
     u64 guest_base; /* guest address + guest_base = host address; 0 folds away */
     const IrHelper *helpers;
     u32 helper_count;
+    bool strong_order; /* the guest's memory order is total store order: plain accesses of hosts
+                          with a weaker one must be ordered */
     bool fp_native; /* the guest's floating point has x86's rules, FpEnv's modes being MXCSR's: an
                        x86-64 host uses its own, with Invalid masked */
 } HostConfig;

@@ -47,6 +47,7 @@ typedef struct Code {
     u32 move_max; /* longest list */
     u32 code_shift;
     u64 guest_base;
+    u8 order;     /* IrMem bits that plain accesses have besides their own */
     Step steps[]; /* then the moves */
 } Code;
 
@@ -54,6 +55,13 @@ static const Move *moves_of(const Code *code)
 {
     return (const Move *)(code->steps + code->step_count);
 }
+
+/* What accesses need on this machine to be in total store order. */
+#ifdef __x86_64__
+enum { host_order = 0 };
+#else
+enum { host_order = IR_MEM_ACQUIRE | IR_MEM_RELEASE };
+#endif
 
 /* -- Compiling */
 
@@ -152,7 +160,9 @@ static void write_step(Compiler *c, u32 block, IrVal value)
 static int compile(const IrRegion *region, const HostConfig *config, u8 *cache, u8 *code,
                    size_t room, Arena *arena, HostBlock *out)
 {
-    Code size = {.code_shift = config->code_shift, .guest_base = config->guest_base};
+    Code size = {.code_shift = config->code_shift,
+                 .guest_base = config->guest_base,
+                 .order = config->strong_order ? host_order : 0};
     Compiler c = {
         .region = region,
         .number = ARENA_ARRAY(arena, u32, region->insn_count),
@@ -304,10 +314,10 @@ static void run_memory(Runner *r, const Step *step)
     set_site(r->common, step);
     switch ((IrOp)insn->op) {
     case IR_LOAD:
-        interp_load(at, size, insn->sub, &r->values[insn->prev]);
+        interp_load(at, size, insn->sub | r->code->order, &r->values[insn->prev]);
         break;
     case IR_STORE:
-        interp_store(at, size, insn->sub, arg(r, step, 2));
+        interp_store(at, size, insn->sub | r->code->order, arg(r, step, 2));
         break;
     case IR_CAS:
         if (insn->type == IR_V128) {

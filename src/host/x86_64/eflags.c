@@ -310,6 +310,38 @@ bool lower_flags_shift(Compiler *c, IrVal value, const IrInsn *insn)
     return lower_flags(c, value, insn);
 }
 
+/* Carry and overflow of rotations by a constant; the last bit is rotated alone, too. */
+bool lower_flags_rotate(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    static const u8 rotations[] = {SHIFT_ROL, SHIFT_ROR, SHIFT_RCL, SHIFT_RCR};
+    X86Shift rotation = (X86Shift)rotations[insn->op - IR_FLAGS_ROL];
+    u32 size = operand_size(c, insn), count = constant_count(c, insn);
+    u32 fresh = IR_FLAG_C | IR_FLAG_V;
+
+    if (!count) {
+        return false;
+    }
+    ra_claim(&c->ra, RAX);
+    u8 x = use(c, insn->arg[0]), old = use(c, insn->arg[2]), result = scratch_int(c);
+    x86_mov(&c->as, 8, result, x);
+    if (rotation == SHIFT_RCL || rotation == SHIFT_RCR) {
+        x86_flags_op(&c->as, OP_BT_IMM, 4, 4, x86_reg(old), 1);
+        x86_byte(&c->as, 8);
+    }
+    if (count > 1) {
+        x86_shift_imm(&c->as, rotation, size, result, (u8)(count - 1));
+    }
+    x86_shift_imm(&c->as, rotation, size, result, 1);
+    x86_byte(&c->as, OP_LAHF);
+    x86_setcc(&c->as, CC_O, RAX);
+    x86_alu_imm(&c->as, ALU_AND, 4, x86_reg(RAX), (s32)fresh);
+    x86_mov(&c->as, 4, result, old);
+    x86_alu_imm(&c->as, ALU_AND, 4, x86_reg(result), (s32)~fresh);
+    x86_alu(&c->as, ALU_OR, 4, RAX, x86_reg(result));
+    ra_define_in(&c->ra, value, RAX);
+    return true;
+}
+
 /* (x & mask) | (y & ~mask) */
 bool lower_flags_pick(Compiler *c, IrVal value, const IrInsn *insn)
 {

@@ -610,7 +610,7 @@ bool lower_dep(Compiler *c, IrVal value, const IrInsn *insn)
     u64 rest = size == 8 ? ~field : (u32)~field;
 
     if (low == 0 && (length == 8 || length == 16)) {
-        u8 y = use(c, insn->arg[1]);
+        u8 y = use(c, field_operand(c, insn));
         u8 to = define_over(c, value, insn->arg[0], 0);
         x86_store(&c->as, length / 8, x86_reg(to), y);
         if (size == 4 && !c->clean[insn->arg[0]]) {
@@ -618,7 +618,15 @@ bool lower_dep(Compiler *c, IrVal value, const IrInsn *insn)
         }
         return true;
     }
-    u8 part = field_of(c, insn->arg[1], size, low, length);
+    if (low == 8 && length == 8) { /* rotated to the low end and back */
+        u8 y = use(c, field_operand(c, insn));
+        u8 to = define_over(c, value, insn->arg[0], RA_EARLY);
+        x86_shift_imm(&c->as, SHIFT_ROR, size, to, 8);
+        x86_store(&c->as, 1, x86_reg(to), y);
+        x86_shift_imm(&c->as, SHIFT_ROL, size, to, 8);
+        return true;
+    }
+    u8 part = field_of(c, field_operand(c, insn), size, low, length);
     if (size == 8 && (s64)rest != (s32)rest) {
         u8 mask = scratch_int(c);
         x86_mov_imm(&c->as, mask, rest);

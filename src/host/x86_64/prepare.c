@@ -743,10 +743,13 @@ static void list_uses(Prepare *p, IrVal value, const IrInsn *insn)
         IrVal arg = insn->arg[i];
         bool address = i < 2 && ir_ops[insn->op].properties & IR_PROP_MEM &&
                        ir_ops[insn->op].rule[2 + i] != 'T';
-        if (arg && address && address_operand(c, insn, i) != arg) {
+        IrVal narrow = arg && address                 ? address_operand(c, insn, i)
+                       : insn->op == IR_DEP && i == 1 ? field_operand(c, insn)
+                                                      : arg;
+        if (narrow != arg) {
             p->count[arg]--;
-            arg = address_operand(c, insn, i);
-            p->count[arg]++;
+            p->count[narrow]++;
+            arg = narrow;
         }
         if (arg) {
             add_use(p, value, arg);

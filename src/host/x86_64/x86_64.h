@@ -303,6 +303,20 @@ static inline IrVal address_operand(const Compiler *c, const IrInsn *access, u32
     return narrow ? insn->arg[0] : value;
 }
 
+/* What DEP puts into its field: behind extensions of at least its length. */
+static inline IrVal field_operand(const Compiler *c, const IrInsn *dep)
+{
+    IrVal value = dep->arg[1];
+    const IrInsn *insn = insn_of(c, value);
+    bool extension = insn->op == IR_ZEXT || insn->op == IR_SEXT;
+
+    if (extension && ir_type_is_int((IrType)insn_of(c, insn->arg[0])->type) &&
+        ir_type_size((IrType)insn_of(c, insn->arg[0])->type) * 8 >= dep->imm) {
+        return insn->arg[0];
+    }
+    return value;
+}
+
 /* Address of LOAD, STORE; the operands are locked. */
 X86Rm guest_address(Compiler *c, const IrInsn *insn);
 
@@ -316,7 +330,7 @@ Lower lower_alu, lower_mul, lower_mulh, lower_div, lower_unary, lower_andn, lowe
     lower_ext, lower_dep, lower_clz, lower_ctz, lower_popcnt, lower_bswap, lower_bitrev,
     lower_crc32, lower_cmp, lower_flags, lower_flags_make, lower_flags_nzcv, lower_flags_pick,
     lower_flags_shift, lower_cond, lower_convert, lower_carry, lower_div2, lower_divfits,
-    lower_bit_deposit, lower_double_shift, lower_rotate_carry;
+    lower_bit_deposit, lower_double_shift, lower_rotate_carry, lower_flags_rotate;
 Lower lower_load, lower_store, lower_cas, lower_rmw, lower_fence;
 Lower lower_call;
 Lower lower_jump, lower_branch, lower_goto, lower_goto_call, lower_igoto, lower_igoto_call,
