@@ -92,13 +92,13 @@ void x87_load_constant(void *state, IrWord *io)
         {{0, 0}, false, false},                      /* 0 */
     };
     X86State *s = state;
-    u8 rounding = x87_env(s).fp.rounding;
     unsigned i = io[1].i % COUNT(constants);
     F80 value = constants[i].truncated;
 
-    if (constants[i].inexact &&
-        (rounding == FP_UP || (rounding == FP_NEAREST_EVEN && constants[i].nearest_is_up))) {
-        value.significand++;
+    if (constants[i].inexact) {
+        u8 rounding = x87_env(s).fp.rounding;
+        value.significand +=
+            rounding == FP_UP || (rounding == FP_NEAREST_EVEN && constants[i].nearest_is_up);
     }
     x87_push_checked(s, value);
 }
