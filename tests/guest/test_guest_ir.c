@@ -1,42 +1,66 @@
 /* What instructions translate to: code in, optimised IR out, compared with a file.
  *
- *   test_aarch64_ir FILE           compares
- *   test_aarch64_ir FILE --bless   rewrites the file with what the translator makes now
+ *   test_guest_ir GUEST FILE           compares
+ *   test_guest_ir GUEST FILE --bless   rewrites the file with what the translator makes now
  *
  * FILE is a list of cases:
  *     case NAME
- *     WORD  assembler text, for the reader
+ *     CODE  assembler text, for the reader
  *     ...
  *     ir
- *     the optimised IR of the block that begins at the first word
+ *     the optimised IR of the block that begins at the first instruction
  *     end
- * and lines in between that begin with # or are empty. The words lie at CODE_ADDRESS; behind them
+ * and lines in between that begin with # or are empty. CODE is one instruction: a 32-bit word, or
+ * two digits for each byte, with blanks in between. The code lies at CODE_ADDRESS; behind it
  * nothing can be fetched. */
 #include <assert.h>
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../tap.h"
 #include "guest/guest.h"
+#include "guest/x86/state.h"
 #include "ir/pass.h"
 #include "ir/text.h"
 
-enum { CODE_ADDRESS = 0x10000, MAX_WORDS = 32 };
+enum { CODE_ADDRESS = 0x10000, MAX_CODE = 256, MAX_INSNS = 32 };
 
 typedef struct Case {
     char name[80];
-    u32 words[MAX_WORDS];
-    u32 count;
+    u8 code[MAX_CODE];
+    u32 size;
 } Case;
+
+static const Guest *guest;
+static void *state; /* a program's at its start; behind a CpuCommon */
+
+/* Appends the code of a line: a word, or bytes. */
+static void parse_code(Case *c, const char *line)
+{
+    char *end = (char *)line;
+
+    for (u32 i = 0; end == line || (isxdigit((u8)end[1]) && isxdigit((u8)end[2])); i++) {
+        const char *digits = end + (i > 0);
+        u32 value = (u32)strtoul(digits, &end, 16), bytes = end - digits > 2 ? 4 : 1;
+        assert(c->size + bytes <= MAX_CODE && "too much code in a case");
+        memcpy(c->code + c->size, &value, bytes);
+        c->size += bytes;
+        if (bytes == 4) {
+            return;
+        }
+    }
+}
 
 static bool fetch(GuestTranslation *t, u64 pc, void *bytes, u32 size)
 {
     const Case *c = t->opaque;
 
-    if (pc < CODE_ADDRESS || pc + size > CODE_ADDRESS + 4 * c->count) {
+    if (pc < CODE_ADDRESS || pc >= CODE_ADDRESS + c->size) {
         return false;
     }
-    memcpy(bytes, (const u8 *)c->words + (pc - CODE_ADDRESS), size);
+    memset(bytes, 0, size);
+    memcpy(bytes, c->code + (pc - CODE_ADDRESS), MIN(size, CODE_ADDRESS + c->size - pc));
     return true;
 }
 
@@ -55,9 +79,12 @@ static void print_lines(const char *heading, const char *text)
 static char *translate(const Case *c)
 {
     Arena arena = {0};
-    GuestTranslation t = {
-        .pc = CODE_ADDRESS, .max_insns = MAX_WORDS, .fetch = fetch, .opaque = (void *)c};
-    const Guest *guest = &guest_aarch64;
+    GuestTranslation t = {.pc = CODE_ADDRESS,
+                          .mode = guest->mode(state),
+                          .max_insns = MAX_INSNS,
+                          .fetch = fetch,
+                          .opaque = (void *)c,
+                          .state = state};
     IrRegion *region = ir_region_new(&arena);
     const char *error;
     char *text = NULL;
@@ -88,14 +115,31 @@ static char *translate(const Case *c)
     return text;
 }
 
+static void print_code(FILE *out, const u8 *code, u32 size)
+{
+    if (guest->code_shift == 2) {
+        u32 word;
+        memcpy(&word, code, sizeof(word));
+        fprintf(out, "%08x  ", word);
+        return;
+    }
+    for (u32 i = 0; i < size; i++) {
+        fprintf(out, "%02x ", code[i]);
+    }
+    fputc(' ', out);
+}
+
 static void print_case(FILE *out, const Case *c, const char *text)
 {
     fprintf(out, "case %s\n", c->name);
-    for (u32 i = 0; i < c->count; i++) {
-        char line[128];
-        guest_aarch64.disassemble((const u8 *)&c->words[i], 4, CODE_ADDRESS + 4 * i, line,
-                                  sizeof(line));
-        fprintf(out, "%08x  %s\n", c->words[i], line);
+    for (u32 at = 0; at < c->size;) {
+        char line[128] = "";
+        int size =
+            guest->disassemble(c->code + at, c->size - at, CODE_ADDRESS + at, line, sizeof(line));
+        assert(size > 0 && "a case with code that does not exist");
+        print_code(out, c->code + at, (u32)size);
+        fprintf(out, "%s\n", line);
+        at += (u32)size;
     }
     fprintf(out, "ir\n%send\n", text ? text : "");
 }
@@ -129,10 +173,9 @@ static void run_case(FILE *in, Case *c, FILE *blessed)
 {
     char line[256];
 
-    c->count = 0;
+    c->size = 0;
     while (fgets(line, sizeof(line), in) && strcmp(line, "ir\n") != 0) {
-        assert(c->count < MAX_WORDS && "too many words in a case");
-        c->words[c->count++] = (u32)strtoul(line, NULL, 16);
+        parse_code(c, line);
     }
     char *expected = read_ir(in);
     char *text = translate(c);
@@ -177,18 +220,34 @@ static int bless(const char *path, FILE *in)
     return 0;
 }
 
+/* The state of a program at its start. */
+static void make_state(void)
+{
+    CpuCommon *common = aligned_alloc(64, sizeof(CpuCommon) + guest->state_size);
+
+    memset(common, 0, sizeof(CpuCommon) + guest->state_size);
+    state = cpu_state(common);
+    guest->reset(state, common);
+    if (guest == &guest_x86_64 || guest == &guest_i386) {
+        x86_enter_user(state, guest == &guest_x86_64);
+    }
+}
+
 int main(int argc, char **argv)
 {
-    FILE *in = argc > 1 ? fopen(argv[1], "r") : NULL;
+    FILE *in = argc > 2 ? fopen(argv[2], "r") : NULL;
 
-    if (!in) {
-        fprintf(stderr, "usage: test_aarch64_ir FILE [--bless]\n");
+    guest = argc > 1 ? guest_find(argv[1]) : NULL;
+    if (!in || !guest) {
+        fprintf(stderr, "usage: test_guest_ir GUEST FILE [--bless]\n");
         return 2;
     }
-    if (argc > 2 && strcmp(argv[2], "--bless") == 0) {
-        return bless(argv[1], in);
+    make_state();
+    if (argc > 3 && strcmp(argv[3], "--bless") == 0) {
+        return bless(argv[2], in);
     }
     run_file(in, NULL);
     fclose(in);
+    free(cpu_common(state));
     return tap_done();
 }
