@@ -36,7 +36,8 @@ static bool is_memory_signal(int signal)
     return signal == SIGSEGV || signal == SIGBUS;
 }
 
-/* A non-canonical address comes without address and with a code of the kernel's own. */
+/* An address that is not canonical, or not aligned where it must be, comes without address and with
+ * SI_KERNEL. */
 static void note_fault(Vcpu *vcpu, int signal, const siginfo_t *info, const ucontext_t *context)
 {
     u64 address = (u64)(uintptr_t)info->si_addr - vcpu->engine->config.guest_base;
@@ -45,7 +46,7 @@ static void note_fault(Vcpu *vcpu, int signal, const siginfo_t *info, const ucon
         .address = address,
         .access = context_wrote(context) ? ACCESS_WRITE : ACCESS_READ,
         .signal = signal,
-        .code = info->si_code == SI_KERNEL ? SEGV_MAPERR : info->si_code,
+        .code = info->si_code,
         .invalid = signal == SIGSEGV && info->si_code == SI_KERNEL,
     };
 }

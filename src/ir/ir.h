@@ -208,6 +208,8 @@ enum {
     IR_MEM_RELEASE = 16, /* STORE, RMW; with ACQUIRE semantics of Arm's LDAR/STLR: sequentially
                             consistent among themselves */
     IR_MEM_WRAP32 = 32,  /* the address is the sum modulo 2^32 */
+    IR_MEM_ALIGNED = 64, /* LOAD, STORE of v128: faults unless the address is a multiple of 16, as
+                            an access to an address that is not canonical does */
 };
 
 typedef enum IrRmw {

@@ -98,6 +98,7 @@ static const IrSubName memory_names[] = {
     {"acquire", IR_MEM_ACQUIRE, IR_MEM_ACQUIRE},
     {"release", IR_MEM_RELEASE, IR_MEM_RELEASE},
     {"wrap32", IR_MEM_WRAP32, IR_MEM_WRAP32},
+    {"aligned", IR_MEM_ALIGNED, IR_MEM_ALIGNED},
     {0},
 };
 

@@ -366,7 +366,8 @@ static bool sub_fits(const IrInsn *insn)
         return sub <= IR_EXIT_CODE_CHANGED;
     case IR_LOAD:
     case IR_STORE:
-        return sub < 64 && (insn->arg[1] || !(sub & IR_MEM_SCALE));
+        return sub < 128 && (insn->arg[1] || !(sub & IR_MEM_SCALE)) &&
+               (insn->type == IR_V128 || !(sub & IR_MEM_ALIGNED));
     case IR_CAS:
     case IR_RMW:
         return sub < 64 && !(sub & IR_MEM_SCALE);

@@ -87,6 +87,7 @@ typedef struct GuestAbi {
      * latter stays as it is if the frame has none. `old` for sigreturn, without "rt_". */
     bool (*pop_frame)(Thread *thread, bool old, u64 *mask, stack_t *alternate);
     u32 (*fault_status)(int access, int host_code); /* syndrome of a data or fetch fault */
+    bool has_protection_faults; /* programs know SI_KERNEL; otherwise SEGV_MAPERR stands for it */
     /* What VCPU_EXCEPTION with this code means; NULL when the CPU has none. */
     void (*exception)(void *state, u32 code, GuestException *exception);
     /* Whether a fetch fault at a magic address was served; NULL: there are none. */

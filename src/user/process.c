@@ -64,6 +64,15 @@ static void undefined(Thread *thread, const VcpuExit *exit)
     signals_force(thread, SIGILL, ILL_ILLOPC, exit->pc, 0);
 }
 
+static void memory_fault(Thread *thread, const VcpuExit *exit)
+{
+    const GuestAbi *abi = thread->abi;
+    bool unmapped = exit->host_code == SI_KERNEL && !abi->has_protection_faults;
+
+    signals_force(thread, exit->host_signal, unmapped ? SEGV_MAPERR : exit->host_code,
+                  exit->address, abi->fault_status((int)exit->access, exit->host_code));
+}
+
 static void cpu_exception(Thread *thread, const VcpuExit *exit)
 {
     GuestException e = {.signal = 0};
@@ -91,8 +100,7 @@ static void handle_exit(Thread *thread, const VcpuExit *exit)
             thread->abi->serve_fetch(thread, exit->pc)) {
             break;
         }
-        signals_force(thread, exit->host_signal, exit->host_code, exit->address,
-                      thread->abi->fault_status((int)exit->access, exit->host_code));
+        memory_fault(thread, exit);
         break;
     case VCPU_UNALIGNED:
         signals_force(thread, SIGBUS, BUS_ADRALN, exit->address,

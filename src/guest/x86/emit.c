@@ -229,19 +229,39 @@ static X86Address memory_address(Tr *t, s64 offset, unsigned size, bool write)
     return a;
 }
 
-IrVal load_memory(Tr *t, IrType type, s64 offset)
+static IrVal load_as(Tr *t, IrType type, s64 offset, u8 sub)
 {
     X86Address a = memory_address(t, offset, ir_type_size(type), false);
 
-    return ir_emit(t->b, IR_LOAD, type, IR_VOID, a.sub, a.base, a.index, 0, (u64)a.offset, 0);
+    return ir_emit(t->b, IR_LOAD, type, IR_VOID, a.sub | sub, a.base, a.index, 0, (u64)a.offset, 0);
 }
 
-void store_memory(Tr *t, s64 offset, IrVal value)
+static void store_as(Tr *t, s64 offset, IrVal value, u8 sub)
 {
     IrType type = ir_type_of(t->b, value);
     X86Address a = memory_address(t, offset, ir_type_size(type), true);
 
-    ir_emit(t->b, IR_STORE, type, IR_VOID, a.sub, a.base, a.index, value, (u64)a.offset, 0);
+    ir_emit(t->b, IR_STORE, type, IR_VOID, a.sub | sub, a.base, a.index, value, (u64)a.offset, 0);
+}
+
+IrVal load_memory(Tr *t, IrType type, s64 offset)
+{
+    return load_as(t, type, offset, 0);
+}
+
+void store_memory(Tr *t, s64 offset, IrVal value)
+{
+    store_as(t, offset, value, 0);
+}
+
+IrVal load_aligned(Tr *t, s64 offset)
+{
+    return load_as(t, IR_V128, offset, IR_MEM_ALIGNED);
+}
+
+void store_aligned(Tr *t, s64 offset, IrVal value)
+{
+    store_as(t, offset, value, IR_MEM_ALIGNED);
 }
 
 IrVal operand_address(Tr *t, unsigned size, bool write)

@@ -148,6 +148,9 @@ IrVal effective_address(Tr *t) X86_NAME(effective_address);
 /* Loads and stores at the instruction's memory operand plus `offset` bytes. */
 IrVal load_memory(Tr *t, IrType type, s64 offset) X86_NAME(load_memory);
 void store_memory(Tr *t, s64 offset, IrVal value) X86_NAME(store_memory);
+/* The same of a v128, with #GP(0) unless the address is a multiple of 16. */
+IrVal load_aligned(Tr *t, s64 offset) X86_NAME(load_aligned);
+void store_aligned(Tr *t, s64 offset, IrVal value) X86_NAME(store_aligned);
 /* Linear address of segment:offset; offset has the type of its address size. Checks limits
  * unless the segment is flat: an access of `size` bytes; `write` for the checks of rights. */
 IrVal linear_address(Tr *t, unsigned segment, IrVal offset, unsigned size, bool write)

@@ -128,9 +128,11 @@ bool vector_available(Tr *t) X86_NAME(vector_available);
 /* Common code of rows with vector operands that are not raw. */
 void translate_vector(Tr *t, VectorHandler *handler) X86_NAME(translate_vector);
 
-/* Half `half` of operand n, a vector register or memory: v128. Memory is not checked for
- * alignment: see check_vector_alignment(). */
+/* Half `half` of operand n, a vector register or memory: v128. Memory need not be
+ * aligned. */
 IrVal read_half(Tr *t, unsigned n, unsigned half) X86_NAME(read_half);
+/* The same, but memory of legacy encodings must be aligned. */
+IrVal read_checked_half(Tr *t, unsigned n, unsigned half) X86_NAME(read_checked_half);
 /* #GP(0) unless the memory operand is aligned to `size` bytes. */
 void check_vector_alignment(Tr *t, unsigned size) X86_NAME(check_vector_alignment);
 /* Writes vector register n. `high` is 0 where there is no upper half: legacy encodings leave that

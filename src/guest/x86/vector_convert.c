@@ -108,10 +108,9 @@ void tr_convert_to_mmx(Tr *t)
     IrType from = s->size == 8 ? IR_V64 : IR_V128;
     IrVal x, begun;
 
-    if (is_memory(t, 1) && s->size == 16) {
-        check_vector_alignment(t, 16);
-    }
-    x = is_memory(t, 1) ? load_memory(t, from, 0) : get_vector(t, from, s->number, 0);
+    x = !is_memory(t, 1)  ? get_vector(t, from, s->number, 0)
+        : from == IR_V128 ? load_aligned(t, 0)
+                          : load_memory(t, from, 0);
     begun = begin_float(t);
     x = vop_to(t, IR_FTOI, IR_V64, s->size == 8 ? IR_F32 : IR_F64,
                t->arg ? CONVERT_TRUNCATE : CONVERT_CURRENT, x);
@@ -162,11 +161,8 @@ static void narrow_operand(Tr *t, IrOp op, IrType lane, u8 sub)
     unsigned halves = t->i->operand[1].size / 16;
     IrVal x[2] = {0}, out[2] = {0}, begun;
 
-    if (is_memory(t, 1) && !is_vex(t)) {
-        check_vector_alignment(t, 16);
-    }
     for (unsigned half = 0; half < halves; half++) {
-        x[half] = read_half(t, 1, half);
+        x[half] = read_checked_half(t, 1, half);
     }
     begun = begin_float(t);
     for (unsigned half = 0; half < halves; half++) {

@@ -48,11 +48,8 @@ void tr_vector_test(Tr *t)
     IrType lane = (IrType)t->arg;
     IrVal flags = 0;
 
-    if (is_memory(t, 1) && !is_vex(t)) {
-        check_vector_alignment(t, 16);
-    }
     for (unsigned half = 0; half < t->i->operand[0].size / 16u; half++) {
-        IrVal x = read_half(t, 0, half), y = read_half(t, 1, half);
+        IrVal x = read_half(t, 0, half), y = read_checked_half(t, 1, half);
         IrVal tested = ir_emit(t->b, IR_FLAGS_VTEST, IR_I32, lane, 0, x, y, 0, 0, 0);
         flags = half ? ir_and(t->b, flags, tested) : tested;
     }

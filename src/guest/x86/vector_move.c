@@ -9,19 +9,20 @@ static void move_vector(Tr *t, bool aligned)
     unsigned halves = d->size / 16;
     IrVal x[2] = {0};
 
-    if (aligned && (is_memory(t, 0) || is_memory(t, 1))) {
-        check_vector_alignment(t, d->size);
+    if (aligned && halves == 2 && (is_memory(t, 0) || is_memory(t, 1))) {
+        check_vector_alignment(t, 32);
     }
     for (unsigned half = 0; half < halves; half++) {
-        x[half] = is_memory(t, 1) ? load_memory(t, IR_V128, 16 * (s64)half)
-                                  : get_vector(t, IR_V128, s->number, half);
+        x[half] = !is_memory(t, 1) ? get_vector(t, IR_V128, s->number, half)
+                  : aligned        ? load_aligned(t, 16 * (s64)half)
+                                   : load_memory(t, IR_V128, 16 * (s64)half);
     }
     if (!is_memory(t, 0)) {
         write_halves(t, d->number, x[0], x[1]);
         return;
     }
     for (unsigned half = 0; half < halves; half++) {
-        store_memory(t, 16 * (s64)half, x[half]);
+        (aligned ? store_aligned : store_memory)(t, 16 * (s64)half, x[half]);
     }
 }
 

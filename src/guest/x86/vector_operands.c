@@ -121,15 +121,18 @@ IrVal read_half(Tr *t, unsigned n, unsigned half)
                            : get_vector(t, IR_V128, t->i->operand[n].number, half);
 }
 
+IrVal read_checked_half(Tr *t, unsigned n, unsigned half)
+{
+    return is_memory(t, n) && !is_vex(t) ? load_aligned(t, 16 * (s64)half) : read_half(t, n, half);
+}
+
 /* A memory operand, or one half of it. Legacy encodings want 16 bytes to be aligned. An MMX operand
  * may be only half as wide in memory. */
 static IrVal read_vector_memory(Tr *t, unsigned size, unsigned half)
 {
     if (size >= 16) {
-        if (!is_vex(t)) {
-            check_vector_alignment(t, 16);
-        }
-        return load_memory(t, IR_V128, size == 32 ? 16 * (s64)half : 0);
+        return is_vex(t) ? load_memory(t, IR_V128, size == 32 ? 16 * (s64)half : 0)
+                         : load_aligned(t, 0);
     }
     if (is_mmx(t)) {
         return size == 8 ? load_memory(t, IR_V64, 0)

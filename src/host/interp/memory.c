@@ -61,6 +61,14 @@ static u64 order(u64 value, u32 size, u8 sub)
     return sub & IR_MEM_BIG_ENDIAN ? __builtin_bswap64(value) >> (64 - size * 8) : value;
 }
 
+/* The place of an access; one that faults by itself if alignment is wanted and missing. */
+static u8 *aligned_place(const u8 *at, u8 sub)
+{
+    uintptr_t address = (uintptr_t)at;
+
+    return (u8 *)(sub & IR_MEM_ALIGNED && address & 15 ? address ^ (uintptr_t)1 << 62 : address);
+}
+
 void interp_fence(void)
 {
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -68,6 +76,7 @@ void interp_fence(void)
 
 void interp_load(const u8 *at, u32 size, u8 sub, IrWord *result)
 {
+    at = aligned_place(at, sub);
     memset(result, 0, sizeof(*result));
     for (u32 i = 0; i * 8 < size; i++) {
         result->v[i] = read_memory(at + i * 8, MIN(size, 8u));
@@ -82,6 +91,7 @@ void interp_store(u8 *at, u32 size, u8 sub, const IrWord *value)
 {
     IrWord ordered = *value;
 
+    at = aligned_place(at, sub);
     order_bytes(&ordered, size, sub);
     if (sub & IR_MEM_RELEASE) {
         interp_fence();

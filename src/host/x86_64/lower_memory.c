@@ -6,7 +6,7 @@
  * store and mfence where the value is in a vector register. */
 #include <assert.h>
 
-#include "host/x86_64/x86_64.h"
+#include "host/x86_64/vector.h"
 
 enum {
     OP_MOVBE_LOAD = X86_OPCODE(0, X86_0F38, 0xf0),
@@ -140,7 +140,11 @@ bool lower_load(Compiler *c, IrVal value, const IrInsn *insn)
     bool swap = insn->sub & IR_MEM_BIG_ENDIAN;
     u8 to = define(c, value, swap ? RA_NO_PIN : 0);
     fault_point(c);
-    load_vector(c, size, to, address);
+    if (insn->sub & IR_MEM_ALIGNED) {
+        x86_vector2(&c->as, V_MOVAPS, to, address);
+    } else {
+        load_vector(c, size, to, address);
+    }
     if (swap) {
         swap_vector(c, size, to);
     }
@@ -181,7 +185,11 @@ bool lower_store(Compiler *c, IrVal value, const IrInsn *insn)
             from = copy;
         }
         fault_point(c);
-        store_vector(c, size, address, from);
+        if (insn->sub & IR_MEM_ALIGNED) {
+            x86_vector2(&c->as, V_MOVAPS_STORE, from, address);
+        } else {
+            store_vector(c, size, address, from);
+        }
         if (release) {
             fence(c);
         }

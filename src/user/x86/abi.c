@@ -191,7 +191,8 @@ enum { HOST_IS_X86 = false };
     .state_size = sizeof(X86State), .data_size = sizeof(X86UserDescriptors), .copy = copy,         \
     .restore = restore, .get_pc = get_pc, .get_stack = get_stack, .get_call = get_call,            \
     .call_abi = call_abi, .restart_call = restart_call, .fault_status = x86_fault_status,          \
-    .exception = x86_exception, .hwcap = hwcap, .hwcap2 = hwcap2, .cpuinfo = x86_cpuinfo
+    .has_protection_faults = true, .exception = x86_exception, .hwcap = hwcap, .hwcap2 = hwcap2,   \
+    .cpuinfo = x86_cpuinfo
 
 const GuestAbi abi_x86_64 = {
     X86_COMMON,
