@@ -145,19 +145,34 @@ static int clear_tail(Qcow2 *q, u64 size)
     return result;
 }
 
+/* The end of the last cluster in use, below `clusters`. */
+static int find_end(Qcow2 *q, u64 *clusters)
+{
+    u64 count = 0;
+    int result = 0;
+
+    *clusters = MIN(*clusters, (u64)q->reftable_entries << q->block_bits);
+    while (!result && *clusters && !count) {
+        u64 block = (*clusters - 1) >> q->block_bits;
+        if (!q->reftable[block]) {
+            *clusters = block << q->block_bits;
+            continue;
+        }
+        result = qcow2_refcount_get(q, *clusters - 1, &count);
+        *clusters -= !count;
+    }
+    return result;
+}
+
 /* Cuts off the end of the file that no cluster uses. */
 static int shorten_file(Qcow2 *q, BlockError *error)
 {
     /* The last one may be partly there: a compressed cluster. */
-    u64 end = ALIGN_UP(block_size(q->file), (u64)q->cluster_size), count = 0;
+    u64 end = ALIGN_UP(block_size(q->file), (u64)q->cluster_size);
     u64 clusters = end >> q->header.cluster_bits;
-    int result = 0;
 
     pthread_mutex_lock(&q->lock);
-    while (!result && clusters && !count) {
-        result = qcow2_refcount_get(q, clusters - 1, &count);
-        clusters -= !count;
-    }
+    int result = find_end(q, &clusters);
     u64 size = clusters << q->header.cluster_bits;
     q->virgin = end;
     pthread_mutex_unlock(&q->lock);
