@@ -229,7 +229,7 @@ static s64 write_ldt(Thread *thread, u64 address, u64 size, bool old)
     return 0;
 }
 
-s64 sys_modify_ldt(Thread *thread, const u64 *arguments)
+static s64 modify_ldt(Thread *thread, const u64 *arguments)
 {
     enum { READ = 0, WRITE_OLD = 1, READ_DEFAULT = 2, WRITE = 0x11, DEFAULT_SIZE = 128 };
     static const u8 zeros[DEFAULT_SIZE];
@@ -247,6 +247,12 @@ s64 sys_modify_ldt(Thread *thread, const u64 *arguments)
     default:
         return -ENOSYS;
     }
+}
+
+/* Errors come as unsigned ints: 64-bit programs don't see them as errors, and rely on it. */
+s64 sys_modify_ldt(Thread *thread, const u64 *arguments)
+{
+    return (u32)modify_ldt(thread, arguments);
 }
 
 /* --- arch_prctl ---------------------------------------------------------------------------------
