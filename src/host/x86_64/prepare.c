@@ -7,12 +7,12 @@
  * Emits nothing. */
 #include "host/x86_64/x86_64.h"
 
-enum { FCMP_DISTANCE = 16 };
+enum { FCMP_DISTANCE = 16, NOTES_COUNTED = 255 };
 
 typedef struct Prepare {
     Compiler *c;
     u32 *count;    /* by value: uses that are emitted */
-    u32 *notes;    /* by value: those of them by NOTEs */
+    u8 *notes;     /* by value: those of them by NOTEs, of flags */
     u32 *block_of; /* by value */
 } Prepare;
 
@@ -170,7 +170,7 @@ static void count_uses(Prepare *p)
             for (u32 i = 0; i < ir_ops[insn->op].arg_count; i++) {
                 p->count[insn->arg[i]]++;
             }
-            if (insn->op == IR_NOTE) {
+            if (insn->op == IR_NOTE && p->notes[insn->arg[0]] < NOTES_COUNTED) {
                 p->notes[insn->arg[0]]++;
             }
             if (insn->op == IR_PHI) {
@@ -241,7 +241,7 @@ static void add_use(Prepare *p, IrVal user, IrVal operand)
 
 /* -- EFLAGS that an instruction before leaves: the code in between must not change them */
 
-enum { EFLAGS_DISTANCE = 12 };
+enum { EFLAGS_DISTANCE = 10 };
 
 static bool same_root(const Compiler *c, IrVal x, IrVal y)
 {
@@ -574,7 +574,7 @@ static bool only_notes(const Prepare *p, IrVal user, IrVal value, bool outer)
     const Compiler *c = p->c;
 
     return makes_integer_flags((IrOp)insn_of(c, value)->op) && c->note_of[value] != NOTE_OPERAND &&
-           p->count[value] <= p->notes[value] + (outer ? 0 : 1) &&
+           p->count[value] <= p->notes[value] + (outer ? 0u : 1u) &&
            p->block_of[value] == p->block_of[user];
 }
 
@@ -616,6 +616,9 @@ static void list_operands(Prepare *p, IrVal user, IrVal value, bool outer)
 static bool fuse_note(Prepare *p, IrVal value, const IrInsn *note)
 {
     IrVal flags = note->arg[0];
+    if (!p->c->note_of) {
+        p->c->note_of = ARENA_ARRAY(p->c->arena, IrVal, p->c->region->insn_count);
+    }
     bool possible = only_notes(p, value, flags, true) && note_ends_early(p->c, note) &&
                     count_operands(p, value, flags, true, 0) <= REG_OPERANDS;
 
@@ -739,17 +742,17 @@ static void list_uses(Prepare *p, IrVal value, const IrInsn *insn)
         add_use(p, value, narrow);
         return;
     }
-    for (u32 i = first; i < 4; i++) {
+    bool memory = ir_ops[insn->op].properties & IR_PROP_MEM && insn->sub & IR_MEM_WRAP32;
+    for (u32 i = first; i < ir_ops[insn->op].arg_count; i++) {
         IrVal arg = insn->arg[i];
-        bool address = i < 2 && ir_ops[insn->op].properties & IR_PROP_MEM &&
-                       ir_ops[insn->op].rule[2 + i] != 'T';
-        IrVal narrow = arg && address                 ? address_operand(c, insn, i)
-                       : insn->op == IR_DEP && i == 1 ? field_operand(c, insn)
-                                                      : arg;
-        if (narrow != arg) {
-            p->count[arg]--;
-            p->count[narrow]++;
-            arg = narrow;
+        if (arg && memory && ir_ops[insn->op].rule[2 + i] != 'T') {
+            arg = address_operand(c, insn, i);
+        } else if (insn->op == IR_DEP && i == 1) {
+            arg = field_operand(c, insn);
+        }
+        if (arg != insn->arg[i]) {
+            p->count[insn->arg[i]]--;
+            p->count[arg]++;
         }
         if (arg) {
             add_use(p, value, arg);
@@ -828,12 +831,11 @@ void prepare_region(Compiler *c)
     u32 n = c->region->insn_count;
     Prepare p = {.c = c,
                  .count = ARENA_ARRAY(c->arena, u32, n),
-                 .notes = ARENA_ARRAY(c->arena, u32, n),
+                 .notes = ARENA_ARRAY(c->arena, u8, n),
                  .block_of = arena_alloc(c->arena, n * sizeof(u32), 8)};
 
     c->clean = ARENA_ARRAY(c->arena, u8, n);
     c->fused = ARENA_ARRAY(c->arena, u8, n);
-    c->note_of = ARENA_ARRAY(c->arena, IrVal, n);
     count_uses(&p);
     find_aliases(&p);
     for (u32 b = c->region->block_count; b-- > 0;) {
