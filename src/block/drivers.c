@@ -18,5 +18,8 @@ const BlockDriver *const block_drivers[] = {
     &block_driver_vhdx,
     &block_driver_vmdk,
     &block_driver_vpc,
+    /* filters */
+    &block_driver_copy_on_read,
+    &block_driver_throttle,
     NULL,
 };

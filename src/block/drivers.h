@@ -18,4 +18,7 @@ extern const BlockDriver block_driver_vhdx;                           /* vhdx.c 
 extern const BlockDriver block_driver_vmdk;                           /* vmdk.c */
 extern const BlockDriver block_driver_vpc;                            /* vpc.c */
 
+extern const BlockDriver block_driver_copy_on_read; /* copy_on_read.c */
+extern const BlockDriver block_driver_throttle;     /* throttle.c */
+
 #endif

@@ -33,6 +33,16 @@ static int cannot(const BlockNode *node, const char *what, BlockError *error)
         outcome_;                                                                                  \
     })
 
+/* Filters are as large as what is below them. */
+static int update_sizes(BlockNode *top, int result)
+{
+    for (BlockNode *node = top; node->driver->kind == BLOCK_FILTER && node->file;
+         node = node->file) {
+        node->size = block_size(block_skip_filters(node));
+    }
+    return result;
+}
+
 int block_create_file(BlockNode **file, const char *filename, BlockError *error)
 {
     const BlockDriver *protocol = block_driver_for_filename(filename, error);
@@ -147,7 +157,9 @@ int block_truncate(BlockNode *node, u64 size, BlockPrealloc mode, BlockError *er
     if (size > INT64_MAX - 511) {
         return block_error(error, EFBIG, "a disk cannot be that large");
     }
-    return EXCLUSIVELY(node, truncate, "way to resize", true, error, size, mode, error);
+    BlockNode *top = node;
+    return update_sizes(
+        top, EXCLUSIVELY(node, truncate, "way to resize", true, error, size, mode, error));
 }
 
 int block_change_backing(BlockNode *node, const char *filename, const char *format,
@@ -239,11 +251,13 @@ int block_snapshot_create(BlockNode *node, BlockSnapshot *snapshot, BlockError *
 int block_snapshot_apply(BlockNode *node, const char *id_or_name, BlockError *error)
 {
     BlockSnapshot found;
+    BlockNode *top = node;
     int result = block_snapshot_find(node, id_or_name, &found, error);
 
-    return result ? result
-                  : EXCLUSIVELY(node, snapshot_apply, "internal snapshots", true, error, found.id,
-                                error);
+    result = result ? result
+                    : EXCLUSIVELY(node, snapshot_apply, "internal snapshots", true, error, found.id,
+                                  error);
+    return update_sizes(top, result);
 }
 
 int block_snapshot_delete(BlockNode *node, const char *id_or_name, BlockError *error)

@@ -15,6 +15,9 @@ typedef struct BlockAncestor {
 int block_open_below(BlockNode **node, const char *filename, const BlockOptions *options,
                      unsigned flags, const BlockAncestor *up, BlockError *error);
 
+/* A temporary overlay on `base`, which it then owns; flags as for block_open(). */
+int block_open_temporary(BlockNode **node, BlockNode *base, unsigned flags, BlockError *error);
+
 /* Is "scheme:" one of this protocol's? */
 bool block_driver_takes_scheme(const BlockDriver *driver, const char *scheme, size_t length);
 

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "block/driver.h"
+#include "block/drivers.h"
 #include "block/gate.h"
 #include "block/layer.h"
 
@@ -428,6 +428,31 @@ static int open_format(BlockNode **node, const BlockDriver *driver, const char *
     return 0;
 }
 
+/* Puts the layers on top that the flags ask for. On failure the node is closed. */
+static int add_layers(BlockNode **node, unsigned flags, BlockError *error)
+{
+    BlockNode *above = NULL;
+    int result = 0;
+
+    if (flags & BLOCK_SNAPSHOT) {
+        result = block_open_temporary(&above, *node, flags, error);
+        *node = result < 0 ? *node : above;
+    }
+    if (!result && (flags & BLOCK_COPY_ON_READ) && ((*node)->flags & BLOCK_WRITE)) {
+        result =
+            block_open_over(&above, &block_driver_copy_on_read, *node, NULL, (*node)->flags, error);
+        if (!result) {
+            above->borrows_file = false;
+            *node = above;
+        }
+    }
+    if (result < 0) {
+        block_close(*node);
+        *node = NULL;
+    }
+    return result;
+}
+
 int block_open_over(BlockNode **node, const BlockDriver *driver, BlockNode *file,
                     const BlockOptions *options, unsigned flags, BlockError *error)
 {
@@ -462,6 +487,12 @@ int block_open_below(BlockNode **node, const char *filename, const BlockOptions 
         result = block_error(error, EINVAL, "unknown driver '%s'", name);
     }
     result = result ? result : take_common(options, &flags, error);
+    unsigned layers = flags & (BLOCK_SNAPSHOT | BLOCK_COPY_ON_READ);
+    unsigned above = flags; /* of the layers on top */
+    flags &= ~(unsigned)(BLOCK_COPY_ON_READ | BLOCK_SNAPSHOT);
+    if (layers & BLOCK_SNAPSHOT) {
+        flags &= ~(unsigned)BLOCK_WRITE;
+    }
     if (result < 0) {
         block_options_free(options);
         return result;
@@ -478,7 +509,7 @@ int block_open_below(BlockNode **node, const char *filename, const BlockOptions 
         free(moved);
     }
     block_options_free(options);
-    return result;
+    return !result && layers ? add_layers(node, above, error) : result;
 }
 
 int block_open(BlockNode **node, const char *filename, const BlockOptions *options, unsigned flags,

@@ -61,6 +61,10 @@ static void test_guard(void)
 
     OK(disk && !strcmp(block_driver_name(block_driver(disk)), "raw"), "probed as raw");
     OK(!block_pwrite(disk, 0, "harmless", 8, 0), "an ordinary write to the start");
+    OK(block_pwrite(disk, 0, "QFI\xfb\0\0\0\3", 8, 0) == -EPERM, "a qcow2 header is refused");
+    OK(!block_zero(disk, 0, 8, 0) && !block_pwrite(disk, 0, "QFI\xfb\0\0", 6, 0) &&
+           block_pwrite(disk, 6, "\0\3", 2, 0) == -EPERM,
+       "in pieces, too");
     block_close(disk);
 }
 
