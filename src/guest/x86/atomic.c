@@ -27,7 +27,11 @@ void tr_CMPXCHG(Tr *t)
     } else {
         put_gpr(t, X86_RAX, old); /* where they are equal it changes nothing */
     }
-    if (!is_memory(t, 0)) {
+    if (!is_memory(t, 0) && type == IR_I32) { /* all 64 bits stay where they differ */
+        u32 slot = SLOT_GPR(t->i->operand[0].number);
+        IrVal wide = ir_zext(t->b, IR_I64, value);
+        ir_put(t->b, slot, ir_select(t->b, equal, wide, ir_get(t->b, IR_I64, slot)));
+    } else if (!is_memory(t, 0)) {
         write_operand(t, 0, ir_select(t->b, equal, value, old));
     }
     set_flags(t, ir_emit(t->b, IR_FLAGS_SUB, IR_I32, IR_VOID, 0, accumulator, old, 0, 0, 0));

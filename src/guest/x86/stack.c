@@ -96,6 +96,10 @@ void tr_ENTER(Tr *t)
     if (level) {
         stack_poke(t, -(level + 1) * size, frame);
     }
+    if (bytes) { /* faults unless the new top can be written */
+        s64 top = -(level + 1) * size - bytes;
+        stack_poke(t, top, stack_peek(t, type, top));
+    }
     move_stack(t, -(level + 1) * size - bytes);
     put_gpr(t, X86_RBP, frame);
 }

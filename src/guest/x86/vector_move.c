@@ -257,19 +257,23 @@ static IrVal element_address(Tr *t, IrVal index)
     return m->base == X86_NO_REGISTER ? offset : ir_add(t->b, offset, get_gpr(t, type, m->base));
 }
 
-/* One element, if its mask says so: written at once, and its mask cleared, so that a later fault
- * leaves the instruction to be continued. For the IR each element is an instruction of its own, at
- * the same address. */
+/* One element, if its mask says so: written at once, and its mask cleared in any case, so that a
+ * later fault leaves the instruction to be continued. For the IR each element is an instruction of
+ * its own, at the same address. */
 static void gather_element(Tr *t, IrType lane, unsigned i, IrType index_type)
 {
     unsigned d = t->i->operand[0].number, m = t->i->operand[2].number;
     unsigned lanes = 16 / ir_type_size(lane), indices = 16 / ir_type_size(index_type);
-    u32 access = new_block(t), after = new_block(t);
-    IrVal index, x, mask, v;
+    u32 access = new_block(t), skip = new_block(t), after = new_block(t);
+    IrVal index, x, mask, done, v;
 
     ir_mark_insn(t->b, t->pc, t->i->size);
     mask = get_vector(t, IR_V128, m, i / lanes);
-    ir_branch(t->b, is_chosen(t, mask, lane, i % lanes), access, after);
+    done = vset(t, mask, lane, i % lanes, ir_const(t->b, lane, 0));
+    ir_branch(t->b, is_chosen(t, mask, lane, i % lanes), access, skip);
+    enter_block(t, skip);
+    put_vector(t, m, i / lanes, done);
+    ir_jump(t->b, after);
     enter_block(t, access);
     index = vget(t, index_type, index_type, get_vector(t, IR_V128, t->i->memory.index, i / indices),
                  i % indices);
@@ -278,7 +282,7 @@ static void gather_element(Tr *t, IrType lane, unsigned i, IrType index_type)
     x = load_linear(t, lane, x, 0);
     v = get_vector(t, IR_V128, d, i / lanes);
     put_vector(t, d, i / lanes, vset(t, v, lane, i % lanes, x));
-    put_vector(t, m, i / lanes, vset(t, mask, lane, i % lanes, ir_const(t->b, lane, 0)));
+    put_vector(t, m, i / lanes, done);
     ir_jump(t->b, after);
     enter_block(t, after);
 }
@@ -342,5 +346,6 @@ void tr_EMMS(Tr *t)
         end_exception(t, t->mode & X86_MODE_TS ? X86_NM : X86_UD, false, 0);
         return;
     }
+    ir_put(t->b, SLOT(ftop), ir_const(t->b, IR_I8, 0));
     ir_put(t->b, SLOT(ftag_empty), ir_const(t->b, IR_I8, 0xff));
 }

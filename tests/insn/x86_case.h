@@ -1,0 +1,53 @@
+/* Random x86 code that runs on the host's CPU and on Menura, and what becomes of it.
+ *
+ * Both sides have the same memory map: code at X86_CODE, data at X86_DATA between unmapped pages.
+ * All addresses are below 4 GiB, so that 32-bit code finds them as well. */
+#ifndef TESTS_INSN_X86_CASE_H
+#define TESTS_INSN_X86_CASE_H
+
+#include "base/types.h"
+
+enum {
+    X86_CODE = 0x10000000,
+    X86_CODE_SLOT = 256, /* bytes for one case */
+    X86_DATA = 0x20000000,
+    X86_DATA_SIZE = 4096,
+    X86_DATA_SELECTOR = 0x2b, /* in DS and ES */
+    X86_BATCH = 32,           /* cases that go to the native side at once */
+};
+
+/* What both sides load and report. */
+typedef struct X86Registers {
+    u64 gpr[16];
+    u64 rip;
+    u64 eflags;
+    u8 fx[512];      /* as FXSAVE64 stores x87 and SSE */
+    u64 ymmh[16][2]; /* bits 255..128 */
+} X86Registers;
+
+typedef struct X86Case {
+    bool long_mode;
+    u32 code_size;
+    u8 code[X86_CODE_SLOT]; /* ends with INT3 */
+    X86Registers registers;
+    u8 memory[X86_DATA_SIZE];
+} X86Case;
+
+typedef struct X86Result {
+    X86Registers registers;
+    u32 vector;  /* exception that ended it: 3 if nothing went wrong */
+    u64 address; /* of a page fault */
+    u8 memory[X86_DATA_SIZE];
+} X86Result;
+
+/* The host CPU, in a process of its own. */
+typedef struct X86Native X86Native;
+
+/* Aborts with a message when the host cannot. */
+X86Native *x86_native_new(void);
+void x86_native_free(X86Native *native);
+/* Runs `count` (at most X86_BATCH) cases one after the other, number n at X86_CODE + n *
+ * X86_CODE_SLOT. */
+void x86_native_run(X86Native *native, const X86Case *cases, X86Result *results, unsigned count);
+
+#endif
