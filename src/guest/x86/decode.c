@@ -551,8 +551,8 @@ static void set_moffs(Decoder *d, X86Operand *operand)
 
     imply_address(d, X86_NO_REGISTER, X86_NO_REGISTER);
     set_operand(operand, X86_OPERAND_MEMORY, 0);
-    d->insn->memory.displacement = (s32)offset;
-    operand->value = offset; /* which may have 64 bits */
+    d->insn->memory.displacement = offset;
+    operand->value = offset;
 }
 
 static bool set_fixed(Decoder *d, X86Operand *operand, unsigned code)

@@ -54,7 +54,7 @@ typedef struct X86Memory {
     u8 scale;       /* shift, 0..3 */
     u8 segment;     /* in force: the override, else SS for rSP and rBP, else DS */
     bool rip;       /* displacement counts from the next instruction */
-    s32 displacement;
+    s64 displacement; /* 64 bits only where it is all there is (moffs) */
 } X86Memory;
 
 /* Prefixes as met. A mandatory prefix that selected the row is not in the set. */
