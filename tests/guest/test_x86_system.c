@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../tap.h"
 #include "guest/x86/feature.h"
 #include "guest/x86/system.h"
 #include "ir/cpu.h"
-#include "tests/tap.h"
 
 enum {
     RAM = 1 << 20,
