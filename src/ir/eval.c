@@ -599,15 +599,35 @@ static bool move(const Eval *e)
     return true;
 }
 
+/* Lanes that are computed, the others being arg0's: see IR_SCALAR. */
+static u32 computed_lanes(const IrInsn *insn, u32 lanes)
+{
+    switch ((IrOp)insn->op) {
+    case IR_FADD:
+    case IR_FSUB:
+    case IR_FMUL:
+    case IR_FDIV:
+    case IR_FMIN:
+    case IR_FMAX:
+        return insn->sub & IR_SCALAR ? 1 : lanes;
+    default:
+        return lanes;
+    }
+}
+
 static void lanes(const Eval *e, LaneFn *fn)
 {
     u32 size = e->lane_size ? e->lane_size : 8; /* bitwise operations need no lane type */
     u32 result = ir_type_size(e->insn->type), first = ir_type_size(e->types[0]);
     u32 from = e->insn->op == IR_ITOF ? size * first / result : size; /* lane: the float's */
     u32 to = e->insn->op == IR_FTOI ? size * result / first : size;
+    u32 count = result / to, computed = computed_lanes(e->insn, count);
     Lane lane = {e->insn, e->fp, from * 8, to * 8, 0};
 
-    for (u32 i = 0; i < result / to; i++) {
+    if (computed < count) {
+        *e->result = e->args[0];
+    }
+    for (u32 i = 0; i < computed; i++) {
         lane.index = i;
         eval_set_lane(e->result, to, i,
                       fn(&lane, eval_lane(&e->args[0], from, i), eval_lane(&e->args[1], from, i),

@@ -75,6 +75,14 @@ static const IrSubName rounding_names[] = {
     {0},
 };
 
+static const IrSubName scalar_name[] = {{"scalar", IR_SCALAR, IR_SCALAR}, {0}};
+
+static const IrSubName minmax_names[] = {
+    {"x86", IR_X86, IR_X86},
+    {"scalar", IR_SCALAR, IR_SCALAR},
+    {0},
+};
+
 static const IrSubName fma_names[] = {
     {"negate_product", IR_FMA_NEGATE_PRODUCT, IR_FMA_NEGATE_PRODUCT},
     {"negate_addend", IR_FMA_NEGATE_ADDEND, IR_FMA_NEGATE_ADDEND},
@@ -185,8 +193,12 @@ const IrSyntax ir_syntax[IR_OP_COUNT] = {
     [IR_FLAGS_MUL] = {.sub = vector_names},
     [IR_FLAGS_PICK] = {.show = "i"},
     [IR_FMA] = {.sub = fma_names},
-    [IR_FMIN] = {.sub = x86_name},
-    [IR_FMAX] = {.sub = x86_name},
+    [IR_FADD] = {.sub = scalar_name},
+    [IR_FSUB] = {.sub = scalar_name},
+    [IR_FMUL] = {.sub = scalar_name},
+    [IR_FDIV] = {.sub = scalar_name},
+    [IR_FMIN] = {.sub = minmax_names},
+    [IR_FMAX] = {.sub = minmax_names},
     [IR_COND] = {.sub = cond_names},
     [IR_FCMP] = {.sub = fcmp_names},
     [IR_FROUND] = {.sub = rounding_names},

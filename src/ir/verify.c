@@ -313,6 +313,14 @@ static bool sub_fits(const IrInsn *insn)
     case IR_FCMP:
     case IR_VFCMP:
         return (sub & ~IR_FCMP_SIGNALLING) <= IR_FTRUE;
+    case IR_FADD:
+    case IR_FSUB:
+    case IR_FMUL:
+    case IR_FDIV:
+        return sub == 0 || (sub == IR_SCALAR && insn->type == IR_V128);
+    case IR_FMIN:
+    case IR_FMAX:
+        return sub <= IR_X86 || (sub == (IR_X86 | IR_SCALAR) && insn->type == IR_V128);
     case IR_FMA:
         return sub <= 3 || (ir_type_is_vector((IrType)insn->type) &&
                             (sub == (IR_FMA_NEGATE_ADDEND | IR_FMA_EVEN) ||
@@ -341,8 +349,6 @@ static bool sub_fits(const IrInsn *insn)
     case IR_CRC32:
     case IR_FLAGS_FCMP:
     case IR_FLAGS_COMI:
-    case IR_FMIN:
-    case IR_FMAX:
     case IR_VTBL:
     case IR_FCVT:
     case IR_FCVT16:

@@ -5,9 +5,24 @@
 
 /* -- Arithmetic: see LANES() in vector.h. MINPS and MAXPS have IR_X86 as sub. */
 
+/* A scalar's lane 0 is computed in place, in the whole register that its other lanes stay in. */
+static void scalar_binary(Tr *t)
+{
+    const X86Operand *last = &t->i->operand[t->i->operand_count - 1], *first = last - 1;
+    IrVal x = get_vector(t, IR_V128, first->number, 0);
+    IrVal y = last->kind == X86_OPERAND_VECTOR ? get_vector(t, IR_V128, last->number, 0)
+                                               : ir_zext(t->b, IR_V128, t->src[1]);
+
+    t->out = vop_sub(t, arg_op(t), arg_lane(t), arg_sub(t) | IR_SCALAR, x, y);
+}
+
 void tr_float_binary(Tr *t)
 {
-    t->out = vop_sub(t, arg_op(t), arg_lane(t), arg_sub(t), t->src[0], t->src[1]);
+    if (ir_type_is_float(ir_type_of(t->b, t->src[0]))) {
+        scalar_binary(t);
+    } else {
+        t->out = vop_sub(t, arg_op(t), arg_lane(t), arg_sub(t), t->src[0], t->src[1]);
+    }
 }
 
 /* SQRTPS, RCPPS, RSQRTPS. */

@@ -266,6 +266,24 @@ bool lower_flags_fcmp(Compiler *c, IrVal value, const IrInsn *insn)
     return true;
 }
 
+/* comis leaves Z, P and C as they are wanted, and lahf finds them there. */
+bool lower_flags_comi(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    enum { LAHF = 0x9f };
+    IrType type = (IrType)insn_of(c, insn->arg[0])->type;
+    X86Rm second = use_rm(c, insn->arg[1], ir_type_size(type));
+    u8 first = use(c, insn->arg[0]);
+
+    ra_claim(&c->ra, RAX);
+    fp_point(c);
+    c->as.flags_of = 0;
+    x86_vector2(&c->as, compare_opcode(insn->sub ? OP_COMIS : OP_UCOMIS, type), first, second);
+    x86_byte(&c->as, LAHF);
+    x86_alu_imm(&c->as, ALU_AND, 4, x86_reg(RAX), IR_FLAG_Z | IR_FLAG_P | IR_FLAG_C);
+    ra_define_in(&c->ra, value, RAX);
+    return true;
+}
+
 /* -- Conversions */
 
 /* roundsd's immediate for a rounding mode; false if there is none. */

@@ -96,6 +96,7 @@ Lower *const lowerings[IR_OP_COUNT] = {
     [IR_FMAXNM] = lower_fp_minmax,
     [IR_FCMP] = lower_fcmp,
     [IR_FLAGS_FCMP] = lower_flags_fcmp,
+    [IR_FLAGS_COMI] = lower_flags_comi,
     [IR_FROUND] = lower_fround,
     [IR_FCVT] = lower_fcvt,
     [IR_FTOI] = lower_ftoi,

@@ -60,6 +60,25 @@ static u8 safe_divisor(Compiler *c, const IrInsn *insn, u8 divisor)
     return safe;
 }
 
+/* Lane 0 alone: x86's scalar instructions leave the rest of the first operand. */
+static bool scalar_lane(Compiler *c, IrVal value, const IrInsn *insn, u8 opcode_byte)
+{
+    bool wide = insn->lane == IR_F64;
+    u32 opcode = X86_OPCODE(wide ? X86_PF2 : X86_PF3, X86_0F, opcode_byte);
+    X86Rm second = use_rm(c, insn->arg[1], wide ? 8 : 4);
+    u8 first, to;
+
+    if (has_feature(c, X86_AVX)) {
+        first = use(c, insn->arg[0]);
+        to = define(c, value, 0);
+    } else {
+        first = to = define_over(c, value, insn->arg[0], RA_NO_PIN);
+    }
+    fp_point(c);
+    x86_vector(&c->as, opcode, to, first, second);
+    return true;
+}
+
 /* FMULX is like FMUL where nothing traps, as 0 * infinity does. */
 bool vector_float_binary(Compiler *c, IrVal value, const IrInsn *insn)
 {
@@ -69,6 +88,9 @@ bool vector_float_binary(Compiler *c, IrVal value, const IrInsn *insn)
         [IR_FMAX] = F_MAX};
     u8 x[2];
 
+    if (insn->sub & IR_SCALAR) {
+        return scalar_lane(c, value, insn, opcodes[insn->op]);
+    }
     float_operands(c, insn, 2, x);
     if (insn->op == IR_FDIV) {
         x[1] = safe_divisor(c, insn, x[1]);
