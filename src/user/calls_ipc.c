@@ -188,13 +188,11 @@ static s64 receive_by_ipc(Thread *thread, const u64 *a, bool old)
     u64 message = a[4], type = a[5];
     unsigned word = thread->abi->word_size;
 
-    if (old) {
-        if (!word_from_guest(thread, a[4], &message) ||
-            !word_from_guest(thread, a[4] + word, &type)) {
-            return -EFAULT;
-        }
-        type = word == 4 ? (u64)(s64)(s32)type : type;
+    if (old && (!word_from_guest(thread, a[4], &message) ||
+                !word_from_guest(thread, a[4] + word, &type))) {
+        return -EFAULT;
     }
+    type = word == 4 ? (u64)(s64)(s32)type : type;
     return receive_typed(thread, (u64[6]){a[1], message, a[2], type, a[3]});
 }
 
