@@ -634,6 +634,7 @@ static bool is_native(const IrInsn *insn)
     case IR_FMA:
     case IR_FCMP:
     case IR_VFCMP:
+    case IR_FLAGS_COMI:
         return true;
     default:
         return false;
