@@ -1,5 +1,6 @@
 /* menura-user: runs a Linux program built for another CPU. A static executable that needs nothing,
- * so that it works inside any root. Also answers to qemu-aarch64 and menura-aarch64. */
+ * so that it works inside any root. Links to it may be called as they like (qemu-x86_64,
+ * menura-i386): the guest follows from the program. */
 #include <stdlib.h>
 #include <unistd.h>
 

@@ -57,6 +57,8 @@ static const struct {
     const char *subject, *name, *text;
 } offers[] = {
     {"cpus", "aarch64", "64-bit ARM, Linux programs"},
+    {"cpus", "x86_64", "64-bit x86, Linux programs"},
+    {"cpus", "i386", "32-bit x86, Linux programs"},
     {"accels", "dbt", "translate to host code"},
     {"accels", "interp", "interpret the intermediate representation; slow, runs on any host"},
 };

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "cmd/version.h"
+#include "user/abi.h"
 
 enum { BAD_USAGE = 125, ENVIRONMENT_CHANGES = 256 };
 
@@ -133,13 +134,18 @@ static void set_accel(Parser *p, const char *name)
     p->command->options.accel = name;
 }
 
+/* Whether there is such a CPU, the program decides: it says which kind of CPU it is for. */
 static void set_cpu(Parser *p, const char *name)
 {
+    const GuestAbi *abi;
+
     if (!strcmp(name, "help")) {
-        puts("max  everything that the translator supports");
+        for (size_t i = 0; (abi = abi_at(i)); i++) {
+            printf("%s:\n", abi->name);
+            abi->list_cpus();
+        }
+        puts("x86 models take features: --cpu NAME,+FEATURE,-FEATURE");
         p->done = true;
-    } else if (strcmp(name, "max") != 0 && strcmp(name, "any") != 0) {
-        fail(p, "--cpu: unknown CPU '%s'; '--cpu help' lists them", name);
     }
     p->command->options.cpu = name;
 }

@@ -61,6 +61,11 @@ typedef struct GuestAbi {
     const struct StructLayout *const *structs; /* all of structs.def by enum GuestStruct */
     const struct Ioctl *ioctls;
 
+    /* Makes the first thread's CPU, not started yet, the one that the text names (--cpu). False
+     * with one line in `message`. */
+    bool (*choose_cpu)(Thread *thread, const char *text, char *message, size_t size);
+    /* Prints the names that there are, a line each. */
+    void (*list_cpus)(void);
     /* Registers at program start: `entry` and stack pointer; everything else as the kernel leaves
      * it. */
     void (*start)(Thread *thread, u64 entry, u64 stack);

@@ -29,8 +29,8 @@ static size_t count_strings(char **list)
     return count;
 }
 
-/* The command line that makes ourselves run `name` with the same options. */
-static char **own_command(Thread *thread, const char *name, char **arguments)
+/* The command line that makes ourselves run `name`, a program of `abi`, with the same options. */
+static char **own_command(Thread *thread, const GuestAbi *abi, const char *name, char **arguments)
 {
     const UserOptions *options = thread->process->options;
     Arena *arena = &thread->exec_memory;
@@ -43,7 +43,7 @@ static char **own_command(Thread *thread, const char *name, char **arguments)
     } values[] = {
         {"--root", options->root ? options->root : "/"},
         {"--accel", options->accel},
-        {"--cpu", options->cpu},
+        {"--cpu", abi->choose_cpu == thread->abi->choose_cpu ? options->cpu : NULL},
         {"-d", options->log_kinds},
         {"--argv0", count ? arguments[0] : NULL},
     };
@@ -92,9 +92,10 @@ static s64 host_exec(Thread *thread, const char *path, char **arguments, char **
     return result;
 }
 
-static s64 exec_self(Thread *thread, const char *name, char **arguments, char **environment)
+static s64 exec_self(Thread *thread, const GuestAbi *abi, const char *name, char **arguments,
+                     char **environment)
 {
-    char **command = own_command(thread, name, arguments);
+    char **command = own_command(thread, abi, name, arguments);
 
     s64 result = host_exec(thread, "/proc/self/exe", command, environment);
     if (result == -ENOENT) { /* no /proc */
@@ -176,7 +177,7 @@ s64 exec_program(Thread *thread, const char *name, char **arguments, char **envi
             return host_exec(thread, host, arguments, environment);
         }
         if (error == 0 && file.abi) {
-            return exec_self(thread, host == name ? name : host, arguments, environment);
+            return exec_self(thread, file.abi, host == name ? name : host, arguments, environment);
         }
         char *argument;
         char *interpreter = parse_script(&thread->exec_memory, &file, &argument);

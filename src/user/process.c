@@ -252,6 +252,10 @@ static int load_and_run(Process *process, const ProgramFile *file, LoadRequest *
     if (!request->thread) {
         return say(request->name, "out of memory", 126);
     }
+    if (process->options->cpu && !process->abi->choose_cpu(request->thread, process->options->cpu,
+                                                           message, sizeof message)) {
+        return say("--cpu", message, 125);
+    }
     if (load_program(request, message)) {
         return say(request->name, message, 126);
     }

@@ -13,6 +13,18 @@
 
 enum { CALL_NUMBER = 8, CALL_SIZE = 4 };
 
+static bool choose_cpu(Thread *thread, const char *text, char *message, size_t size)
+{
+    (void)thread;
+    snprintf(message, size, "unknown CPU '%s'; '--cpu help' lists them", text);
+    return !strcmp(text, "max") || !strcmp(text, "any");
+}
+
+static void list_cpus(void)
+{
+    puts("  max              everything that the translator supports");
+}
+
 static void start(Thread *thread, u64 entry, u64 stack)
 {
     Aarch64State *state = thread->state;
@@ -147,6 +159,8 @@ const GuestAbi abi_aarch64 = {
     .open_bits = &aarch64_bits_open,
     .structs = aarch64_structs,
     .ioctls = aarch64_ioctls,
+    .choose_cpu = choose_cpu,
+    .list_cpus = list_cpus,
     .start = start,
     .copy = copy,
     .set_tls = set_tls,

@@ -7,14 +7,34 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "guest/x86/cpuid.h"
 #include "user/access.h"
 #include "user/process.h"
 #include "user/syscall_tables.h"
 
 enum { CALL_SIZE = 2 }; /* bytes of SYSCALL and of INT 80h */
+
+static bool choose_cpu(Thread *thread, const char *text, char *message, size_t size)
+{
+    X86Cpu cpu;
+
+    if (!x86_parse_cpu(text, &cpu, message, size)) {
+        return false;
+    }
+    x86_set_cpu(thread->state, &cpu);
+    return true;
+}
+
+static void list_cpus(void)
+{
+    for (const X86Model *model = x86_models; model->name; model++) {
+        printf("  %-16s %s\n", model->name, model->text);
+    }
+}
 
 static void start(Thread *thread, u64 entry, u64 stack, bool long_mode)
 {
@@ -187,12 +207,12 @@ enum { HOST_IS_X86 = false };
 
 /* Fields that are the same for both. */
 #define X86_COMMON                                                                                 \
-    .big_endian = false, .of_host = HOST_IS_X86, .minimum_stack = 2048,                            \
-    .state_size = sizeof(X86State), .data_size = sizeof(X86UserDescriptors), .copy = copy,         \
-    .restore = restore, .get_pc = get_pc, .get_stack = get_stack, .get_call = get_call,            \
-    .call_abi = call_abi, .restart_call = restart_call, .fault_status = x86_fault_status,          \
-    .has_protection_faults = true, .exception = x86_exception, .hwcap = hwcap, .hwcap2 = hwcap2,   \
-    .cpuinfo = x86_cpuinfo
+    .big_endian = false, .of_host = HOST_IS_X86, .minimum_stack = 2048, .choose_cpu = choose_cpu,  \
+    .list_cpus = list_cpus, .state_size = sizeof(X86State),                                        \
+    .data_size = sizeof(X86UserDescriptors), .copy = copy, .restore = restore, .get_pc = get_pc,   \
+    .get_stack = get_stack, .get_call = get_call, .call_abi = call_abi,                            \
+    .restart_call = restart_call, .fault_status = x86_fault_status, .has_protection_faults = true, \
+    .exception = x86_exception, .hwcap = hwcap, .hwcap2 = hwcap2, .cpuinfo = x86_cpuinfo
 
 const GuestAbi abi_x86_64 = {
     X86_COMMON,
