@@ -344,6 +344,9 @@ static bool on_return_stack(const CpuCommon *common, u64 address)
     return address - common->host[WORD_STACK_BASE] < RETURN_STACK_SIZE;
 }
 
+/* Bits of MXCSR. */
+enum { MXCSR_INVALID = 1 << 0, MXCSR_INVALID_MASK = 1 << 7 };
+
 void x86_abandon(void *state, const u8 *cache, void *ucontext)
 {
     ucontext_t *context = ucontext;
@@ -356,8 +359,10 @@ void x86_abandon(void *state, const u8 *cache, void *ucontext)
     } else if (on_return_stack(common, (u64)gregs[REG_RSP])) {
         common->host[WORD_RETURN_STACK] = (u64)gregs[REG_RSP];
     }
-    /* An invalid operation that trapped has not happened yet. */
-    context->uc_mcontext.fpregs->mxcsr &= ~(u32)1;
+    /* An invalid operation that trapped has not happened yet; where it does not trap, it has. */
+    if (!(context->uc_mcontext.fpregs->mxcsr & MXCSR_INVALID_MASK)) {
+        context->uc_mcontext.fpregs->mxcsr &= ~(u32)MXCSR_INVALID;
+    }
     gregs[REG_RBP] = (greg_t)((uintptr_t)state + CONTEXT_BIAS);
     gregs[REG_RIP] = (greg_t)(uintptr_t)(cache + cache_header(cache)->stub[STUB_LEAVE]);
     /* The stub switches stacks at once; until then the pointer must just be valid. */
