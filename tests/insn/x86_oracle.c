@@ -322,6 +322,13 @@ static bool flags_fit(const X86Row *row, u32 *undefined)
     return true;
 }
 
+/* FNSTENV and FNSAVE store selectors that some processors have and others no longer do. */
+static bool stores_selectors(const X86Insn *insn)
+{
+    return x86_rows[insn->row].handler == X86_DO_FNSTENV ||
+           x86_rows[insn->row].handler == X86_DO_FNSAVE;
+}
+
 static void add_insn(Oracle *o, Sequence *s, u64 *seed, u32 *undefined)
 {
     X86DecodeMode mode = decode_mode(o, s->c.long_mode);
@@ -347,7 +354,7 @@ static void add_insn(Oracle *o, Sequence *s, u64 *seed, u32 *undefined)
         }
         x86_decode(bytes, size, &mode, &insn);
         if (insn.prefixes & X86_PREFIX_SEGMENT || is_vague(o, &insn) ||
-            !flags_fit(&x86_rows[insn.row], undefined)) {
+            (stores_selectors(&insn) && s->count) || !flags_fit(&x86_rows[insn.row], undefined)) {
             continue;
         }
         s->size[s->count++] = (u8)size;
@@ -551,6 +558,10 @@ static void clear_after_fault(X86Result *r, const X86Insn *insn)
         r->registers.eflags &= ~(u64)X86_EFLAGS_STATUS; /* CMPS, SCAS: of the last comparison, or
                                                            as before the first */
         r->address &= ~(u64)0xfff; /* several elements at once may be touched */
+    }
+    if (insn->operand[0].kind >= X86_OPERAND_STRING_SOURCE &&
+        insn->operand[1].kind >= X86_OPERAND_STRING_SOURCE) {
+        r->address = 0; /* which of the two is touched first */
     }
     if (r->vector == X86_XM && has_mmx(insn)) { /* x87 registers may have become MMX registers */
         memset(r->registers.fx + 2, 0, 3);
