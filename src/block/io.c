@@ -78,6 +78,7 @@ int io_context_fd(IoContext *io)
 {
     struct epoll_event readable = {.events = EPOLLIN};
 
+    io->is_polled = true;
     if (!io->has_ring) {
         return io->wake_fd;
     }
@@ -89,18 +90,39 @@ int io_context_fd(IoContext *io)
     return io->poll_fd;
 }
 
-void io_context_done(IoContext *io, BlockRequest *request)
+/* Adds to the list; true if it was empty. */
+static bool add_done(IoContext *io, BlockRequest *request)
 {
-    u64 one = 1;
-
     pthread_mutex_lock(&io->lock);
     bool first = !io->done;
     request->next = NULL;
     *(first ? &io->done : &io->last_done->next) = request;
     io->last_done = request;
     pthread_mutex_unlock(&io->lock);
-    if (first && write(io->wake_fd, &one, sizeof one) < 0) {
+    return first;
+}
+
+static void wake(IoContext *io)
+{
+    u64 one = 1;
+
+    if (write(io->wake_fd, &one, sizeof one) < 0) {
         return; /* it is readable already */
+    }
+}
+
+void io_context_done(IoContext *io, BlockRequest *request)
+{
+    if (add_done(io, request)) {
+        wake(io);
+    }
+}
+
+void io_context_done_here(IoContext *io, BlockRequest *request)
+{
+    /* The thread looks at the list before it sleeps, unless it sleeps elsewhere. */
+    if (add_done(io, request) && io->is_polled) {
+        wake(io);
     }
 }
 
@@ -121,7 +143,9 @@ static unsigned reap_done(IoContext *io)
     if (!__atomic_load_n(&io->done, __ATOMIC_ACQUIRE)) {
         return 0;
     }
-    clear_wake(io);
+    if (io->in_workers || io->is_polled) {
+        clear_wake(io);
+    }
     pthread_mutex_lock(&io->lock);
     BlockRequest *request = io->done;
     io->done = io->last_done = NULL;

@@ -24,7 +24,9 @@ typedef struct RingPart {
 } RingPart;
 
 struct IoContext {
-    bool has_ring, watching; /* watching: the ring polls wake_fd */
+    bool has_ring;
+    bool watching;  /* the ring polls wake_fd */
+    bool is_polled; /* somebody has asked for io_context_fd() */
     struct io_uring ring;
     int wake_fd; /* written when `done` becomes non-empty */
     int poll_fd; /* for io_context_fd(); -1 */
@@ -37,6 +39,8 @@ struct IoContext {
 
 /* The request is over, with request->result; from any thread. */
 void io_context_done(IoContext *io, BlockRequest *request);
+/* The same from the context's own thread: cheaper. */
+void io_context_done_here(IoContext *io, BlockRequest *request);
 
 /* A free submission entry. */
 struct io_uring_sqe *block_ring_entry(IoContext *io);

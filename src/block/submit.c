@@ -13,7 +13,7 @@
 #include "block/io_context.h"
 #include "block/request.h"
 
-enum { MOST_PARTS = 8 };
+enum { MOST_PARTS = 8, QUICK_BYTES = 65536, QUICK_PAGE = 4096 };
 
 struct io_uring_sqe *block_ring_entry(IoContext *io)
 {
@@ -148,6 +148,24 @@ static bool find_parts(IoContext *io, BlockRequest *r, RingPart **parts)
     return true;
 }
 
+/* A small write of whole pages to the page cache is a copy, which takes less time than the thread
+ * that the kernel would use for it. But only while nothing else could be held up by it. */
+static bool is_quick(const IoContext *io, const RingPart *part)
+{
+    return part->request->op == BLOCK_OP_WRITE && io->in_flight == 1 &&
+           !(part->node->flags & BLOCK_DIRECT) && part->data.bytes <= QUICK_BYTES &&
+           !((part->offset | part->data.bytes) & (QUICK_PAGE - 1));
+}
+
+static int do_here(RingPart *part)
+{
+    if (!part->node) {
+        block_vector_clear(&part->data);
+        return 0;
+    }
+    return part->node->driver->write(part->node, part->offset, &part->data, 0);
+}
+
 static bool start_direct(IoContext *io, BlockRequest *r)
 {
     RingPart *parts, *next;
@@ -156,18 +174,20 @@ static bool start_direct(IoContext *io, BlockRequest *r)
     r->parts = 0;
     for (RingPart *part = parts; part; part = next) {
         next = part->next;
-        if (good && part->node) {
+        bool here = good && (!part->node || is_quick(io, part));
+        if (here) {
+            int result = do_here(part);
+            r->result = r->result ? r->result : result;
+        }
+        if (here || !good) {
+            part_free(io, part);
+        } else {
             r->parts++;
             send_part(io, r->op, part);
-        } else {
-            if (good) {
-                block_vector_clear(&part->data);
-            }
-            part_free(io, part);
         }
     }
     if (good && !r->parts) {
-        io_context_done(io, r); /* nothing but zeroes */
+        io_context_done_here(io, r);
     }
     return good;
 }
@@ -229,7 +249,7 @@ void block_submit(IoContext *io, BlockNode *node, BlockRequest *r)
                       : block_check_write(node, r->offset, r->bytes);
     io->in_flight++;
     if (r->result < 0 || (!r->bytes && r->op != BLOCK_OP_FLUSH)) {
-        io_context_done(io, r);
+        io_context_done_here(io, r);
         return;
     }
     if (io->has_ring && is_plain(r) && start_direct(io, r)) {
@@ -239,6 +259,6 @@ void block_submit(IoContext *io, BlockNode *node, BlockRequest *r)
     io->in_workers++;
     if (!block_workers_start(io, r)) {
         r->result = -ENOMEM;
-        io_context_done(io, r);
+        io_context_done_here(io, r);
     }
 }
