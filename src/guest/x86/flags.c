@@ -131,3 +131,31 @@ void tr_STD(Tr *t)
 {
     set_direction(t, true);
 }
+
+/* -- Interrupts */
+
+/* CLI and STI need a CPL of at most IOPL. */
+static void set_interrupts(Tr *t, bool enable)
+{
+    IrVal eflags;
+
+    if (!(t->mode & X86_MODE_IOPL)) {
+        end_exception(t, X86_GP, true, 0);
+        return;
+    }
+    eflags = ir_get(t->b, IR_I32, SLOT(eflags));
+    eflags = enable ? ir_or(t->b, eflags, const32(t, X86_EFLAGS_IF))
+                    : ir_and(t->b, eflags, const32(t, ~(u32)X86_EFLAGS_IF));
+    ir_put(t->b, SLOT(eflags), eflags);
+    end_resync(t);
+}
+
+void tr_CLI(Tr *t)
+{
+    set_interrupts(t, false);
+}
+
+void tr_STI(Tr *t)
+{
+    set_interrupts(t, true);
+}

@@ -53,7 +53,8 @@ static void move_element(u8 *to, const u8 *from, u64 size)
     memcpy(to, &element, size);
 }
 
-/* Moves `count` elements within a page on both sides, `to` and `from` being those of the first. */
+/* Moves `count` elements within a page on both sides, `to` and `from` being those of the first.
+ * That one goes first, so that a fault is at its address. */
 static void move_piece(u8 *to, const u8 *from, s64 step, u64 count)
 {
     u64 size = (u64)(step < 0 ? -step : step), bytes = size * count;
@@ -61,6 +62,8 @@ static void move_piece(u8 *to, const u8 *from, s64 step, u64 count)
 
     if (count > 1 && ahead >= bytes) { /* no element is read after it was written */
         s64 down = step < 0 ? (s64)(bytes - size) : 0;
+        memmove(to, from, 1);
+        __asm__ volatile("" ::: "memory");
         memmove(to - down, from - down, bytes);
         return;
     }
@@ -123,6 +126,7 @@ static void store_piece(u8 *to, u64 value, s64 step, u64 count)
     u64 size = (u64)(step < 0 ? -step : step);
 
     if (size == 1 && step > 0) {
+        *(volatile u8 *)to = (u8)value; /* a fault is at the first byte */
         memset(to, (int)(value & 0xff), count);
         return;
     }

@@ -165,8 +165,18 @@ void tr_undefined(Tr *t, const char *why)
 
 /* -- The loop */
 
+/* The block counts as one of an instruction, and depends on its code, though it only comes before
+ * it. */
 static void end_with_pending_trap(Tr *t)
 {
+    u8 byte;
+
+    if (!t->g->fetch(t->g, t->pc, &byte, 1)) {
+        end_exit(t, IR_EXIT_FETCH, t->pc, 0);
+        return;
+    }
+    t->g->end = t->pc + 1;
+    t->g->insn_count = 1;
     ir_put(t->b, SLOT(trap_pending), ir_const(t->b, IR_I8, 0));
     end_exception(t, X86_DB, false, 0);
 }
