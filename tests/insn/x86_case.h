@@ -9,7 +9,8 @@
 
 enum {
     X86_CODE = 0x10000000,
-    X86_CODE_SLOT = 256, /* bytes for one case */
+    X86_CODE_SLOT = 256,      /* bytes for one case */
+    X86_CODE_SLOTS = 1 << 16, /* used in turn: code that changes rarely is code as usual */
     X86_DATA = 0x20000000,
     X86_DATA_SIZE = 4096,
     X86_DATA_SELECTOR = 0x2b, /* in DS and ES */
@@ -46,8 +47,8 @@ typedef struct X86Native X86Native;
 /* Aborts with a message when the host cannot. */
 X86Native *x86_native_new(void);
 void x86_native_free(X86Native *native);
-/* Runs `count` (at most X86_BATCH) cases one after the other, number n at X86_CODE + n *
- * X86_CODE_SLOT. */
+/* Runs `count` (at most X86_BATCH) cases one after the other, each in the slot that its rip says.
+ */
 void x86_native_run(X86Native *native, const X86Case *cases, X86Result *results, unsigned count);
 
 #endif

@@ -59,7 +59,7 @@ static void enter_case(ucontext_t *context)
     u8 *image = extended_state(context);
     u64 components;
 
-    memcpy((u8 *)(uintptr_t)(X86_CODE + child.current * X86_CODE_SLOT), c->code, X86_CODE_SLOT);
+    memcpy((u8 *)(uintptr_t)c->registers.rip, c->code, X86_CODE_SLOT);
     memcpy((u8 *)(uintptr_t)X86_DATA, c->memory, X86_DATA_SIZE);
     for (unsigned i = 0; i < COUNT(gregs); i++) {
         g[gregs[i]] = (greg_t)c->registers.gpr[i];
@@ -131,7 +131,7 @@ static _Noreturn void run_child(Shared *shared)
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     child.shared = shared;
-    map_fixed(X86_CODE, X86_BATCH * X86_CODE_SLOT, PROT_READ | PROT_WRITE | PROT_EXEC);
+    map_fixed(X86_CODE, X86_CODE_SLOTS * X86_CODE_SLOT, PROT_READ | PROT_WRITE | PROT_EXEC);
     map_fixed(X86_DATA, X86_DATA_SIZE, PROT_READ | PROT_WRITE);
     sigaltstack(
         &(stack_t){.ss_sp = child.alternate_stack, .ss_size = sizeof(child.alternate_stack)}, NULL);

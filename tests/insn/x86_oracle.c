@@ -1,7 +1,7 @@
 /* Random x86 instructions on Menura against the host's own CPU.
  *
  *   x86-oracle [--count N] [--seed S] [--accel dbt|interp] [--bits 32|64] [--name NAME]
- *              [--length L] [--keep-going] [--single-step]
+ *              [--length L] [--log KINDS] [--keep-going] [--single-step]
  *
  * A case is a sequence of 1 to L instructions that starts with random registers and ends with INT3
  * or with a fault. Registers, defined flags, x87, vectors, MXCSR, memory, and the fault must be the
@@ -17,6 +17,7 @@
 
 #include "../random.h"
 #include "accel/vcpu.h"
+#include "base/log.h"
 #include "guest/x86/cpuid.h"
 #include "guest/x86/insn.h"
 #include "guest/x86/rows.h"
@@ -27,7 +28,7 @@ enum { LENGTH_MAX = 12 };
 
 typedef struct Options {
     u64 count, seed;
-    const char *accel, *name;
+    const char *accel, *name, *log;
     unsigned bits; /* 0: both */
     unsigned length;
     bool keep_going, single_step;
@@ -53,6 +54,7 @@ typedef struct Oracle {
     X86Native *native;
     Side side[2]; /* 32, 64 bits */
     u64 *covered; /* by row */
+    u64 slot;     /* the last one used */
     u64 differences;
 } Oracle;
 
@@ -379,6 +381,11 @@ static void assemble(Sequence *s, unsigned slot, u32 skip)
     s->c.registers.rip = X86_CODE + slot * X86_CODE_SLOT;
 }
 
+static unsigned new_slot(Oracle *o)
+{
+    return (unsigned)(++o->slot % X86_CODE_SLOTS);
+}
+
 static void make_sequence(Oracle *o, Sequence *s, u64 seed, unsigned slot)
 {
     u32 undefined = 0;
@@ -696,27 +703,32 @@ static void print_start(const X86Case *c)
         (unsigned long long)c->registers.eflags, mxcsr, control);
 }
 
-/* Leaves out what does not matter for the difference. */
-static void reduce(Oracle *o, Sequence *s)
+/* What does not matter for the difference, to be left out. */
+static u32 reduce(Oracle *o, Sequence *s)
 {
     u32 skip = 0;
     X86Result ours, theirs;
 
     for (unsigned i = 0; i < s->count; i++) {
-        assemble(s, 0, skip | 1u << i);
+        assemble(s, new_slot(o), skip | 1u << i);
         if (s->c.code_size > 1 && !run_both(o, &s->c, &ours, &theirs)) {
             skip |= 1u << i;
         }
     }
-    assemble(s, 0, skip);
+    return skip;
 }
 
 static void report(Oracle *o, Sequence *s, u64 seed)
 {
     X86Result ours, theirs;
+    const char *wrong;
 
-    reduce(o, s);
-    if (run_both(o, &s->c, &ours, &theirs)) {
+    u32 skip = reduce(o, s);
+    log_parse(o->options.log, &wrong);
+    assemble(s, new_slot(o), skip);
+    bool agreed = run_both(o, &s->c, &ours, &theirs);
+    log_mask = 0;
+    if (agreed) {
         printf("# seed %#llx: a difference that does not come again\n", (unsigned long long)seed);
         return;
     }
@@ -741,7 +753,7 @@ static void run_batch(Oracle *o, u64 first_seed, unsigned count)
     X86Result ours;
 
     for (unsigned i = 0; i < count; i++) {
-        make_sequence(o, &sequences[i], first_seed + i, i);
+        make_sequence(o, &sequences[i], first_seed + i, new_slot(o));
         cases[i] = sequences[i].c;
     }
     x86_native_run(o->native, cases, theirs, count);
@@ -786,6 +798,8 @@ static bool parse_option(Options *options, const char *name, const char *value)
         options->seed = strtoull(value, NULL, 0);
     } else if (strcmp(name, "--accel") == 0) {
         options->accel = value;
+    } else if (strcmp(name, "--log") == 0) {
+        options->log = value;
     } else if (strcmp(name, "--bits") == 0) {
         options->bits = (unsigned)strtoul(value, NULL, 0);
     } else if (strcmp(name, "--name") == 0) {
@@ -806,8 +820,8 @@ static void parse_options(Options *options, char **argv)
         }
         if (!argv[1] || !parse_option(options, argv[0], argv[1])) {
             fprintf(stderr, "usage: x86-oracle [--count N] [--seed S] [--accel dbt|interp] "
-                            "[--bits 32|64] [--name NAME] [--length L] [--keep-going] "
-                            "[--single-step]\n");
+                            "[--bits 32|64] [--name NAME] [--length L] [--log KINDS] "
+                            "[--keep-going] [--single-step]\n");
             exit(2);
         }
         argv++;
@@ -816,7 +830,8 @@ static void parse_options(Options *options, char **argv)
 
 int main(int argc, char **argv)
 {
-    static Oracle o = {.options = {.count = 20000, .seed = 1, .accel = "dbt", .length = 6}};
+    static Oracle o = {
+        .options = {.count = 20000, .seed = 1, .accel = "dbt", .log = "", .length = 6}};
     Options *options = &o.options;
     X86Cpu cpu;
     char message[100];
@@ -828,7 +843,7 @@ int main(int argc, char **argv)
     o.covered = calloc(X86_ROW_COUNT, sizeof(*o.covered));
     o.native = x86_native_new();
     catch_signals();
-    map_fixed(X86_CODE, X86_BATCH * X86_CODE_SLOT);
+    map_fixed(X86_CODE, X86_CODE_SLOTS * X86_CODE_SLOT);
     map_fixed(X86_DATA, X86_DATA_SIZE);
     open_side(&o, false);
     open_side(&o, true);
