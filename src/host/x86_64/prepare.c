@@ -276,7 +276,7 @@ static bool is_negated_constant(const Compiler *c, const IrInsn *add, const IrIn
 
     return add->op == IR_ADD && same_root(c, add->arg[0], flags->arg[0]) &&
            is_immediate(c, add->arg[1], type, &x) && is_immediate(c, flags->arg[1], type, &y) &&
-           x == -y && x != INT32_MIN && y != INT32_MIN && x != 0;
+           x != INT32_MIN && y != INT32_MIN && x != 0 && x == -y;
 }
 
 /* Whether the arithmetic instruction `value` leaves the flags of a FLAGS_* or CMP; `overflow`: V is
