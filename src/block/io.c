@@ -140,14 +140,11 @@ static unsigned reap_done(IoContext *io)
 {
     unsigned count = 0;
 
-    if (!__atomic_load_n(&io->done, __ATOMIC_ACQUIRE)) {
-        return 0;
-    }
-    if (io->in_workers || io->is_polled) {
-        clear_wake(io);
-    }
     pthread_mutex_lock(&io->lock);
     BlockRequest *request = io->done;
+    if (request && (io->in_workers || io->is_polled)) {
+        clear_wake(io); /* before others add to the empty list */
+    }
     io->done = io->last_done = NULL;
     pthread_mutex_unlock(&io->lock);
     while (request) {
