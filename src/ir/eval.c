@@ -607,6 +607,7 @@ static u32 computed_lanes(const IrInsn *insn, u32 lanes)
     case IR_FSUB:
     case IR_FMUL:
     case IR_FDIV:
+    case IR_FSQRT:
     case IR_FMIN:
     case IR_FMAX:
         return insn->sub & IR_SCALAR ? 1 : lanes;

@@ -74,6 +74,7 @@ static FoldFn *const rules[IR_OP_COUNT][MAX_RULES] = {
     [IR_FLAGS_NZCV] = {fold_nzcv_make},
     [IR_FNEG] = {fold_involution},
     [IR_VGET] = {fold_vget_lane},
+    [IR_VSET] = {fold_vset_zero},
     [IR_VSHL] = {fold_vshift_zero},
     [IR_VSHR] = {fold_vshift_zero},
     [IR_VSAR] = {fold_vshift_zero},

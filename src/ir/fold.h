@@ -197,6 +197,7 @@ FoldFn fold_zext_moved;
 FoldFn fold_sext_moved;
 FoldFn fold_bitcast_bitcast;
 FoldFn fold_vget_lane;
+FoldFn fold_vset_zero;
 FoldFn fold_vhigh_cat;
 FoldFn fold_vcat_zero;
 FoldFn fold_vshift_zero;

@@ -118,6 +118,16 @@ bool fold_vhigh_cat(Fold *f)
            become_zero(f);
 }
 
+/* Lane 0 of zeros set is a zero-extension. */
+bool fold_vset_zero(Fold *f)
+{
+    const IrInsn *v = arg_insn(f, 0);
+
+    return v->op == IR_CONST && !v->imm && !v->imm2 && f->insn->imm == 0 &&
+           bits_of(arg_insn(f, 1)->type) == bits_of(f->insn->lane) &&
+           bits_of(f->insn->lane) < width(f) && become(f, IR_ZEXT, 0, f->insn->arg[1], 0, 0);
+}
+
 bool fold_vcat_zero(Fold *f)
 {
     const IrInsn *high = arg_insn(f, 1);

@@ -151,8 +151,8 @@ enum {
 /* `sub` of FMIN, FMAX and VTBL: as x86's instructions do it. */
 enum { IR_X86 = 1 };
 
-/* Or-ed to `sub` of FADD, FSUB, FMUL, FDIV and x86's FMIN and FMAX of v128: only lane 0 is computed,
- * the other lanes are those of arg0. */
+/* Or-ed to `sub` of FADD, FSUB, FMUL, FDIV, FSQRT and x86's FMIN and FMAX of v128: only lane 0 is
+ * computed, the other lanes are those of arg0. */
 enum { IR_SCALAR = 2 };
 
 /* `sub` bits of FMA: what is negated, unless it is a NaN, before it is added. */

@@ -197,6 +197,7 @@ const IrSyntax ir_syntax[IR_OP_COUNT] = {
     [IR_FSUB] = {.sub = scalar_name},
     [IR_FMUL] = {.sub = scalar_name},
     [IR_FDIV] = {.sub = scalar_name},
+    [IR_FSQRT] = {.sub = scalar_name},
     [IR_FMIN] = {.sub = minmax_names},
     [IR_FMAX] = {.sub = minmax_names},
     [IR_COND] = {.sub = cond_names},

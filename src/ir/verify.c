@@ -317,6 +317,7 @@ static bool sub_fits(const IrInsn *insn)
     case IR_FSUB:
     case IR_FMUL:
     case IR_FDIV:
+    case IR_FSQRT:
         return sub == 0 || (sub == IR_SCALAR && insn->type == IR_V128);
     case IR_FMIN:
     case IR_FMAX:

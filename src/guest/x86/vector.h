@@ -86,12 +86,6 @@ static inline IrVal vskip(Tr *t, IrVal x, unsigned n)
     return n ? vop_imm(t, IR_VEXT, IR_I8, x, vzero(t), n) : x;
 }
 
-/* The integer type as wide as a scalar, or the type itself. */
-static inline IrType integer_type(IrType type)
-{
-    return type == IR_F32 ? IR_I32 : type == IR_F64 ? IR_I64 : type;
-}
-
 /* -- Operands */
 
 /* Operands of a VEX encoding: a destination that is not a source, upper bits zeroed. */

@@ -28,7 +28,15 @@ void tr_float_binary(Tr *t)
 /* SQRTPS, RCPPS, RSQRTPS. */
 void tr_float_unary(Tr *t)
 {
-    t->out = vop(t, arg_op(t), arg_lane(t), t->src[0], 0);
+    const X86Operand *last = &t->i->operand[t->i->operand_count - 1], *first = last - 1;
+
+    if (arg_op(t) == IR_FSQRT && ir_type_is_float(ir_type_of(t->b, t->src[0])) &&
+        last->kind == X86_OPERAND_VECTOR && last->number == first->number) {
+        IrVal x = get_vector(t, IR_V128, last->number, 0); /* in place, as scalar_binary() */
+        t->out = vop_sub(t, IR_FSQRT, arg_lane(t), IR_SCALAR, x, 0);
+    } else {
+        t->out = vop(t, arg_op(t), arg_lane(t), t->src[0], 0);
+    }
 }
 
 /* HADDPS and its like: between neighbours, first those of the first operand. */

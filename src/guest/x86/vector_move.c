@@ -40,12 +40,21 @@ void tr_move_aligned(Tr *t)
 
 /* -- Parts */
 
+/* The type in which so many bytes move between vector registers and memory. */
+static IrType scalar_type(unsigned size)
+{
+    return size == 4 ? IR_F32 : IR_F64;
+}
+
 /* MOVD, MOVQ, MOVQ2DQ, MOVDQ2Q: the low bits of one register or memory to another,
  * zero-extended. */
 void tr_move_low_bits(Tr *t)
 {
     const X86Operand *d = &t->i->operand[0], *s = &t->i->operand[1];
-    IrType type = type_of_size(MIN(d->size, s->size));
+    unsigned size = MIN(d->size, s->size);
+    bool in_vectors = (is_memory(t, 1) || s->kind == X86_OPERAND_VECTOR) &&
+                      (is_memory(t, 0) || d->kind == X86_OPERAND_VECTOR);
+    IrType type = in_vectors ? scalar_type(size) : type_of_size(size);
     IrVal x = s->kind == X86_OPERAND_VECTOR ? get_vector(t, type, s->number, 0)
               : s->kind == X86_OPERAND_MMX  ? get_mmx(t, type, s->number)
                                             : read_operand(t, 1, type);
@@ -65,7 +74,7 @@ void tr_move_low_bits(Tr *t)
 /* MOVSS, MOVSD from memory clear the rest of the register, */
 void tr_load_scalar(Tr *t)
 {
-    IrVal x = load_memory(t, type_of_operand(t, 1), 0);
+    IrVal x = load_memory(t, scalar_type(t->i->operand[1].size), 0);
 
     write_halves(t, t->i->operand[0].number, x, 0);
 }
@@ -75,14 +84,16 @@ void tr_merge_scalar(Tr *t)
 {
     const X86Operand *operand = t->i->operand;
     unsigned last = t->i->operand_count - 1u;
-    IrVal x = get_vector(t, type_of_operand(t, last), operand[last].number, 0);
+    IrVal x = get_vector(t, scalar_type(operand[last].size), operand[last].number, 0);
 
     write_scalar(t, operand[0].number, operand[last - 1].number, x);
 }
 
 void tr_store_scalar(Tr *t)
 {
-    store_memory(t, 0, get_vector(t, type_of_operand(t, 0), t->i->operand[1].number, 0));
+    IrType type = scalar_type(t->i->operand[0].size);
+
+    store_memory(t, 0, get_vector(t, type, t->i->operand[1].number, 0));
 }
 
 /* Makes qword `index` of the last source but one `x`, to the destination. */
@@ -99,19 +110,19 @@ static IrVal last_qword(Tr *t, unsigned index)
 {
     unsigned n = t->i->operand[t->i->operand_count - 1].number;
 
-    return vget(t, IR_I64, IR_I64, get_vector(t, IR_V128, n, 0), index);
+    return vget(t, IR_F64, IR_F64, get_vector(t, IR_V128, n, 0), index);
 }
 
 /* MOVLPS, MOVLPD, MOVHPS, MOVHPD, MOVHLPS, MOVLHPS */
 
 void tr_load_low(Tr *t)
 {
-    replace_qword(t, 0, load_memory(t, IR_I64, 0));
+    replace_qword(t, 0, load_memory(t, IR_F64, 0));
 }
 
 void tr_load_high(Tr *t)
 {
-    replace_qword(t, 1, load_memory(t, IR_I64, 0));
+    replace_qword(t, 1, load_memory(t, IR_F64, 0));
 }
 
 void tr_store_low(Tr *t)

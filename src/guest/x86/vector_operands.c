@@ -55,7 +55,7 @@ void write_halves(Tr *t, unsigned n, IrVal low, IrVal high)
 
 void write_scalar(Tr *t, unsigned n, unsigned merge, IrVal value)
 {
-    IrType lane = integer_type(ir_type_of(t->b, value));
+    IrType lane = ir_type_of(t->b, value);
 
     write_halves(t, n, vset(t, get_vector(t, IR_V128, merge, 0), lane, 0, value), 0);
 }

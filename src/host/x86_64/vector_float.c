@@ -61,11 +61,11 @@ static u8 safe_divisor(Compiler *c, const IrInsn *insn, u8 divisor)
 }
 
 /* Lane 0 alone: x86's scalar instructions leave the rest of the first operand. */
-static bool scalar_lane(Compiler *c, IrVal value, const IrInsn *insn, u8 opcode_byte)
+static bool scalar_lane(Compiler *c, IrVal value, const IrInsn *insn, IrVal operand, u8 opcode_byte)
 {
     bool wide = insn->lane == IR_F64;
     u32 opcode = X86_OPCODE(wide ? X86_PF2 : X86_PF3, X86_0F, opcode_byte);
-    X86Rm second = use_rm(c, insn->arg[1], wide ? 8 : 4);
+    X86Rm second = use_rm(c, operand, wide ? 8 : 4);
     u8 first, to;
 
     if (has_feature(c, X86_AVX)) {
@@ -89,7 +89,7 @@ bool vector_float_binary(Compiler *c, IrVal value, const IrInsn *insn)
     u8 x[2];
 
     if (insn->sub & IR_SCALAR) {
-        return scalar_lane(c, value, insn, opcodes[insn->op]);
+        return scalar_lane(c, value, insn, insn->arg[1], opcodes[insn->op]);
     }
     float_operands(c, insn, 2, x);
     if (insn->op == IR_FDIV) {
@@ -108,6 +108,9 @@ bool vector_float_sqrt(Compiler *c, IrVal value, const IrInsn *insn)
 {
     u8 x;
 
+    if (insn->sub & IR_SCALAR) {
+        return scalar_lane(c, value, insn, insn->arg[0], F_SQRT);
+    }
     float_operands(c, insn, 1, &x);
     u8 to = define(c, value, 0);
     fp_point(c);
