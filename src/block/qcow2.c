@@ -238,7 +238,9 @@ static int qcow2_reopen(BlockNode *node, unsigned flags, BlockError *error)
 
     if (flags & BLOCK_WRITE) {
         node->flags |= BLOCK_WRITE;
-        return begin_writing(q, error);
+        int begun = begin_writing(q, error);
+        node->flags &= begun < 0 ? ~(unsigned)BLOCK_WRITE : ~0u;
+        return begun;
     }
     int result = finish_writing(q);
     return result < 0 ? block_error(error, -result, "cannot write '%s': %s", node->filename,
