@@ -430,7 +430,7 @@ static int file_create(BlockNode *file, const char *filename, const BlockOptions
     /* Not O_TRUNC: another may use it, which only the lock tells. */
     BlockOptions *opening = block_options_new();
     block_options_set(opening, "driver", "file");
-    int result = block_open(&made, filename, opening, BLOCK_WRITE, error);
+    int result = block_open(&made, filename, opening, BLOCK_WRITE | BLOCK_NO_FLUSH, error);
     block_options_free(opening);
     if (result < 0) {
         return result;

@@ -56,7 +56,9 @@ int block_create_file(BlockNode **file, const char *filename, BlockError *error)
     block_options_set(options, "size", NULL);
     if (!result) {
         block_options_set(options, "driver", protocol->name);
-        result = block_open(file, filename, options, BLOCK_WRITE | BLOCK_UNMAP, error);
+        /* Nothing in a new image has been promised to last: the first flush of a user will do. */
+        unsigned flags = BLOCK_WRITE | BLOCK_UNMAP | BLOCK_NO_FLUSH;
+        result = block_open(file, filename, options, flags, error);
     }
     block_options_free(options);
     return result;
