@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/types.h"
+#include "block/driver.h"
 #include "cmd/img/img.h"
 #include "cmd/version.h"
 
@@ -23,7 +24,7 @@ static int help(void)
          "\n"
          "  run [OPTION]... PROGRAM [ARGUMENT]...   run a Linux program built for another CPU\n"
          "  img COMMAND [ARGUMENT]...               disk images: create, convert, check, ...\n"
-         "  list [cpus|accels]                      what this build offers\n"
+         "  list [cpus|accels|formats]              what this build offers\n"
          "  --version, --help\n"
          "\n"
          "Examples:\n"
@@ -63,22 +64,43 @@ static const struct {
     {"accels", "interp", "interpret the intermediate representation; slow, runs on any host"},
 };
 
-static int list(const char *subject)
+/* One line of a listing; with its subject when everything is listed. */
+static void print_offer(const char *wanted, const char *subject, const char *name, const char *text)
 {
-    bool found = false;
+    if (!wanted) {
+        printf("%-8s", subject);
+    }
+    printf("%-10s %s\n", name, text);
+}
+
+static void list_formats(const char *wanted)
+{
+    for (size_t i = 0; block_drivers[i]; i++) {
+        const BlockDriver *driver = block_drivers[i];
+        if (driver->kind == BLOCK_FORMAT) {
+            print_offer(wanted, "formats", driver->name,
+                        driver->create ? "disk images" : "disk images, read only");
+        }
+    }
+}
+
+static int list(const char *wanted)
+{
+    bool formats = !wanted || !strcmp(wanted, "formats"), found = formats;
 
     for (size_t i = 0; i < COUNT(offers); i++) {
-        if (!subject) {
-            printf("%-8s", offers[i].subject);
-        }
-        if (!subject || !strcmp(offers[i].subject, subject)) {
-            printf("%-10s %s\n", offers[i].name, offers[i].text);
+        if (!wanted || !strcmp(offers[i].subject, wanted)) {
+            print_offer(wanted, offers[i].subject, offers[i].name, offers[i].text);
             found = true;
         }
     }
+    if (formats) {
+        list_formats(wanted);
+    }
     if (!found) {
-        fprintf(stderr, "menura: nothing to list is called '%s'; there are cpus and accels\n",
-                subject);
+        fprintf(stderr,
+                "menura: nothing to list is called '%s'; there are cpus, accels and formats\n",
+                wanted);
         return BAD_USAGE;
     }
     return 0;
