@@ -200,11 +200,16 @@ static void translate_decoded(Tr *t)
 
     t->arg = x86_arguments[t->i->row];
     t->lock = row->lock;
+    if (row->attributes & X86_X87) {
+        t->x87_quiet = false;
+    }
     if ((row->attributes & X86_CPL0 && t->mode & X86_MODE_CPL) ||
         (row->attributes & X86_IO && !may_use_ports)) {
         end_exception(t, X86_GP, true, 0);
     } else if (!handler) {
         tr_undefined(t, row->name);
+    } else if (row->attributes & X86_VECTOR && !vector_available(t)) {
+        return; /* that was an exception */
     } else if (row->attributes & X86_RAW) {
         handler(t);
     } else if (row->attributes & X86_VECTOR) {

@@ -7,6 +7,7 @@
 
 #include "guest/x86/helpers.h"
 #include "guest/x86/vector.h"
+#include "guest/x86/x87.h"
 
 /* -- Registers */
 
@@ -88,6 +89,24 @@ static unsigned half_count(const Tr *t)
     return 1;
 }
 
+/* MMX instructions wait for exceptions of the x87. */
+static void check_x87(Tr *t)
+{
+    if (!t->x87_quiet) {
+        IrVal status = ir_zext(t->b, IR_I32, ir_get(t->b, IR_I16, SLOT(fsw)));
+        fault_if(t, ir_and(t->b, status, const32(t, X87_ERROR)), X86_MF, false, 0);
+        t->x87_quiet = true;
+    }
+}
+
+void check_x87_pending(Tr *t)
+{
+    enum { ERROR_SUMMARY = 1 << 7 };
+    IrVal status = ir_zext(t->b, IR_I32, ir_get(t->b, IR_I16, SLOT(fsw)));
+
+    fault_if(t, ir_and(t->b, status, const32(t, ERROR_SUMMARY)), X86_MF, false, 0);
+}
+
 bool vector_available(Tr *t)
 {
     bool undefined;
@@ -101,6 +120,8 @@ bool vector_available(Tr *t)
         end_exception(t, X86_UD, false, 0);
     } else if (t->mode & X86_MODE_TS) {
         end_exception(t, X86_NM, false, 0);
+    } else if (is_mmx(t)) {
+        check_x87(t);
     }
     return !t->ended;
 }
