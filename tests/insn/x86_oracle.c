@@ -478,7 +478,9 @@ static void run_menura(Oracle *o, const X86Case *c, X86Result *r)
     VcpuExit exit;
 
     memset(r, 0, sizeof(*r));
-    engine_prepare_write(side->engine, c->registers.rip, X86_CODE_SLOT);
+    for (unsigned i = 0; i < COUNT(o->side); i++) { /* each protects what it has translated */
+        engine_prepare_write(o->side[i].engine, c->registers.rip, X86_CODE_SLOT);
+    }
     memcpy(code, c->code, X86_CODE_SLOT);
     engine_invalidate(side->engine, c->registers.rip, X86_CODE_SLOT);
     memcpy((u8 *)(uintptr_t)X86_DATA, c->memory, X86_DATA_SIZE);
@@ -558,22 +560,54 @@ static bool has_mmx(const X86Insn *insn)
     return insn->operand[0].kind == X86_OPERAND_MMX || insn->operand[1].kind == X86_OPERAND_MMX;
 }
 
+static void clear_x87(X86Result *r)
+{
+    memset(r->registers.fx + 2, 0, 3);
+    memset(r->registers.fx + 32, 0, 128);
+}
+
 /* What processors do differently when an instruction faults in the middle. */
 static void clear_after_fault(X86Result *r, const X86Insn *insn)
 {
-    if (is_repeated(insn)) {
-        r->registers.eflags &= ~(u64)X86_EFLAGS_STATUS; /* CMPS, SCAS: of the last comparison, or
-                                                           as before the first */
+    enum { UNDERFLOW_MASK = 1 << 11, OVERFLOW_MASK = 1 << 10, INEXACT = 1 << 5 };
+    u8 unmasked = (u8) ~(r->registers.fx[25]);
+
+    if (is_repeated(insn)) { /* CMPS, SCAS: flags of the last comparison, or as before the first */
+        r->registers.eflags &= ~(u64)X86_EFLAGS_STATUS;
         r->address &= ~(u64)0xfff; /* several elements at once may be touched */
     }
     if (insn->operand[0].kind >= X86_OPERAND_STRING_SOURCE &&
         insn->operand[1].kind >= X86_OPERAND_STRING_SOURCE) {
         r->address = 0; /* which of the two is touched first */
     }
-    if (r->vector == X86_XM && has_mmx(insn)) { /* x87 registers may have become MMX registers */
-        memset(r->registers.fx + 2, 0, 3);
-        memset(r->registers.fx + 32, 0, 128);
+    if (has_mmx(insn) && r->vector != X86_MF) {
+        clear_x87(r); /* its registers may have become MMX registers */
     }
+    if (x86_rows[insn->row].handler == X86_DO_store_masked_bytes) {
+        r->address = 0; /* how many bytes at once are written */
+        memset(r->memory, 0, sizeof(r->memory));
+    }
+    if (r->vector == X86_XM && unmasked & (UNDERFLOW_MASK | OVERFLOW_MASK) >> 8) {
+        r->registers.fx[24] &= (u8)~INEXACT; /* of a result that there is none of */
+    }
+}
+
+/* Flags at a fault are those of the last instruction that set them, unless that ended a block and
+ * it is certain that nothing will read them: repeated string instructions end blocks. */
+static bool has_block_end(const Oracle *o, const X86Case *c, u64 end)
+{
+    X86DecodeMode mode = decode_mode(o, c->long_mode);
+    X86Insn insn;
+
+    for (u32 at = 0; c->registers.rip + at < end; at += insn.size) {
+        if (x86_decode(c->code + at, X86_INSN_MAX, &mode, &insn) != X86_DECODE_OK) {
+            break;
+        }
+        if (is_repeated(&insn) || x86_rows[insn.row].attributes & INSN_ENDS) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void clear_undefined(const Oracle *o, const X86Case *c, X86Result *r, u64 rip)
@@ -583,6 +617,7 @@ static void clear_undefined(const Oracle *o, const X86Case *c, X86Result *r, u64
 
     if (last_insn(o, c, rip, &insn)) {
         clear_after_fault(r, &insn);
+        undefined |= has_block_end(o, c, rip) ? X86_EFLAGS_STATUS : 0;
     }
     r->registers.eflags &= ~(u64)undefined;
     if (!c->long_mode && r->vector == X86_PF && r->address > 0xffffffc0) {
