@@ -99,14 +99,6 @@ static void check_x87(Tr *t)
     }
 }
 
-void check_x87_pending(Tr *t)
-{
-    enum { ERROR_SUMMARY = 1 << 7 };
-    IrVal status = ir_zext(t->b, IR_I32, ir_get(t->b, IR_I16, SLOT(fsw)));
-
-    fault_if(t, ir_and(t->b, status, const32(t, ERROR_SUMMARY)), X86_MF, false, 0);
-}
-
 bool vector_available(Tr *t)
 {
     bool undefined;
