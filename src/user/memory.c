@@ -308,22 +308,22 @@ static u64 find_gap(MemoryMap *map, u64 length, const Window *w)
 }
 
 /* Maps at a free place of the window. What the map takes for free may hold something of the host's,
- * which is passed over. */
+ * which is passed over in growing steps: it may be large. */
 static s64 map_in_window(MemoryMap *map, Window w, u64 size, int protection, int flags, int fd,
                          s64 offset)
 {
-    u64 at;
+    u64 length = ALIGN_UP(size, MEMORY_PAGE), step = MEMORY_PAGE, at;
 
-    while ((at = find_gap(map, ALIGN_UP(size, MEMORY_PAGE), &w))) {
+    for (; (at = find_gap(map, length, &w)); step *= 2) {
         s64 result = result_of(
             mmap(guest_to_host(at), size, protection, flags | MAP_FIXED_NOREPLACE, fd, offset));
         if (result != -EEXIST) {
             return result;
         }
         if (w.up) {
-            w.low = at + MEMORY_PAGE;
+            w.low = at + step;
         } else {
-            w.high = at + ALIGN_UP(size, MEMORY_PAGE) - MEMORY_PAGE;
+            w.high = at + length - MIN(step, at);
         }
     }
     return -ENOMEM;
