@@ -186,6 +186,7 @@ FoldFn fold_field_field;
 FoldFn fold_field_whole;
 FoldFn fold_field_and;
 FoldFn fold_field_extended;
+FoldFn fold_low_half_of_sum;
 FoldFn fold_dep_simple;
 FoldFn fold_extr_simple;
 FoldFn fold_double_shift;

@@ -144,3 +144,26 @@ bool fold_double_shift(Fold *f)
                ? become(f, IR_EXTR, 0, f->insn->arg[0], f->insn->arg[1], width(f) - count)
                : become(f, IR_EXTR, 0, f->insn->arg[1], f->insn->arg[0], count);
 }
+
+/* The low 32 bits of a sum or difference of 64, zero-extended, are computed in 32: the extension is
+ * free then. */
+bool fold_low_half_of_sum(Fold *f)
+{
+    const IrInsn *inner = arg_insn(f, 0);
+    IrVal args[2];
+
+    if (f->insn->type != IR_I64 || f->insn->sub != 0 || f->insn->imm != 32 ||
+        (inner->op != IR_ADD && inner->op != IR_SUB) || inner->scratch == STORED) {
+        return false;
+    }
+    IrOp op = (IrOp)inner->op;
+    for (u32 i = 0; i < 2; i++) {
+        IrVal arg = arg_of(f, inner, i);
+        u64 constant;
+        args[i] = is_const(f, arg, &constant)
+                      ? new_const(f, IR_I32, constant)
+                      : new_insn(f, &(IrInsn){.op = IR_TRUNC, .type = IR_I32, .arg = {arg}});
+    }
+    IrVal sum = new_insn(f, &(IrInsn){.op = (u8)op, .type = IR_I32, .arg = {args[0], args[1]}});
+    return become(f, IR_ZEXT, 0, sum, 0, 0);
+}

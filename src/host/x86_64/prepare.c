@@ -241,7 +241,7 @@ static void add_use(Prepare *p, IrVal user, IrVal operand)
 
 /* -- EFLAGS that an instruction before leaves: the code in between must not change them */
 
-enum { EFLAGS_DISTANCE = 10 };
+enum { EFLAGS_DISTANCE = 14 };
 
 static bool same_root(const Compiler *c, IrVal x, IrVal y)
 {
