@@ -126,7 +126,6 @@ typedef struct Qcow2Free {
 typedef struct Qcow2FreeList {
     Qcow2Free *entries;
     size_t count, room;
-    u64 clusters;
 } Qcow2FreeList;
 
 /* Guest clusters that a writer is about to map anew. */

@@ -10,6 +10,8 @@
 
 #include "block/qcow2.h"
 
+enum { MOST_PENDING = 4096 }; /* entries of the list of freed clusters */
+
 u64 qcow2_refcount_decode(const Qcow2 *q, const u8 *block, u64 index)
 {
     switch (q->header.refcount_order) {
@@ -493,6 +495,9 @@ int qcow2_alloc(Qcow2 *q, u64 want, u64 least, u64 *offset, u64 *got, bool *virg
     u32 shift = q->header.cluster_bits;
     int result = before_change(q);
 
+    if (!result && q->pending.count > MOST_PENDING) {
+        result = qcow2_write_back(q); /* or a guest that never flushes would find nothing free */
+    }
     result = result ? result : qcow2_release(q);
     if (!result && least > 1ull << q->block_bits >> 2) {
         /* Refcount blocks would come to lie in between. */
