@@ -242,10 +242,12 @@ static bool leave(Vcpu *vcpu, Next *next, Block *block)
         return false;
     case CPU_EXIT_IR:
         return leave_for_ir(vcpu, next);
-    case CPU_EXIT_FAULT:
+    case CPU_EXIT_FAULT: /* a block may change the mode before its end */
+        update_mode(vcpu);
         return leave_for_fault(vcpu, next);
     case CPU_EXIT_FP:
         leave_for_fp(vcpu, next);
+        update_mode(vcpu);
         return false;
     }
     fprintf(stderr, "menura: bug: unknown exit %u from generated code\n", common->exit_kind);

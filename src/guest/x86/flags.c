@@ -108,7 +108,8 @@ void tr_POPF(Tr *t)
     end_resync(t);
 }
 
-/* -- Direction: part of the mode, so that setting what is set costs nothing */
+/* -- Direction: part of the mode, so that setting what is set costs nothing. A block goes on in the
+ * other mode, as the string instruction that it is set for is near, and its end as well. */
 
 static void set_direction(Tr *t, bool down)
 {
@@ -119,7 +120,7 @@ static void set_direction(Tr *t, bool down)
     }
     eflags = ir_get(t->b, IR_I32, SLOT(eflags));
     ir_put(t->b, SLOT(eflags), ir_xor(t->b, eflags, const32(t, X86_EFLAGS_DF)));
-    end_resync(t);
+    t->mode ^= X86_MODE_DF;
 }
 
 void tr_CLD(Tr *t)

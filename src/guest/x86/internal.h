@@ -40,6 +40,10 @@ IrVal atomic(Tr *t, IrRmw op, IrVal address, IrVal operand) X86_NAME(atomic);
 IrVal compare_and_swap(Tr *t, IrVal address, IrVal expected, IrVal value)
     X86_NAME(compare_and_swap);
 
+/* Leaves to a guest address from the current IR block, in which nothing may follow; interrupts are
+ * noticed where control may go round in a loop. */
+void emit_goto(Tr *t, u64 target) X86_NAME(emit_goto);
+
 /* The latest put of the flags turns out not to be needed, if it can still be taken back. */
 void drop_flags_put(Tr *t) X86_NAME(drop_flags_put);
 

@@ -65,7 +65,7 @@ static IrVal atomic_negate(Tr *t, IrType type, IrVal address)
     ir_branch(t->b, ir_cmp(t->b, IR_NE, seen, old), again, done);
     enter_block(t, again);
     t->b->region->blocks[again].cold = true;
-    ir_goto(t->b, t->pc, true);
+    emit_goto(t, t->pc);
     enter_block(t, done);
     return old;
 }

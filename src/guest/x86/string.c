@@ -157,15 +157,22 @@ static bool is_simple(const Tr *t)
            t->i->address_size == (in_64_bit_mode(t) ? 8 : 4);
 }
 
+/* The block goes on behind it, unless an interrupt is to be noticed in between. */
 static void repeat_with_helper(Tr *t, u32 helper, unsigned segment)
 {
     u64 mask = in_64_bit_mode(t) ? ~(u64)0 : 0xffffffff;
-    IrVal left;
+    IrVal count = ir_and(t->b, get_gpr(t, IR_I64, X86_RCX), const64(t, mask)), left;
+    u32 some = new_block(t), again = new_block(t), done = new_block(t);
 
-    begin_repetition(t);
+    ir_branch(t->b, ir_cmp(t->b, IR_NE, count, const64(t, 0)), some, done);
+    enter_block(t, some);
     left = ir_call(t->b, IR_I64, helper, const64(t, (u64)step_of(t)), const64(t, mask),
                    linear_address(t, segment, const64(t, 0), 1, false), 0);
-    end_repetition(t, ir_cmp(t->b, IR_NE, left, const64(t, 0)), 0);
+    ir_branch(t->b, ir_cmp(t->b, IR_NE, left, const64(t, 0)), again, done);
+    enter_block(t, again);
+    t->b->region->blocks[again].cold = true;
+    emit_goto(t, t->pc);
+    enter_block(t, done);
 }
 
 void tr_MOVS(Tr *t)

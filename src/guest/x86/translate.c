@@ -55,11 +55,18 @@ static bool is_single_step(const Tr *t)
     return t->mode & X86_MODE_TF;
 }
 
-/* A GOTO in the current IR block; interrupts are noticed where control may go round in a loop. */
-static void emit_goto(Tr *t, u64 target)
+/* Whether an instruction of this block changed the mode: other blocks are in another one. */
+static bool is_mode_changed(const Tr *t)
+{
+    return t->mode != t->g->mode;
+}
+
+void emit_goto(Tr *t, u64 target)
 {
     if (is_single_step(t)) {
         ir_exit(t->b, IR_EXIT_EXCEPTION, target, x86_exception_word(X86_DB, false, 0));
+    } else if (is_mode_changed(t)) {
+        ir_exit(t->b, IR_EXIT_RESYNC, target, 0);
     } else {
         ir_goto(t->b, target, target <= t->pc);
     }
@@ -102,7 +109,7 @@ void end_branch(Tr *t, IrVal condition, u64 target)
 
 void end_call(Tr *t, u64 target)
 {
-    if (is_single_step(t)) {
+    if (is_single_step(t) || is_mode_changed(t)) {
         end_goto(t, target);
         return;
     }
@@ -117,7 +124,7 @@ void end_call(Tr *t, u64 target)
 void end_indirect(Tr *t, IrOp op, IrVal target)
 {
     target = ir_zext(t->b, IR_I64, target);
-    if (is_single_step(t)) {
+    if (is_single_step(t) || is_mode_changed(t)) {
         ir_put(t->b, SLOT(rip), target);
         end_redirect(t);
         return;
@@ -219,11 +226,11 @@ static void translate_decoded(Tr *t)
     }
 }
 
-/* Translates the instruction at t->pc; false if it could not be fetched. */
-static bool translate_insn(Tr *t, const X86DecodeMode *mode)
+/* Translates the instruction at pc; false if it could not be fetched. */
+static bool translate_insn(Tr *t, const X86DecodeMode *mode, u64 pc)
 {
     X86Insn insn = {0};
-    X86DecodeResult result = x86_fetch_insn(t->g, mode, t->pc, &insn);
+    X86DecodeResult result = x86_fetch_insn(t->g, mode, pc, &insn);
 
     if (result == X86_DECODE_SHORT) {
         return false;
@@ -232,6 +239,7 @@ static bool translate_insn(Tr *t, const X86DecodeMode *mode)
         insn.size = 1;
     }
     t->i = &insn;
+    t->pc = pc;
     t->next = t->pc + insn.size;
     if (!in_64_bit_mode(t)) {
         t->next = (u32)t->next;
@@ -247,7 +255,6 @@ static bool translate_insn(Tr *t, const X86DecodeMode *mode)
     }
     t->g->insn_count++;
     t->g->end = t->pc + insn.size;
-    t->pc = t->next;
     return true;
 }
 
@@ -262,12 +269,12 @@ void x86_translate_block(GuestTranslation *g)
     g->end = g->pc;
     if (t.mode & X86_MODE_TRAP) {
         end_with_pending_trap(&t);
-    } else if (!translate_insn(&t, &mode)) {
+    } else if (!translate_insn(&t, &mode, t.pc)) {
         end_exit(&t, IR_EXIT_FETCH, t.pc, 0);
     }
     while (!t.ended) {
-        if (g->insn_count >= limit || !translate_insn(&t, &mode)) {
-            end_goto(&t, t.pc);
+        if (g->insn_count >= limit || !translate_insn(&t, &mode, t.next)) {
+            end_goto(&t, t.next);
         }
     }
 }
