@@ -202,24 +202,36 @@ static int qcow2_open(BlockNode *node, const BlockOptions *options, BlockError *
     return 0;
 }
 
-/* Everything on disk, the dirty bit gone. */
+/* Refcounts that were put off, and the dirty bit gone; the lock is held. */
+static int end_lazy(Qcow2 *q)
+{
+    if (!q->lazy) {
+        return 0;
+    }
+    q->lazy = false;
+    int result = qcow2_write_back(q);
+    result = result ? result : block_flush(q->file);
+    if (!result) {
+        q->header.incompatible &= ~(u64)QCOW2_INCOMPATIBLE_DIRTY;
+        result = qcow2_header_write_features(q);
+    }
+    return result;
+}
+
+/* Everything on disk. Bitmaps come before the refcounts: storing them takes clusters. */
 static int finish_writing(Qcow2 *q)
 {
+    if (q->inert) {
+        return 0;
+    }
     pthread_mutex_lock(&q->lock);
-    int result = q->inert ? 0 : qcow2_settle(q);
-    if (!result && q->lazy && !q->inert) {
-        q->lazy = false;
-        result = qcow2_write_back(q);
-        result = result ? result : block_flush(q->file);
-        if (!result) {
-            q->header.incompatible &= ~(u64)QCOW2_INCOMPATIBLE_DIRTY;
-            result = qcow2_header_write_features(q);
-        }
-    }
+    int result = qcow2_settle(q);
     pthread_mutex_unlock(&q->lock);
-    if (!result && !q->inert) {
-        result = qcow2_bitmaps_store(q, NULL);
-    }
+    result = result ? result : qcow2_bitmaps_store(q, NULL);
+    pthread_mutex_lock(&q->lock);
+    result = result ? result : qcow2_settle(q);
+    result = result ? result : end_lazy(q);
+    pthread_mutex_unlock(&q->lock);
     return result;
 }
 
