@@ -178,6 +178,16 @@ void coherence_add_block(Block *block)
     }
 }
 
+/* Code that really changes is a JIT's, say, which is better told by faults than by checks: these
+ * are for pages whose blocks are found unchanged after a write. */
+void coherence_note_new(Block *block)
+{
+    for (u32 i = 0; i < block->page_count; i++) {
+        CodePage *page = block->pages[i];
+        page->writes -= MIN(page->writes, 2u);
+    }
+}
+
 /* The block's next pointer in the list of that page. */
 static Block **next_in_page(Block *block, const CodePage *page)
 {

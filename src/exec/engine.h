@@ -186,6 +186,8 @@ void coherence_code_changed(Engine *engine, u64 pc, u32 mode);
 bool coherence_unchanged(const CodePage *page, u32 version);
 /* Adds the block to the lists of its pages; removes it. The lock is held. */
 void coherence_add_block(Block *block);
+/* The block was translated, and not found unchanged, after the last write to its pages. */
+void coherence_note_new(Block *block);
 void coherence_remove_block(Block *block);
 /* A store faulted at a guest address. Returns true if the page is writable for the guest and now
  * for the host, too: the store may be repeated. The caller is outside. */

@@ -288,6 +288,9 @@ static Block *record(Job *job, const HostBlock *code)
     cache_publish(engine);
     if (!block->dead) {
         coherence_add_block(block);
+        if (engine->guest->coherence == CODE_TRANSPARENT) {
+            coherence_note_new(block);
+        }
         block_insert(engine, block);
     }
     if (log_on(LOG_OUT)) {
