@@ -119,6 +119,8 @@ typedef void VectorHandler(Tr *t);
 /* Whether the instruction may use the registers it names, by CR0, CR4 and XCR0; ends the block with
  * #UD or #NM if not. */
 bool vector_available(Tr *t) X86_NAME(vector_available);
+/* MMX instructions wait for exceptions of the x87: #MF if one is pending. */
+void check_x87(Tr *t) X86_NAME(check_x87);
 /* Common code of rows with vector operands that are not raw. */
 void translate_vector(Tr *t, VectorHandler *handler) X86_NAME(translate_vector);
 

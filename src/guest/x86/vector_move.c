@@ -357,6 +357,7 @@ void tr_EMMS(Tr *t)
         end_exception(t, t->mode & X86_MODE_TS ? X86_NM : X86_UD, false, 0);
         return;
     }
+    check_x87(t);
     ir_put(t->b, SLOT(ftop), ir_const(t->b, IR_I8, 0));
     ir_put(t->b, SLOT(ftag_empty), ir_const(t->b, IR_I8, 0xff));
 }

@@ -89,8 +89,7 @@ static unsigned half_count(const Tr *t)
     return 1;
 }
 
-/* MMX instructions wait for exceptions of the x87. */
-static void check_x87(Tr *t)
+void check_x87(Tr *t)
 {
     if (!t->x87_quiet) {
         IrVal status = ir_zext(t->b, IR_I32, ir_get(t->b, IR_I16, SLOT(fsw)));
