@@ -343,7 +343,7 @@ static s64 map_anywhere(MemoryMap *map, u64 address, u64 size, int protection, i
     }
     flags &= ~MEMORY_MAP_32BIT;
     address = ALIGN_DOWN(address, MEMORY_PAGE);
-    if (address >= map->search_low && !bad_range(map, address, length)) {
+    if (address && address >= map->search_low && !bad_range(map, address, length)) {
         s64 result = result_of(mmap(guest_to_host(address), size, protection,
                                     flags | MAP_FIXED_NOREPLACE, fd, offset));
         if (result != -EEXIST) {

@@ -230,6 +230,11 @@ static void test_window(void)
        "more than there is");
     s64 moved = memory_remap(&narrow, second, PAGE, 4 * PAGE, MREMAP_MAYMOVE, 0);
     OK(moved > 0 && moved < (s64)high && moved != (s64)second, "mremap moves below the limit");
+    MemoryMap whole;
+    memory_init(&whole, (u64)1 << 47);
+    OK(memory_map(&whole, 0, PAGE, PROT_READ, ANON | MEMORY_MAP_32BIT, -1, 0) >= 0x40000000,
+       "MAP_32BIT of a guest with all addresses");
+    memory_free(&whole);
     narrow.search_up = true;
     narrow.search_low = 0x55555000;
     OK(memory_map(&narrow, 0, PAGE, PROT_READ, ANON, -1, 0) == 0x55555000, "from the bottom up");

@@ -2,6 +2,7 @@
  * executable page, functions overwritten in place again and again, the same memory through two
  * mappings, pages that switch between writable and executable, and code in malloc'd memory that
  * moves.
+ *
  * only: arm64 */
 #include <stdint.h>
 #include <stdio.h>

@@ -1,6 +1,7 @@
 /* Recursion far deeper than any prediction of returns, with what is kept in frames on the way: a
  * pair that CASP exchanges, values across calls, a buffer; returns in order, all at once by
  * longjmp, and out of a signal handler at the bottom.
+ *
  * only: arm64 */
 #include <pthread.h>
 #include <setjmp.h>

@@ -1,6 +1,7 @@
 /* What Linux on x86 has of its own: exceptions as signals with their registers in the frame, x87
- * and SSE state of handlers, segments, the other ABI's calls, the vsyscall page. only: amd64 i386
- */
+ * and SSE state of handlers, segments, the other ABI's calls, the vsyscall page.
+ *
+ * only: amd64 i386 */
 #pragma GCC target("sse2")
 #include <asm/ldt.h>
 #include <asm/prctl.h>
