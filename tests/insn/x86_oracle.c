@@ -624,15 +624,15 @@ static void clear_undefined(const Oracle *o, const X86Case *c, X86Result *r, u64
     u32 undefined = undefined_flags(o, c, rip) | X86_EFLAGS_RF;
     X86Insn insn;
 
+    if (!c->long_mode && r->vector == X86_PF && r->address > 0xffffffc0) {
+        r->vector = X86_GP; /* beyond the segment's limit, which user mode does not look at */
+        r->address = 0;
+    }
     if (last_insn(o, c, rip, &insn)) {
         clear_after_fault(r, &insn);
         undefined |= has_block_end(o, c, rip) ? X86_EFLAGS_STATUS : 0;
     }
     r->registers.eflags &= ~(u64)undefined;
-    if (!c->long_mode && r->vector == X86_PF && r->address > 0xffffffc0) {
-        r->vector = X86_GP; /* beyond the segment's limit, which user mode does not look at */
-        r->address = 0;
-    }
     if (r->vector == X86_STACK) { /* an address that is not canonical is one through rSP or rBP */
         r->vector = X86_GP;
     }
