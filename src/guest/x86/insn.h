@@ -50,10 +50,10 @@ typedef struct X86Operand {
 
 /* An effective address: base + (index << scale) + displacement, modulo the address size. */
 typedef struct X86Memory {
-    u8 base, index; /* general registers, or X86_NO_REGISTER; a VSIB index is a vector register */
-    u8 scale;       /* shift, 0..3 */
-    u8 segment;     /* in force: the override, else SS for rSP and rBP, else DS */
-    bool rip;       /* displacement counts from the next instruction */
+    u8 base, index;   /* general registers, or X86_NO_REGISTER; a VSIB index is a vector register */
+    u8 scale;         /* shift, 0..3 */
+    u8 segment;       /* in force: the override, else SS for rSP and rBP, else DS */
+    bool rip;         /* displacement counts from the next instruction */
     s64 displacement; /* 64 bits only where it is all there is (moffs) */
 } X86Memory;
 

@@ -20,7 +20,7 @@
 
 enum {
     V_MOVAPS = PS(0x28),
-    V_MOVAPS_STORE = PS(0x29), /* reg: source */
+    V_MOVAPS_STORE = PS(0x29),                  /* reg: source */
     V_MOVQ = X86_OPCODE(X86_PF3, X86_0F, 0x7e), /* clears the upper half */
     V_MOVD_FROM_INT = PD(0x6e),                 /* with X86_W: movq */
     V_MOVD_TO_INT = PD(0x7e),                   /* reg: vector register, rm: integer one */

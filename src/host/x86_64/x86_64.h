@@ -336,8 +336,8 @@ Lower lower_call;
 Lower lower_jump, lower_branch, lower_goto, lower_goto_call, lower_igoto, lower_igoto_call,
     lower_igoto_ret, lower_exit;
 Lower lower_fp_binary, lower_fp_sqrt, lower_fma, lower_frecps, lower_fp_sign, lower_fp_minmax,
-    lower_fp_mask, lower_fp_estimate, lower_flags_comi, lower_fcmp, lower_flags_fcmp, lower_fround, lower_fcvt,
-    lower_ftoi, lower_itof;
+    lower_fp_mask, lower_fp_estimate, lower_flags_comi, lower_fcmp, lower_flags_fcmp, lower_fround,
+    lower_fcvt, lower_ftoi, lower_itof;
 Lower lower_vector;
 
 /* lower_divide.c: whether `high`:`low` is `low`, sign-extended. */
