@@ -54,13 +54,15 @@ static void move_element(u8 *to, const u8 *from, u64 size)
 }
 
 /* Moves `count` elements within a page on both sides, `to` and `from` being those of the first.
- * That one goes first, so that a fault is at its address. */
+ * That one's first byte goes first, so that a fault is at its address; it must not be a part of any
+ * element of the source then. */
 static void move_piece(u8 *to, const u8 *from, s64 step, u64 count)
 {
     u64 size = (u64)(step < 0 ? -step : step), bytes = size * count;
     u64 ahead = step < 0 ? (u64)(from - to) : (u64)(to - from);
+    u64 apart = to < from ? (u64)(from - to) : (u64)(to - from);
 
-    if (count > 1 && ahead >= bytes) { /* no element is read after it was written */
+    if (count > 1 && ahead >= bytes && apart >= size) { /* none is read after it was written */
         s64 down = step < 0 ? (s64)(bytes - size) : 0;
         memmove(to, from, 1);
         __asm__ volatile("" ::: "memory");

@@ -285,6 +285,56 @@ static void test_calls(void)
            getauxval(AT_SYSINFO_EHDR) && !memcmp((void *)getauxval(AT_SYSINFO_EHDR), "\177ELF", 4));
 }
 
+/* -- String moves over themselves, up and down, nearer than an element and farther */
+
+#define MOVE(instruction, direction)                                                               \
+    __asm__ volatile(direction "; rep " instruction "; cld"                                        \
+                     : "+S"(from), "+D"(to), "+c"(count)::"memory")
+
+static unsigned long moved(unsigned size, int down, long apart, unsigned long elements)
+{
+    unsigned char bytes[256];
+    unsigned long count = elements, sum = 0;
+    unsigned char *from = bytes + 100 + (down ? (elements - 1) * size : 0), *to = from + apart;
+
+    for (unsigned n = 0; n < sizeof bytes; n++) {
+        bytes[n] = (unsigned char)(n * 7);
+    }
+    if (size == 1 && down) {
+        MOVE("movsb", "std");
+    } else if (size == 1) {
+        MOVE("movsb", "cld");
+    } else if (size == 2 && down) {
+        MOVE("movsw", "std");
+    } else if (size == 2) {
+        MOVE("movsw", "cld");
+    } else if (down) {
+        MOVE("movsl", "std");
+    } else {
+        MOVE("movsl", "cld");
+    }
+    for (unsigned n = 0; n < sizeof bytes; n++) {
+        sum = sum * 31 + bytes[n];
+    }
+    return sum + count + (unsigned long)(to - from);
+}
+
+static void test_strings(void)
+{
+    unsigned sum = 0;
+
+    for (unsigned size = 1; size <= 4; size *= 2) {
+        for (int down = 0; down < 2; down++) {
+            for (long apart = -9; apart <= 9; apart++) {
+                for (unsigned long elements = 1; elements < 12; elements++) {
+                    sum = sum * 17 + (unsigned)moved(size, down, apart, elements);
+                }
+            }
+            printf("moves of %u, %s: %x\n", size, down ? "down" : "up", sum);
+        }
+    }
+}
+
 int main(void)
 {
     setvbuf(stdout, NULL, _IONBF, 0);
@@ -295,5 +345,6 @@ int main(void)
     test_alternate();
     test_segments();
     test_calls();
+    test_strings();
     return 0;
 }
