@@ -5,6 +5,7 @@
  * same Thread and vCPU while the parent waits in the kernel; what it changes in them is put back.
  */
 #include "user/thread.h"
+#include "base/sanitizer.h"
 
 #include <errno.h>
 #include <linux/futex.h>
@@ -258,6 +259,7 @@ static s64 run_vfork_child(Thread *thread, const CloneRequest *request)
     s64 pid = clone(vfork_main, (u8 *)stack + HOST_STACK,
                     CLONE_VM | CLONE_VFORK | request->exit_signal, &info);
     int error = errno;
+    sanitizer_forget(stack, HOST_STACK);
     munmap(stack, HOST_STACK);
     return pid < 0 ? -error : pid;
 }

@@ -12,6 +12,9 @@
 
 enum { PAGE_SIZE = 4096 };
 
+/* Guest addresses become pointers as they are, 0 as well: what is there decides, not C's rules. */
+#define GUEST_POINTERS __attribute__((no_sanitize("undefined")))
+
 /* Where a string operand is, and how it goes on. */
 typedef struct Cursor {
     u64 *pointer; /* rSI or rDI */
@@ -45,7 +48,7 @@ static void advance(const Cursor *c, u64 count)
     *c->pointer = next & c->mask;
 }
 
-static void move_element(u8 *to, const u8 *from, u64 size)
+GUEST_POINTERS static void move_element(u8 *to, const u8 *from, u64 size)
 {
     u64 element;
 
@@ -56,7 +59,7 @@ static void move_element(u8 *to, const u8 *from, u64 size)
 /* Moves `count` elements within a page on both sides, `to` and `from` being those of the first.
  * That one's first byte goes first, so that a fault is at its address; it must not be a part of any
  * element of the source then. */
-static void move_piece(u8 *to, const u8 *from, s64 step, u64 count)
+GUEST_POINTERS static void move_piece(u8 *to, const u8 *from, s64 step, u64 count)
 {
     u64 size = (u64)(step < 0 ? -step : step), bytes = size * count;
     u64 ahead = step < 0 ? (u64)(from - to) : (u64)(to - from);
@@ -123,7 +126,7 @@ void x86_rep_movs(void *opaque, IrWord *io)
     io[0].i = left;
 }
 
-static void store_piece(u8 *to, u64 value, s64 step, u64 count)
+GUEST_POINTERS static void store_piece(u8 *to, u64 value, s64 step, u64 count)
 {
     u64 size = (u64)(step < 0 ? -step : step);
 
