@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "guest/aarch64/helpers.h"
 #include "guest/aarch64/internal.h"
+#include "guest/flags.h"
 
 enum { MAX_INSNS = 64 };
 
@@ -61,32 +62,12 @@ void check_alignment(Tr *t, IrVal address, u32 size)
 
 /* -- Flags that nobody reads */
 
-/* Whether an operation after `value` in its block may leave with a fault. */
-static bool may_fault_after(const IrRegion *region, IrVal value)
-{
-    for (value = region->insns[value].next; value; value = region->insns[value].next) {
-        u8 properties = ir_ops[region->insns[value].op].properties;
-
-        if (properties & (IR_PROP_MEM | IR_PROP_FP) || region->insns[value].op == IR_CALL) {
-            return true;
-        }
-    }
-    return false;
-}
-
 void drop_flags_put(Tr *t)
 {
-    IrRegion *region = t->b->region;
-
-    if (!t->flags_put) {
-        return;
+    if (t->flags_put) {
+        guest_drop_put(t->b, t->flags_put);
+        t->flags_put = 0;
     }
-    if (may_fault_after(region, t->flags_put)) {
-        region->insns[t->flags_put].op = IR_NOTE;
-    } else {
-        ir_remove(region, t->b->block, t->flags_put);
-    }
-    t->flags_put = 0;
 }
 
 /* -- Block ends */

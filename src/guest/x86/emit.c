@@ -5,6 +5,7 @@
  * that the mode doesn't vouch for is checked first: limit and rights inline as far as they are
  * those of ordinary data, the rest in a helper.
  * Must not know any single instruction. */
+#include "guest/flags.h"
 #include "guest/x86/helpers.h"
 #include "guest/x86/internal.h"
 #include "guest/x86/translate.h"
@@ -324,32 +325,12 @@ void push(Tr *t, IrVal value)
 
 /* -- Flags that nobody reads */
 
-/* Whether an operation after `value` in its block may leave with a fault. */
-static bool may_fault_after(const IrRegion *region, IrVal value)
-{
-    for (value = region->insns[value].next; value; value = region->insns[value].next) {
-        u8 properties = ir_ops[region->insns[value].op].properties;
-
-        if (properties & (IR_PROP_MEM | IR_PROP_FP) || region->insns[value].op == IR_CALL) {
-            return true;
-        }
-    }
-    return false;
-}
-
 void drop_flags_put(Tr *t)
 {
-    IrRegion *region = t->b->region;
-
-    if (!t->flags_put) {
-        return;
+    if (t->flags_put) {
+        guest_drop_put(t->b, t->flags_put);
+        t->flags_put = 0;
     }
-    if (may_fault_after(region, t->flags_put)) {
-        region->insns[t->flags_put].op = IR_NOTE;
-    } else {
-        ir_remove(region, t->b->block, t->flags_put);
-    }
-    t->flags_put = 0;
 }
 
 /* -- Flags and conditions */
