@@ -26,6 +26,7 @@ Engine *engine_new(const EngineOptions *options, const char **error)
             .host = host,
             .cache_size = options->cache_size,
             .single_step = options->single_step,
+            .system = options->system,
             .page_writable = options->page_writable,
             .page_executable = options->page_executable,
             .opaque = options->opaque,

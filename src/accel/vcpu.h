@@ -6,7 +6,8 @@
  *
  * Declared in exec/exec.h, as nothing is between it and the caller: engine_free(), vcpu_new(),
  * vcpu_free(), vcpu_state(), vcpu_kick(), vcpu_host_signal(), engine_invalidate(),
- * engine_page_is_protected(), engine_prepare_write(), engine_fork_*(). */
+ * engine_page_is_protected(), engine_prepare_write(), engine_fork_*(); and for system mode
+ * vcpu_set_bus() and what follows it. */
 #ifndef ACCEL_VCPU_H
 #define ACCEL_VCPU_H
 
@@ -20,6 +21,10 @@ typedef enum VcpuExitKind {
     VCPU_UNALIGNED,  /* pc or data alignment fault at `address` */
     VCPU_INTERRUPT,  /* vcpu_kick() was called; pc is precise */
     VCPU_EXCEPTION,  /* a CPU exception: `code` is the guest's word for it, pc as it wants it */
+    /* System mode, where the exits above but VCPU_INTERRUPT don't occur: */
+    VCPU_HALT,     /* waits for an interrupt: run it again when vcpu_lines() are up */
+    VCPU_SHUTDOWN, /* stopped for good (triple fault): only reset helps */
+    VCPU_DEBUG,    /* a breakpoint, or a single step was done; pc is linear */
 } VcpuExitKind;
 
 typedef struct VcpuExit {
@@ -40,6 +45,7 @@ typedef struct EngineOptions {
     const char *accel; /* "dbt" (NULL means it) or "interp" */
     size_t cache_size; /* bytes of generated code kept; 0 for the default */
     bool single_step;  /* one guest instruction per block */
+    bool system;       /* a whole CPU with vcpu_set_bus(), not a Linux program's */
     bool (*page_writable)(void *opaque, u64 page);   /* whether the guest may write the page */
     bool (*page_executable)(void *opaque, u64 page); /* whether the guest may execute from it */
     void *opaque;

@@ -20,6 +20,7 @@
 typedef struct Engine Engine;
 typedef struct Vcpu Vcpu;
 typedef struct Guest Guest;
+typedef struct GuestBus GuestBus;
 typedef struct Host Host;
 
 typedef struct ExecOptions {
@@ -27,6 +28,7 @@ typedef struct ExecOptions {
     const Host *host;
     size_t cache_size; /* bytes of generated code kept; 0 for the default */
     bool single_step;  /* one guest instruction per block */
+    bool system;       /* system mode: memory is behind the guest's MMU and each vCPU's bus */
     /* See EngineOptions. NULL: every page is writable, or executable. */
     bool (*page_writable)(void *opaque, u64 page);
     bool (*page_executable)(void *opaque, u64 page);
@@ -91,6 +93,42 @@ bool engine_page_is_protected(Engine *engine, u64 page);
  * is protected), or a device. Drops the range's translations and lifts its protection. Costs next
  * to nothing while no writable page holds code. */
 void engine_prepare_write(Engine *engine, u64 start, u64 size);
+
+/* -- System mode */
+
+/* Attaches physical memory and devices, before the vCPU first runs; the engine fills its part of
+ * *bus, which must live as long as the vCPU. */
+void vcpu_set_bus(Vcpu *vcpu, GuestBus *bus);
+
+/* Interrupt lines (CPU_LINE_*; with CPU_LINE_STARTUP its vector). Any thread. Raising makes a
+ * running vCPU look soon; one that is halted must be run again by its owner. */
+void vcpu_raise(Vcpu *vcpu, u32 lines);
+void vcpu_lower(Vcpu *vcpu, u32 lines);
+/* Lines that are up. */
+u32 vcpu_lines(const Vcpu *vcpu);
+
+/* Something other than generated code and the bus's ram() is about to write guest RAM (DMA), or
+ * just did; `ram` is its host address. Drops translations of code there. Any thread. Costs next to
+ * nothing where there are none. */
+void engine_ram_written(Engine *engine, const u8 *ram, u64 size);
+
+/* GuestBus.dirty() says less than before of the RAM at that host address: stores there are to be
+ * reported again. Any thread; when it returns no store goes unreported that begins afterwards. */
+void engine_watch_ram(Engine *engine, const u8 *ram, u64 size);
+
+/* The physical memory map changed, or A20 did: every vCPU forgets what it knows of addresses before
+ * it executes another block. Any thread. */
+void engine_map_changed(Engine *engine);
+
+/* The guest's page tables and bus, on behalf of a debugger or monitor: the vCPU does not run.
+ * False when nothing is mapped there. */
+bool vcpu_debug_read(Vcpu *vcpu, u64 address, void *bytes, size_t size);
+bool vcpu_debug_write(Vcpu *vcpu, u64 address, const void *bytes, size_t size);
+/* A breakpoint at a linear address: vcpu_run() returns VCPU_DEBUG before the instruction there. */
+int engine_add_breakpoint(Engine *engine, u64 address);
+void engine_remove_breakpoint(Engine *engine, u64 address);
+/* vcpu_run() executes one instruction, then returns VCPU_DEBUG. */
+void vcpu_single_step(Vcpu *vcpu, bool on);
 
 /* Around fork(): before it takes the locks, after it (in both) releases them; in the child only the
  * calling thread's vCPU is left and the others are freed. */

@@ -1,7 +1,9 @@
 /* What a system-mode guest CPU sees behind its pins: physical memory, devices, interrupts.
  *
- * Who builds the machine fills one GuestBus a vCPU; page-table walks, the soft MMU's slow path and
- * helpers for privileged instructions call it on the vCPU's thread. User mode has none.
+ * Who builds the machine fills one GuestBus a vCPU and hands it over with vcpu_set_bus(), which
+ * fills the last part; page-table walks, the soft MMU's slow path and helpers for privileged
+ * instructions call it on the vCPU's thread. User mode has none. Devices take the machine lock
+ * themselves: nothing here is called with it held.
  * Must not know any guest or board. */
 #ifndef GUEST_BUS_H
 #define GUEST_BUS_H
@@ -12,8 +14,12 @@ typedef struct GuestBus {
     void *opaque;
     /* Host address of guest physical `address` if RAM (or, for reads, ROM) backs the `size` bytes
      * from there and they lie in one 4 KiB page; NULL for devices and holes. It stays valid until
-     * the memory map changes. */
+     * the memory map changes (engine_map_changed()). write: the bytes are about to be written; the
+     * page counts as dirty from now on. */
     u8 *(*ram)(void *opaque, u64 address, unsigned size, bool write);
+    /* Whether stores to the RAM page of `address` need not be reported through ram(): it counts as
+     * dirty already, or nobody asks. NULL: always. */
+    bool (*dirty)(void *opaque, u64 address);
     /* Devices and holes: 1, 2, 4 or 8 bytes, as a little-endian number. */
     u64 (*read)(void *opaque, u64 address, unsigned size);
     void (*write)(void *opaque, u64 address, unsigned size, u64 value);
@@ -27,10 +33,13 @@ typedef struct GuestBus {
     /* The task priority register's class, 0..15 (CR8). */
     u8 (*priority_read)(void *opaque);
     void (*priority_write)(void *opaque, u8 priority);
-    /* Address translation changed: forget cached translations of the page at `address`, or of all
-     * non-global (or all) pages. */
-    void (*flush_page)(void *opaque, u64 address);
-    void (*flush)(void *opaque, bool global);
+    /* The CPU accepts the interrupt of CPU_LINE_IRQ: its vector; -1 if it has gone meanwhile. */
+    int (*acknowledge)(void *opaque);
+
+    /* The engine's; `state` is the guest's. Address translation changed: forget cached translations
+     * of the page at `address`, or of all non-global (global: all) pages. On the vCPU's thread. */
+    void (*flush_page)(void *state, u64 address);
+    void (*flush)(void *state, bool global);
 } GuestBus;
 
 #endif

@@ -20,10 +20,11 @@ typedef struct GuestTranslation {
     IrBuilder b;   /* current block is 0, empty */
     u64 pc;        /* where to start */
     u32 mode;      /* what guest->mode() said: part of the block's key */
+    u64 context;   /* what guest->system->context() said, likewise; 0 in user mode */
     u32 max_insns; /* stop after so many guest instructions */
-    /* Guest code bytes at `pc`, `size` of them, into *word in guest order; false when they cannot
-     * be fetched. */
-    bool (*fetch)(struct GuestTranslation *t, u64 pc, void *bytes, u32 size);
+    /* Guest code bytes at a linear address (in user mode the pc), `size` of them, into *bytes in
+     * guest order; false when they cannot be fetched. */
+    bool (*fetch)(struct GuestTranslation *t, u64 address, void *bytes, u32 size);
     void *opaque; /* fetch's */
     /* The state of the vCPU that asks, for what all vCPUs of an engine have in common and never
      * changes (features of the CPU). */
@@ -32,6 +33,44 @@ typedef struct GuestTranslation {
     u64 end;        /* out: one past the last byte translated (the block covers [pc, end)) */
     u32 insn_count; /* out */
 } GuestTranslation;
+
+/* -- System mode: a CPU with memory management, exceptions and interrupts of its own */
+
+typedef enum GuestAccess { GUEST_READ, GUEST_WRITE, GUEST_FETCH } GuestAccess;
+
+/* What a linear address means at the moment. */
+typedef struct GuestPage {
+    u64 physical;  /* of the address asked for */
+    u8 page_bits;  /* log2 of the size of the page that it lies in, at least 12 */
+    bool writable; /* stores from the same space need no walk of their own */
+    bool global;   /* outlives a flush of the non-global */
+} GuestPage;
+
+/* Functions run on the vCPU's thread, outside generated code or in a helper or slow path of it with
+ * the precise state in memory. A code word is that of IR_EXIT_EXCEPTION, never 0. */
+typedef struct GuestSystem {
+    /* Spaces: kinds of accesses that see memory with different rights (user, kernel...). At most
+     * CPU_SPACES. */
+    u32 space_count;
+    /* The space of the loads and stores of code in that mode. */
+    u32 (*space)(u32 mode);
+    /* More that translation depends on beside the mode, for what changes rarely (base and limit of
+     * the code segment). */
+    u64 (*context)(const void *state);
+    /* The linear address of the code at pc. */
+    u64 (*code_address)(u64 context, u32 mode, u64 pc);
+    /* Translates a linear address, for an access of that space. 0, or the code word of the
+     * exception to raise. */
+    u64 (*walk)(void *state, u64 address, GuestAccess access, u32 space, GuestPage *page);
+    /* Raises an exception; the state's pc is what the exception wants. False: the CPU is shut down
+     * (x86's triple fault). */
+    bool (*deliver)(void *state, u64 code);
+    /* CPU_LINE_* that are up: takes the most urgent interrupt if the state lets it. Returns whether
+     * it took one, after which the state, pc included, is another. */
+    bool (*interrupt)(void *state, u32 lines);
+    /* Whether the CPU waits for an interrupt and does nothing else. */
+    bool (*halted)(const void *state);
+} GuestSystem;
 
 typedef struct Guest {
     const char *name;      /* "aarch64" */
@@ -67,6 +106,7 @@ typedef struct Guest {
      * pages only that the block's own bytes lie in, so that whoever drops a page's blocks when its
      * code changes drops what was concluded from it as well. */
     bool (*flags_dead)(GuestTranslation *t, u64 pc);
+    const GuestSystem *system; /* NULL: runs programs only */
     /* Text of the instruction at `bytes`; returns its size in bytes. */
     int (*disassemble)(const u8 *bytes, size_t size, u64 pc, char *text, size_t text_size);
 } Guest;

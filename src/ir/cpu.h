@@ -19,6 +19,19 @@ typedef union IrWord {
 
 enum { CPU_SPILL_SLOTS = 48, CPU_HOST_WORDS = 32 };
 
+/* Spaces of memory that the code of a guest CPU may see (GuestSystem.space()). */
+enum { CPU_SPACES = 4 };
+
+/* Interrupt lines of a vCPU in system mode. The edge-triggered ones go down when they are taken. */
+enum {
+    CPU_LINE_IRQ = 1,           /* maskable; up while an interrupt controller has one */
+    CPU_LINE_NMI = 2,           /* edge */
+    CPU_LINE_SMI = 4,           /* edge */
+    CPU_LINE_INIT = 8,          /* edge */
+    CPU_LINE_STARTUP = 16,      /* edge: x86's start-up IPI */
+    CPU_LINE_VECTOR_SHIFT = 24, /* its vector: eight bits, valid while the line is up */
+};
+
 /* One entry of the table that indirect branches probe: where the code of guest `pc` begins. */
 typedef struct JumpEntry {
     u64 pc;
@@ -41,6 +54,7 @@ typedef struct CpuCommon {
     const void *helpers;   /* IrHelper array of the guest */
     FpEnv fp;              /* rounding and modes; flags are complete outside generated code only */
     u8 fp_pad[16 - sizeof(FpEnv) % 16];
+    u32 lines;    /* atomic: CPU_LINE_* that are up; system mode */
     void *engine; /* the owner's */
     void *vcpu;
 } __attribute__((aligned(64))) CpuCommon;

@@ -247,6 +247,7 @@ typedef enum IrExit {
                            of two), around CpuCommon.exit_address: drop its translations */
     IR_EXIT_EXCEPTION,  /* imm: pc, as the guest wants it for this exception; imm2: the guest's code
                            word for it; 0: the word is in CpuCommon.exit_address */
+    IR_EXIT_HALT,       /* imm: next pc; the guest CPU waits for an interrupt */
     IR_EXIT_CODE_CHANGED, /* imm: pc; the block's code bytes are others by now */
 } IrExit;
 

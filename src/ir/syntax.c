@@ -129,6 +129,7 @@ static const IrSubName exit_names[] = {
     {"unaligned", 0xff, IR_EXIT_UNALIGNED},
     {"invalidate", 0xff, IR_EXIT_INVALIDATE},
     {"exception", 0xff, IR_EXIT_EXCEPTION},
+    {"halt", 0xff, IR_EXIT_HALT},
     {"code_changed", 0xff, IR_EXIT_CODE_CHANGED},
     {0},
 };

@@ -68,9 +68,9 @@ static void bus_write(void *opaque, u64 address, unsigned size, u64 value)
     (void)opaque, (void)address, (void)size, (void)value;
 }
 
-static void bus_flush(void *opaque, bool global)
+static void bus_flush(void *state, bool global)
 {
-    (void)opaque, (void)global;
+    (void)state, (void)global;
     flushes++;
 }
 

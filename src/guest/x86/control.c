@@ -11,11 +11,9 @@
     (X86_CR0_PE | X86_CR0_MP | X86_CR0_EM | X86_CR0_TS | X86_CR0_ET | X86_CR0_NE | X86_CR0_WP |    \
      X86_CR0_AM | X86_CR0_NW | X86_CR0_CD | X86_CR0_PG)
 
-static void flush(const X86State *state, bool global)
+static void flush(X86State *state, bool global)
 {
-    const GuestBus *bus = x86_bus(state);
-
-    bus->flush(bus->opaque, global);
+    x86_bus(state)->flush(state, global);
 }
 
 /* -- CR0 */

@@ -129,8 +129,7 @@ static u32 write_efer(X86State *state, u64 value)
     }
     value = (value & ~(u64)X86_EFER_LMA) | (state->efer & X86_EFER_LMA);
     if ((value ^ state->efer) & X86_EFER_NXE) {
-        const GuestBus *bus = x86_bus(state);
-        bus->flush(bus->opaque, true);
+        x86_bus(state)->flush(state, true);
     }
     state->efer = value;
     return 0;
