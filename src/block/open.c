@@ -301,7 +301,7 @@ int block_open_child(BlockNode **child, const char *filename, const BlockOptions
         block_options_set(below, "", NULL);
     }
     if (driver && !(below && block_options_get(below, "driver"))) {
-        below = below ? below : block_options_new();
+        below = below ? below : block_options_new_like(options);
         block_options_set(below, "driver", driver->name);
     }
     int result = block_open(child, filename, below, (flags & kept) | BLOCK_UNMAP, error);
@@ -356,7 +356,7 @@ static int open_backing(BlockNode *node, const BlockOptions *options, const Bloc
         return 0; /* none, or "backing" set to nothing */
     }
     if (!below) {
-        below = block_options_new();
+        below = block_options_new_like(options);
     }
     bool named = block_options_get(below, "filename") || block_options_get(below, "file.filename");
     if (!named && node->backing_filename) {

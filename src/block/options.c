@@ -17,6 +17,7 @@ typedef struct Pair {
 struct BlockOptions {
     Pair *pairs; /* in the order in which they were first set */
     size_t count, room;
+    const ObjectList *objects; /* not owned; or NULL */
 };
 
 static void *checked(void *memory)
@@ -60,21 +61,46 @@ BlockOptions *block_options_new(void)
     return checked(calloc(1, sizeof(BlockOptions)));
 }
 
+/* Values may be secret: they leave no copy behind. */
+static void drop_value(char *value)
+{
+    explicit_bzero(value, strlen(value));
+    free(value);
+}
+
 void block_options_free(BlockOptions *options)
 {
     if (options) {
         for (size_t i = 0; i < options->count; i++) {
             free(options->pairs[i].key);
-            free(options->pairs[i].value);
+            drop_value(options->pairs[i].value);
         }
         free(options->pairs);
         free(options);
     }
 }
 
+void block_options_set_objects(BlockOptions *options, const ObjectList *objects)
+{
+    options->objects = objects;
+}
+
+const ObjectList *block_options_objects(const BlockOptions *options)
+{
+    return options ? options->objects : NULL;
+}
+
+BlockOptions *block_options_new_like(const BlockOptions *options)
+{
+    BlockOptions *like = block_options_new();
+
+    like->objects = block_options_objects(options);
+    return like;
+}
+
 BlockOptions *block_options_copy(const BlockOptions *options)
 {
-    BlockOptions *copy = block_options_new();
+    BlockOptions *copy = block_options_new_like(options);
     const char *key, *value;
 
     for (size_t i = 0; block_options_at(options, i, &key, &value); i++) {
@@ -99,11 +125,11 @@ void block_options_set(BlockOptions *options, const char *key, const char *value
 
     if (pair && value) {
         char *copy = checked(strdup(value));
-        free(pair->value);
+        drop_value(pair->value);
         pair->value = copy;
     } else if (pair) {
         free(pair->key);
-        free(pair->value);
+        drop_value(pair->value);
         Pair *end = options->pairs + --options->count;
         memmove(pair, pair + 1, (size_t)((char *)end - (char *)pair));
     } else if (value) {
@@ -168,7 +194,9 @@ static const char *split_word(const char *text, char *word)
 int block_options_parse(BlockOptions *options, const char *text, const char *implied,
                         BlockError *error)
 {
-    char *word = checked(malloc(strlen(text) + 1));
+    size_t room = strlen(text) + 1;
+    char *word = checked(malloc(room));
+    int result = 0;
 
     for (bool first = true; text; first = false) {
         text = split_word(text, word);
@@ -177,8 +205,8 @@ int block_options_parse(BlockOptions *options, const char *text, const char *imp
             continue;
         }
         if (value == word) {
-            free(word);
-            return block_error(error, EINVAL, "an option without a name before '='");
+            result = block_error(error, EINVAL, "an option without a name before '='");
+            break;
         }
         if (value) {
             *value++ = 0;
@@ -189,8 +217,9 @@ int block_options_parse(BlockOptions *options, const char *text, const char *imp
             block_options_set(options, word, "on");
         }
     }
+    explicit_bzero(word, room);
     free(word);
-    return 0;
+    return result;
 }
 
 /* Adds a JSON value under the key; containers add their members under "key.member". */
@@ -252,7 +281,7 @@ BlockOptions *block_options_below(const BlockOptions *options, const char *prefi
         if (strncmp(key, prefix, length) || (key[length] && key[length] != '.')) {
             continue;
         }
-        below = below ? below : block_options_new();
+        below = below ? below : block_options_new_like(options);
         block_options_set(below, key[length] ? key + length + 1 : "", value);
     }
     return below;

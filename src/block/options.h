@@ -1,7 +1,7 @@
 /* Options of the block layer: flat lists of "key=value", and errors with text.
  *
  * A tree is written as dotted keys ("file.driver=nbd"); JSON objects become the same. Values are
- * text until a driver asks for a type. */
+ * text until a driver asks for a type, and are wiped when they go, for they may be secret. */
 #ifndef BLOCK_OPTIONS_H
 #define BLOCK_OPTIONS_H
 
@@ -36,10 +36,17 @@ typedef struct BlockOption {
 } BlockOption;
 
 typedef struct BlockOptions BlockOptions;
+typedef struct ObjectList ObjectList;
 
 BlockOptions *block_options_new(void);
 void block_options_free(BlockOptions *options);
 BlockOptions *block_options_copy(const BlockOptions *options); /* NULL gives an empty list */
+
+/* The objects that values may name, see object.h; copies have the same. NULL: none. */
+void block_options_set_objects(BlockOptions *options, const ObjectList *objects);
+const ObjectList *block_options_objects(const BlockOptions *options);
+/* An empty list with the objects of another (or NULL). */
+BlockOptions *block_options_new_like(const BlockOptions *options);
 
 /* Sets or replaces; value NULL removes. */
 void block_options_set(BlockOptions *options, const char *key, const char *value);

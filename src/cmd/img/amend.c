@@ -35,7 +35,7 @@ static int amend(const ImgOptions *common, const char *filename, const BlockOpti
 static int run(int argc, char **argv)
 {
     static const struct option longs[] = {IMG_COMMON_LONG_OPTIONS, {0}};
-    BlockOptions *list = block_options_new();
+    BlockOptions *list = img_options_new();
     bool given = false, wants_help = false;
     ImgOptions options = {0};
     BlockError error;

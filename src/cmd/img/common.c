@@ -15,7 +15,7 @@
 BlockNode *img_open_as(const ImgOptions *options, const char *filename, const char *format,
                        const char *cache, unsigned flags)
 {
-    BlockOptions *list = NULL;
+    BlockOptions *list;
     BlockNode *node = NULL;
     BlockError error;
     int failed = 0;
@@ -27,9 +27,7 @@ BlockNode *img_open_as(const ImgOptions *options, const char *filename, const ch
     if (options->share) {
         flags |= BLOCK_SHARE;
     }
-    if (options->image_options || format) {
-        list = block_options_new();
-    }
+    list = img_options_new();
     if (options->image_options) {
         failed = block_options_parse(list, filename, "file", &error);
     } else if (format) {

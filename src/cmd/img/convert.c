@@ -227,30 +227,34 @@ static int write_data(const Convert *c, u64 at, const u8 *data, size_t bytes)
 
 /* -- Threads */
 
-static void wait_for_turn(Convert *c, const Piece *piece)
+/* Waits until what is before the piece is written, if order matters; false if a thread failed. */
+static bool wait_for_turn(Convert *c, const Piece *piece)
 {
-    if (c->unordered) {
-        return;
-    }
+    bool well;
+
     pthread_mutex_lock(&c->lock);
-    while (c->written != piece->at && c->result >= 0) {
+    while (!c->unordered && c->written != piece->at && c->result >= 0) {
         pthread_cond_wait(&c->turn, &c->lock);
     }
+    well = c->result >= 0;
     pthread_mutex_unlock(&c->lock);
+    return well;
 }
 
 static void finish_piece(Convert *c, const Piece *piece, int result)
 {
+    u64 done;
+
     pthread_mutex_lock(&c->lock);
     if (result < 0 && c->result >= 0) {
         c->result = result;
     }
     c->written = piece->at + piece->bytes;
-    c->done += piece->bytes;
-    img_progress(&c->progress, c->done, c->total);
+    done = c->done += piece->bytes;
+    img_progress(&c->progress, done, c->total);
     pthread_cond_broadcast(&c->turn);
     pthread_mutex_unlock(&c->lock);
-    img_throttle(c->rate, c->start, c->done);
+    img_throttle(c->rate, c->start, done);
 }
 
 static int copy_piece(Convert *c, const Piece *piece, u8 *buffer)
@@ -260,8 +264,7 @@ static int copy_piece(Convert *c, const Piece *piece, u8 *buffer)
     if (!piece->zero && !piece->skip) {
         result = read_piece(c, piece, buffer);
     }
-    wait_for_turn(c, piece);
-    if (result < 0 || c->result < 0 || piece->skip) {
+    if (!wait_for_turn(c, piece) || result < 0 || piece->skip) {
         return result;
     }
     return piece->zero ? write_zeroes(c, piece->at, piece->bytes)
@@ -628,7 +631,7 @@ static int run(int argc, char **argv)
     Convert c = {
         .output_format = "raw",
         .output_cache = "unsafe",
-        .options = block_options_new(),
+        .options = img_options_new(),
         .sparse = SPARSE,
         .threads = THREADS,
     };

@@ -142,7 +142,7 @@ static int create(Create *c, const char *filename, const char *size_text)
 
 static int run(int argc, char **argv)
 {
-    Create c = {.format = "raw", .options = block_options_new()};
+    Create c = {.format = "raw", .options = img_options_new()};
     int status = 0;
 
     if (parse(&c, argc, argv, &status)) {

@@ -95,7 +95,7 @@ static int fill(const Dd *d, BlockNode *from)
     if (d->has_count && d->count < bytes / d->block + 1) {
         bytes = MIN(bytes, d->count * d->block);
     }
-    options = block_options_new();
+    options = img_options_new();
     block_options_setf(options, "size", "%llu", (unsigned long long)bytes);
     if (block_create(driver, d->output, options, &error) < 0) {
         status = img_error("%s: error while creating output image: %s", d->output, error.text);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "block/object.h"
 #include "cmd/version.h"
 
 static const ImgCommand *const commands[] = {
@@ -15,6 +16,9 @@ static const ImgCommand *const commands[] = {
 
 /* What we were called as; set once at the start. */
 static const char *program_name = "menura img";
+
+/* What --object made, for all options of this command. */
+static ObjectList *objects;
 
 static void print_formats(void)
 {
@@ -78,6 +82,27 @@ static int command_help(const ImgCommand *command)
     return 0;
 }
 
+BlockOptions *img_options_new(void)
+{
+    BlockOptions *options = block_options_new();
+
+    block_options_set_objects(options, objects);
+    return options;
+}
+
+/* Makes an object. The argument may hold a secret, and stands in the list of processes: it goes. */
+static bool add_object(char *text, int *status)
+{
+    BlockError error;
+    int result = object_list_add(objects, text, &error);
+
+    explicit_bzero(text, strlen(text));
+    if (result < 0) {
+        *status = img_error("%s", error.text);
+    }
+    return result >= 0;
+}
+
 bool img_take_option(ImgOptions *options, int option, const ImgCommand *command, int *status)
 {
     switch (option) {
@@ -99,6 +124,8 @@ bool img_take_option(ImgOptions *options, int option, const ImgCommand *command,
     case IMG_OPTION_IMAGE_OPTS:
         options->image_options = true;
         return true;
+    case IMG_OPTION_OBJECT:
+        return add_object(optarg, status);
     case IMG_OPTION_OUTPUT:
         options->json = !strcmp(optarg, "json");
         if (options->json || !strcmp(optarg, "human")) {
@@ -132,7 +159,10 @@ int img_main(const char *program, int argc, char **argv)
     }
     for (size_t n = 0; n < COUNT(commands); n++) {
         if (!strcmp(name, commands[n]->name)) {
-            return commands[n]->run(argc - 1, argv + 1);
+            objects = object_list_new(NULL);
+            int status = commands[n]->run(argc - 1, argv + 1);
+            object_list_free(objects);
+            return status;
         }
     }
     return img_usage("Command not found: %s", name);

@@ -39,10 +39,11 @@ int img_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
 enum {
     IMG_OPTION_OUTPUT = 256,
     IMG_OPTION_IMAGE_OPTS,
+    IMG_OPTION_OBJECT,
     IMG_OPTION_OWN, /* a command's own begin here */
 };
 
-/* -f, -t or -T, -U, -q, -p, --image-opts, --output. */
+/* -f, -t or -T, -U, -q, -p, --image-opts, --output; --object is kept for all, see below. */
 typedef struct ImgOptions {
     const char *format; /* NULL: probe */
     const char *cache;  /* NULL: the command's default */
@@ -55,6 +56,7 @@ typedef struct ImgOptions {
 
 #define IMG_COMMON_LONG_OPTIONS                                                                    \
     {"image-opts", no_argument, NULL, IMG_OPTION_IMAGE_OPTS},                                      \
+        {"object", required_argument, NULL, IMG_OPTION_OBJECT},                                    \
         {"output", required_argument, NULL, IMG_OPTION_OUTPUT}, {"help", no_argument, NULL, 'h'},  \
         {"force-share", no_argument, NULL, 'U'}, {"quiet", no_argument, NULL, 'q'},                \
     {                                                                                              \
@@ -64,6 +66,9 @@ typedef struct ImgOptions {
 /* Takes a common option that getopt_long() returned; *status is set when the command ends here (a
  * bad value, -h, an unknown option). False then. */
 bool img_take_option(ImgOptions *options, int option, const ImgCommand *command, int *status);
+
+/* An empty list of options that knows the objects of --object. */
+BlockOptions *img_options_new(void);
 
 /* Opens with the flags and `cache` (over options->cache when not NULL); prints the error. */
 BlockNode *img_open(const ImgOptions *options, const char *filename, unsigned flags);

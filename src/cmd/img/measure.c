@@ -107,7 +107,7 @@ static int measure(Measure *m, const char *filename)
 
 static int run(int argc, char **argv)
 {
-    Measure m = {.output_format = "raw", .options = block_options_new()};
+    Measure m = {.output_format = "raw", .options = img_options_new()};
     int status = 0;
 
     if (parse(&m, argc, argv, &status)) {
