@@ -250,7 +250,8 @@ static void finish_piece(Convert *c, const Piece *piece, int result)
         c->result = result;
     }
     c->written = piece->at + piece->bytes;
-    done = c->done += piece->bytes;
+    c->done += piece->bytes;
+    done = c->done;
     img_progress(&c->progress, done, c->total);
     pthread_cond_broadcast(&c->turn);
     pthread_mutex_unlock(&c->lock);
