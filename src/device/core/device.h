@@ -166,9 +166,11 @@ struct DeviceDef {
     void (*reset)(void *device);
     /* After a reset or load: derive what follows from the state (levels of lines, timers...). */
     void (*settle)(void *device);
-    /* Saved fields that keep their value over a reset: a list ended by STATE_END; NULL: none. */
+    /* Saved like `state`, but not zeroed by a reset. */
     const StateField *kept;
 };
+
+enum { DEVICE_BANKS = 8 }; /* at most */
 
 /* The head of every device's struct. */
 struct Device {
@@ -177,6 +179,10 @@ struct Device {
     char *id; /* for messages and monitors; never NULL; owned */
     bool started;
     Device *next; /* on the board's list */
+    struct BankUse {
+        Device *device;
+        const RegisterBank *bank;
+    } uses[DEVICE_BANKS]; /* core's: what the regions of the banks are called with */
 };
 
 /* -- Functions */
