@@ -5,6 +5,7 @@ const BlockDriver *const block_drivers[] = {
     /* protocols */
     &block_driver_file,
     &block_driver_host_device,
+    &block_driver_nbd,
     /* formats */
     &block_driver_qcow2,
     &block_driver_raw,

@@ -5,6 +5,7 @@
 #include "block/driver.h"
 
 extern const BlockDriver block_driver_file, block_driver_host_device; /* file.c */
+extern const BlockDriver block_driver_nbd;                            /* nbd.c */
 extern const BlockDriver block_driver_qcow2;                          /* qcow2.c */
 extern const BlockDriver block_driver_raw;                            /* raw.c */
 extern const BlockDriver block_driver_bochs;                          /* bochs.c */

@@ -7,11 +7,11 @@
 #include <string.h>
 
 #include "block/secret.h"
+#include "block/tls.h"
 
 /* The kinds of the block layer. To add one: a line here. */
 static const ObjectKind *const own_kinds[] = {
-    &object_secret,
-    NULL,
+    &object_secret, &object_tls_anonymous, &object_tls_psk, &object_tls_x509, NULL,
 };
 
 /* What every object takes; the list handles these. */

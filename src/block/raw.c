@@ -156,7 +156,7 @@ static int raw_measure(const BlockOptions *options, BlockNode *source, BlockMeas
 const BlockDriver block_driver_raw = {
     .name = "raw",
     .kind = BLOCK_FORMAT,
-    .traits = BLOCK_ZERO_ON_CREATE,
+    .traits = BLOCK_ZERO_ON_CREATE | BLOCK_FUA_BY_DRIVER,
     .state_size = sizeof(Raw),
     .probe = raw_probe,
     .open_options = open_options,

@@ -190,10 +190,18 @@ int block_check_write(const BlockNode *node, u64 offset, u64 bytes)
     return block_check_range(node, offset, bytes);
 }
 
+/* The flags of a write as the driver sees them. */
+static unsigned for_driver(const BlockNode *node, unsigned flags)
+{
+    return node->driver->traits & BLOCK_FUA_BY_DRIVER ? flags : flags & ~(unsigned)BLOCK_FUA;
+}
+
 /* After a write: makes it stay if asked. */
 static int finish_write(BlockNode *node, unsigned flags, int result)
 {
-    if (!result && ((flags & BLOCK_FUA) || (node->flags & BLOCK_WRITETHROUGH))) {
+    bool needed = flags & BLOCK_FUA & ~for_driver(node, flags);
+
+    if (!result && (needed || (node->flags & BLOCK_WRITETHROUGH))) {
         return block_flush(node);
     }
     return result;
@@ -212,8 +220,8 @@ int block_writev(BlockNode *node, u64 offset, const BlockVector *data, unsigned 
         size_t bytes = MIN(data->bytes - at, (size_t)BLOCK_MAX_REQUEST);
         BlockVector part = block_vector_part(data, at, bytes);
         result = fits(node, offset + at, &part)
-                     ? write_fitting(node, offset + at, &part, flags & ~BLOCK_FUA)
-                     : write_unfitting(node, offset + at, &part, flags & ~BLOCK_FUA);
+                     ? write_fitting(node, offset + at, &part, for_driver(node, flags))
+                     : write_unfitting(node, offset + at, &part, for_driver(node, flags));
         at += bytes;
     }
     return finish_write(node, flags, result);
@@ -243,7 +251,7 @@ int block_read_exact(BlockNode *node, u64 offset, void *data, size_t bytes)
 }
 
 /* Zeroes written out, from one small buffer. */
-static int write_zeroes(BlockNode *node, u64 offset, u64 bytes)
+static int write_zeroes(BlockNode *node, u64 offset, u64 bytes, unsigned flags)
 {
     void *zeroes = block_buffer_new(MIN(bytes, (u64)ZERO_CHUNK));
     int result = zeroes ? 0 : -ENOMEM;
@@ -255,8 +263,8 @@ static int write_zeroes(BlockNode *node, u64 offset, u64 bytes)
         size_t chunk = MIN(bytes, (u64)ZERO_CHUNK);
         struct iovec iov;
         BlockVector data = block_vector_of(&iov, zeroes, chunk);
-        result = fits(node, offset, &data) ? write_fitting(node, offset, &data, 0)
-                                           : write_unfitting(node, offset, &data, 0);
+        result = fits(node, offset, &data) ? write_fitting(node, offset, &data, flags)
+                                           : write_unfitting(node, offset, &data, flags);
         offset += chunk;
         bytes -= chunk;
     }
@@ -285,22 +293,23 @@ int block_zero(BlockNode *node, u64 offset, u64 bytes, unsigned flags)
     }
     u64 end = offset + bytes;
     u64 start = MIN(ALIGN_UP(offset, unit), end);
+    unsigned fua = for_driver(node, flags & BLOCK_FUA);
     /* The end of the disk is as good as the end of a unit. */
     u64 stop = end == block_size(node) ? end : MAX(ALIGN_DOWN(end, unit), start);
     if ((flags & BLOCK_NO_FALLBACK) && (start != offset || stop != end)) {
         return -ENOTSUP;
     }
     if (start > offset) {
-        result = write_zeroes(node, offset, start - offset);
+        result = write_zeroes(node, offset, start - offset, fua);
     }
     if (!result && stop > start) {
-        result = zero_by_driver(node, start, stop - start, flags & ~BLOCK_FUA);
+        result = zero_by_driver(node, start, stop - start, for_driver(node, flags));
         if (result == -ENOTSUP && !(flags & BLOCK_NO_FALLBACK)) {
-            result = write_zeroes(node, start, stop - start);
+            result = write_zeroes(node, start, stop - start, fua);
         }
     }
     if (!result && end > stop) {
-        result = write_zeroes(node, stop, end - stop);
+        result = write_zeroes(node, stop, end - stop, fua);
     }
     return finish_write(node, flags, result);
 }

@@ -95,8 +95,8 @@ static int load_own(TlsCredentials *c, const TlsOptions *options, BlockError *er
     if (!key) {
         result = -EIO;
     } else {
-        int loaded =
-            gnutls_certificate_set_x509_key_file(c->x509, certificate, key, GNUTLS_X509_FMT_PEM);
+        int loaded = gnutls_certificate_set_x509_key_file2(
+            c->x509, certificate, key, GNUTLS_X509_FMT_PEM, options->password, 0);
         result = loaded < 0 ? failed(error, "the certificate and its key", certificate, loaded) : 0;
     }
     free(certificate);

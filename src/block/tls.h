@@ -12,7 +12,7 @@
 
 #include <gnutls/gnutls.h>
 
-#include "block/options.h"
+#include "block/object.h"
 
 typedef enum TlsKind { TLS_X509, TLS_PSK, TLS_ANONYMOUS } TlsKind;
 
@@ -24,6 +24,7 @@ typedef struct TlsOptions {
     const char *file;      /* psk: the key file, in place of directory */
     const char *username;  /* psk clients: whose key; NULL is "qemu" */
     const char *priority;  /* in GnuTLS's notation; NULL: the system's */
+    char *password;        /* x509: what the key file is encrypted with; NULL: nothing */
 } TlsOptions;
 
 typedef struct TlsCredentials TlsCredentials;
@@ -40,5 +41,12 @@ bool tls_credentials_for_server(const TlsCredentials *credentials);
  * session with gnutls_deinit(). -EPERM when the peer is not who it should be, else -EIO. */
 int tls_handshake(const TlsCredentials *credentials, int fd, const char *hostname,
                   gnutls_session_t *session, BlockError *error);
+
+/* The kinds of objects that are credentials (tls_objects.c). */
+extern const ObjectKind object_tls_x509, object_tls_psk, object_tls_anonymous;
+
+/* The credentials of that id, for that end; NULL with an error. They live as long as the list. */
+const TlsCredentials *tls_credentials_find(const ObjectList *objects, const char *id, bool server,
+                                           BlockError *error);
 
 #endif
