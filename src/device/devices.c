@@ -1,0 +1,7 @@
+/* The list of devices: a new one gets a line here and one in devices.h. */
+#include "device/devices.h"
+
+const DeviceDef *const device_defs[] = {
+    &device_i8259,
+    NULL,
+};

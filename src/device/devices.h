@@ -1,0 +1,9 @@
+/* The descriptions of all devices, for the list of them and for boards. */
+#ifndef DEVICE_DEVICES_H
+#define DEVICE_DEVICES_H
+
+#include "device/core/device.h"
+
+extern const DeviceDef device_i8259;
+
+#endif
