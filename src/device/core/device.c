@@ -231,6 +231,9 @@ void device_free(void *device)
     for (u32 i = 0; i < d->def->bank_count; i++) {
         device_unmap(d, i);
     }
+    if (d->bus_ops) {
+        d->bus_ops->detach(d);
+    }
     if (d->started && d->def->stop) {
         d->def->stop(d);
     }
@@ -239,18 +242,29 @@ void device_free(void *device)
     free(d);
 }
 
+void device_settle(Device *device)
+{
+    if (device->bus_ops) {
+        device->bus_ops->settle(device);
+    }
+    if (device->def->settle) {
+        device->def->settle(device);
+    }
+}
+
 void device_reset(void *device)
 {
     Device *d = device;
 
     state_reset(d);
     registers_reset(d);
+    if (d->bus_ops) {
+        d->bus_ops->reset(d);
+    }
     if (d->def->reset) {
         d->def->reset(d);
     }
-    if (d->def->settle) {
-        d->def->settle(d);
-    }
+    device_settle(d);
 }
 
 /* -- Wiring */

@@ -170,13 +170,22 @@ struct DeviceDef {
     const StateField *kept;
 };
 
+/* What the bus that a device sits on does about it: reset() before, settle() before the device's
+ * own; detach() when it goes. */
+typedef struct DeviceBusOps {
+    void (*reset)(void *device);
+    void (*settle)(void *device);
+    void (*detach)(void *device);
+} DeviceBusOps;
+
 enum { DEVICE_BANKS = 8 }; /* at most */
 
 /* The head of every device's struct. */
 struct Device {
     const DeviceDef *def;
     Board *board;
-    char *id; /* for messages and monitors; never NULL; owned */
+    const DeviceBusOps *bus_ops; /* NULL: none */
+    char *id;                    /* for messages and monitors; never NULL; owned */
     bool started;
     Device *next; /* on the board's list */
     struct BankUse {

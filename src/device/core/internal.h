@@ -8,6 +8,8 @@
 void registers_start(Device *device);
 /* Registers' fields to their reset values. */
 void registers_reset(Device *device);
+/* After a reset or load. */
+void device_settle(Device *device);
 /* Saved fields to zero, but for those that are kept; timers are cancelled. */
 void state_reset(Device *device);
 

@@ -221,9 +221,7 @@ int device_load(void *device, StateBuffer *buffer, char **error)
         device_error(error, "%s: the saved state is damaged", d->id);
         return -EINVAL;
     }
-    if (d->def->settle) {
-        d->def->settle(d);
-    }
+    device_settle(d);
     return 0;
 }
 
