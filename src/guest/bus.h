@@ -33,6 +33,10 @@ typedef struct GuestBus {
     /* The task priority register's class, 0..15 (CR8). */
     u8 (*priority_read)(void *opaque);
     void (*priority_write)(void *opaque, u8 priority);
+    /* Lines that the CPU drives. x86: it enters or leaves system management mode, in which SMRAM is
+     * there; an x87 exception that CR0.NE leaves to the interrupt controller (FERR#). May be NULL. */
+    void (*set_smm)(void *opaque, bool on);
+    void (*fp_error)(void *opaque);
     /* The CPU accepts the interrupt of CPU_LINE_IRQ: its vector; -1 if it has gone meanwhile. */
     int (*acknowledge)(void *opaque);
 

@@ -6,6 +6,7 @@
 #ifndef GUEST_GUEST_H
 #define GUEST_GUEST_H
 
+#include "guest/bus.h"
 #include "ir/build.h"
 
 /* How translated code notices that code bytes changed. */
@@ -49,6 +50,8 @@ typedef struct GuestPage {
 /* Functions run on the vCPU's thread, outside generated code or in a helper or slow path of it with
  * the precise state in memory. A code word is that of IR_EXIT_EXCEPTION, never 0. */
 typedef struct GuestSystem {
+    /* Gives the CPU its bus, for good; a reset leaves it. */
+    void (*attach)(void *state, GuestBus *bus);
     /* Spaces: kinds of accesses that see memory with different rights (user, kernel...). At most
      * CPU_SPACES. */
     u32 space_count;
