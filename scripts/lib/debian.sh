@@ -25,8 +25,8 @@ debian_mirror()
     echo "$found"
 }
 
-# apt_for SUITE ARCHITECTURE: sets the array `apt` to an apt-get for these, with fresh lists, that
-# believes no package to be installed.
+# apt_for SUITE ARCHITECTURE[,ARCHITECTURE...]: sets the array `apt` to an apt-get for these, with fresh
+# lists, that believes no package to be installed. The first architecture is that of bare package names.
 apt_for()
 {
     local suite=$1 architecture=$2 mirror state
@@ -44,8 +44,8 @@ Dir::State "$state";
 Dir::State::lists "$state/lists";
 Dir::State::status "$state/status";
 Dir::Cache "$state";
-APT::Architecture "$architecture";
-APT::Architectures { "$architecture"; };
+APT::Architecture "${architecture%%,*}";
+APT::Architectures { "${architecture//,/\"; \"}"; };
 APT::Install-Recommends "false";
 APT::Sandbox::User "";
 APT::Update::Post-Invoke-Success "";
