@@ -100,6 +100,9 @@ void engine_prepare_write(Engine *engine, u64 start, u64 size);
  * *bus, which must live as long as the vCPU. */
 void vcpu_set_bus(Vcpu *vcpu, GuestBus *bus);
 
+/* The vCPU, which does not run, is as after power-on with its bus; its lines are left alone. */
+void vcpu_reset(Vcpu *vcpu);
+
 /* Interrupt lines (CPU_LINE_*; with CPU_LINE_STARTUP its vector). Any thread. Raising makes a
  * running vCPU look soon; one that is halted must be run again by its owner. */
 void vcpu_raise(Vcpu *vcpu, u32 lines);

@@ -7,6 +7,7 @@
 #define GUEST_GUEST_H
 
 #include "guest/bus.h"
+#include "guest/bus.h"
 #include "ir/build.h"
 
 /* How translated code notices that code bytes changed. */
