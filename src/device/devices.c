@@ -3,5 +3,7 @@
 
 const DeviceDef *const device_defs[] = {
     &device_i8259,
+    &device_isa_pcspk,
+    &device_isa_pit,
     NULL,
 };

@@ -5,5 +5,7 @@
 #include "device/core/device.h"
 
 extern const DeviceDef device_i8259;
+extern const DeviceDef device_isa_pcspk;
+extern const DeviceDef device_isa_pit;
 
 #endif

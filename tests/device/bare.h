@@ -106,15 +106,17 @@ static inline void bare_out(Bare *bare, u16 port, u8 value)
     map_write(&bare->ports, port, 1, value, NULL);
 }
 
-/* Time passes, in steps of the timers that are due. */
+/* Time passes; then what is due by now happens. */
 static inline void bare_wait(Bare *bare, u64 nanoseconds)
 {
     Clock *clock = bare->board.clock;
+    u64 until = clock_now(clock) + nanoseconds;
 
-    clock_set(clock, clock_now(clock) + nanoseconds);
-    clock_run(clock);
+    clock_set(clock, until);
+    clock_run(clock); /* timers fire at the host's pace, a little late */
     clock_dispatch(clock);
     clock_stop(clock);
+    clock_set(clock, until);
 }
 
 #endif
