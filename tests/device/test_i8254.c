@@ -201,7 +201,7 @@ static void test_reading(void)
     OK(bare_in(&bare, 0x42) == 0x31, "read-back: status");
     bare_out(&bare, 0x43, 0x98);
     bare_out(&bare, 0x42, 7);
-    bare_out(&bare, 0x43, 0xc8);
+    bare_out(&bare, 0x43, 0xe8);
     OK(bare_in(&bare, 0x42) == (0x80 | 0x40 | 0x18), "OUT and null count in it");
     at(105);
     bare_out(&bare, 0x43, 0xc8);
