@@ -2,8 +2,11 @@
 #include "device/devices.h"
 
 const DeviceDef *const device_defs[] = {
+    &device_fw_cfg,
+    &device_i440fx,
     &device_i8259,
     &device_isa_pcspk,
     &device_isa_pit,
+    &device_piix3,
     NULL,
 };

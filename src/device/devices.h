@@ -4,8 +4,11 @@
 
 #include "device/core/device.h"
 
+extern const DeviceDef device_fw_cfg;
+extern const DeviceDef device_i440fx;
 extern const DeviceDef device_i8259;
 extern const DeviceDef device_isa_pcspk;
 extern const DeviceDef device_isa_pit;
+extern const DeviceDef device_piix3;
 
 #endif
