@@ -54,6 +54,7 @@ void check_end(Job *job)
 static bool may_store(const IrRegion *region, const IrInsn *insn)
 {
     return insn->op == IR_STORE || insn->op == IR_CAS || insn->op == IR_RMW ||
+           (insn->op == IR_X87 && insn->arg[0]) ||
            (insn->op == IR_CALL && ir_helper_flags(region, insn) & IR_HELPER_FAULTS);
 }
 

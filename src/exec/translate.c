@@ -127,6 +127,7 @@ static IrRegion *new_region(Job *job, u64 pc)
     region->guest_pc = pc;
     region->exact_fp = job->exact_fp;
     region->fp_native = vcpu->engine->config.fp_native;
+    region->x87 = vcpu->engine->host->x87 ? guest->x87 : NULL;
     region->helpers = guest->helpers;
     region->helper_count = guest->helper_count;
     region->slots = guest->slots;

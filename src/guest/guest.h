@@ -7,7 +7,6 @@
 #define GUEST_GUEST_H
 
 #include "guest/bus.h"
-#include "guest/bus.h"
 #include "ir/build.h"
 
 /* How translated code notices that code bytes changed. */
@@ -94,6 +93,7 @@ typedef struct Guest {
     u32 hot_int_count, hot_vector_count;
     const IrHelper *helpers;
     u32 helper_count;
+    const IrX87 *x87; /* NULL: it has none */
     /* Power-on state; *common is zeroed. */
     void (*reset)(void *state, CpuCommon *common);
     /* Bits of the state that translation depends on (rounding and NaN modes, privilege, ...).

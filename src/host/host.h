@@ -11,7 +11,9 @@
  *    other slots in memory; outside generated code all slots are in memory;
  *  - C code runs on the thread's own stack; the host's stack pointer inside generated code may be
  * the return predictor's;
- *  - a fault in generated code is resolved by recover() from the block's side table.
+ *  - a fault in generated code is resolved by recover() from the block's side table;
+ *  - slots of the guest's x87 may live in the host's meanwhile, as the host likes, but for helpers
+ *    with IR_HELPER_X87 and outside generated code.
  * Must not include guest/. */
 #ifndef HOST_HOST_H
 #define HOST_HOST_H
@@ -55,8 +57,9 @@ typedef struct HostConfig {
     u32 helper_count;
     bool strong_order; /* the guest's memory order is total store order: plain accesses of hosts
                           with a weaker one must be ordered */
-    bool fp_native; /* the guest's floating point has x86's rules, FpEnv's modes being MXCSR's: an
-                       x86-64 host uses its own, with Invalid masked */
+    bool fp_native;   /* the guest's floating point has x86's rules, FpEnv's modes being MXCSR's: an
+                         x86-64 host uses its own, with Invalid masked */
+    const IrX87 *x87; /* the guest's x87 unit; NULL: it has none */
 } HostConfig;
 
 /* Host registers at a fault, as the signal's ucontext holds them. */
@@ -70,6 +73,7 @@ typedef struct HostFault {
 
 typedef struct Host {
     const char *name;
+    bool x87; /* executes X87 */
     /* Whether this machine can run it; if not, *why says what is missing. */
     bool (*usable)(const char **why);
     /* Writes entry, exit and other shared stubs to the start of an empty cache; returns their size

@@ -136,7 +136,8 @@ static void fold_access(IrRegion *region, u32 block, IrVal value)
 
 void ir_pass_address(IrRegion *region)
 {
-    if (!ir_may_have(region, IR_LOAD) && !ir_may_have(region, IR_STORE)) {
+    if (!ir_may_have(region, IR_LOAD) && !ir_may_have(region, IR_STORE) &&
+        !ir_may_have(region, IR_X87)) {
         return;
     }
     for (u32 block = 0; block < region->block_count; block++) {
@@ -157,6 +158,11 @@ void ir_pass_address(IrRegion *region)
             case IR_LOAD:
             case IR_STORE:
                 fold_access(region, block, value);
+                break;
+            case IR_X87:
+                if (insn->arg[0]) {
+                    fold_access(region, block, value);
+                }
                 break;
             default:
                 break;

@@ -93,6 +93,8 @@ enum {
     IR_HELPER_FP = 4,           /* common->fp is complete during the call and reloaded after it */
     IR_HELPER_FAULTS = 8,       /* may access guest memory */
     IR_HELPER_PURE = 16,        /* no effect: may be removed or merged */
+    IR_HELPER_X87 = 32,         /* may read and write slots of the x87 other than its control word;
+                                   others may not execute x87 instructions either */
 };
 
 typedef struct IrHelper {

@@ -87,6 +87,19 @@ static void call(Deadput *d, const IrInsn *insn)
     }
 }
 
+static void read_x87(Deadput *d)
+{
+    const IrX87 *x87 = d->region->x87;
+    u32 end = x87 ? MIN(x87->status + IR_X87_STATUS_SIZE, d->words * 64) : 0;
+
+    if (!x87) {
+        read_all(d);
+    }
+    for (u32 at = x87 ? x87->registers : 0; at < end; at = ALIGN_UP(at + 1, 64)) {
+        d->dead[at / 64] &= ~(ir_mask(MIN(64 - at % 64, end - at)) << at % 64);
+    }
+}
+
 static void scan_insn(Deadput *d, u32 block, IrVal value)
 {
     const IrInsn *insn = &d->region->insns[value];
@@ -106,6 +119,9 @@ static void scan_insn(Deadput *d, u32 block, IrVal value)
         break;
     case IR_CALL:
         call(d, insn);
+        break;
+    case IR_X87:
+        read_x87(d);
         break;
     default:
         break;

@@ -123,6 +123,18 @@ static bool replace(Forward *f, IrVal value, IrVal from)
     return true;
 }
 
+/* Without a layout anything may have changed. */
+static void forget_x87(Forward *f)
+{
+    const IrX87 *x87 = f->region->x87;
+    u32 first = x87 ? x87->registers >> GRANULE_SHIFT : 0;
+    u32 last = x87 ? (x87->status + IR_X87_STATUS_SIZE - 1) >> GRANULE_SHIFT : f->granules;
+
+    for (u32 g = first; g <= last && g < f->granules; g++) {
+        f->known[g] = 0;
+    }
+}
+
 static void forward_insn(Forward *f, IrVal value)
 {
     IrInsn *insn = &f->region->insns[value];
@@ -142,6 +154,9 @@ static void forward_insn(Forward *f, IrVal value)
         if (ir_helper_flags(f->region, insn) & IR_HELPER_WRITES_STATE) {
             memset(f->known, 0, f->granules * sizeof(IrVal));
         }
+        break;
+    case IR_X87:
+        forget_x87(f);
         break;
     default:
         break;

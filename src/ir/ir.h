@@ -280,6 +280,17 @@ typedef struct IrSlot {
 
 enum { IR_STATE_LIMIT = 1 << 16 }; /* slots end below this offset */
 
+/* Where a guest keeps its x87 unit: offsets of slots. The registers come first, the status word
+ * last; nothing else lies between. */
+typedef struct IrX87 {
+    u32 registers;  /* eight of 16 bytes, by physical number: significand, sign and exponent */
+    u32 top, empty; /* i8: TOP; bit i: physical register i is empty */
+    u32 control;    /* i16 */
+    u32 status;     /* i16; TOP's bits are zero */
+} IrX87;
+
+enum { IR_X87_REGISTERS_SIZE = 8 * 16, IR_X87_STATUS_SIZE = 2 };
+
 typedef struct IrRegion {
     Arena *arena;  /* owner of everything below; not freed by the region */
     IrInsn *insns; /* [1, insn_count) are in use; insns[0] is never an instruction */
@@ -295,6 +306,7 @@ typedef struct IrRegion {
     bool exact_fp;         /* floating-point operations must not use the host FPU's NaN shortcuts */
     bool fp_native;        /* the host may take the guest's floating point for its own: it has the
                               same rules, so that nothing traps (HostConfig.fp_native) */
+    const IrX87 *x87;      /* the guest's x87, where the host executes X87; NULL: it does not */
     const IrHelper *helpers; /* the guest's table: names for print and parse */
     u32 helper_count;
     const IrSlot *slots; /* the guest's slots, for names; may be NULL */
@@ -374,6 +386,9 @@ static inline bool ir_may_fault(const IrRegion *region, const IrInsn *insn)
     if (insn->op == IR_CALL) {
         return ir_helper_flags(region, insn) & IR_HELPER_FAULTS;
     }
+    if (insn->op == IR_X87) {
+        return insn->arg[0] != 0;
+    }
     return (properties & IR_PROP_MEM) ||
            ((properties & IR_PROP_FP) && !region->exact_fp && !region->fp_native);
 }
@@ -387,6 +402,12 @@ IrCmp ir_cmp_swap(IrCmp cmp);
 static inline bool ir_has_value(const IrInsn *insn)
 {
     return insn->type != IR_VOID && ir_ops[insn->op].rule[0] != '-';
+}
+
+/* Whether the operand of X87's instruction (imm2) is a register, or nothing. */
+static inline bool ir_x87_is_register(u64 instruction)
+{
+    return (instruction & 0xc0) == 0xc0;
 }
 
 /* The value behind copies of it. */

@@ -340,6 +340,17 @@ static bool parse_memory(Parser *p, IrInsn *insn)
     return insn->op != IR_STORE || (expect(p, ",") && take_value(p, &insn->arg[2]));
 }
 
+static bool parse_x87(Parser *p, IrInsn *insn)
+{
+    if (!take_number(p, &insn->imm2)) {
+        return false;
+    }
+    if (!take(p, ",")) {
+        return true;
+    }
+    return ir_x87_is_register(insn->imm2) ? take_value(p, &insn->arg[2]) : parse_memory(p, insn);
+}
+
 static bool parse_helper(Parser *p, IrInsn *insn)
 {
     char word[MAX_WORD];
@@ -388,6 +399,8 @@ static bool parse_operands(Parser *p, IrInsn *insn)
     case FORM_CALL:
         skip_blanks(p);
         return parse_helper(p, insn) && parse_values(p, insn, 0, true);
+    case FORM_X87:
+        return parse_x87(p, insn);
     case FORM_BLOCKS:
         return parse_values(p, insn, 0, false) && parse_successors(p, insn);
     case FORM_PLAIN:

@@ -112,6 +112,16 @@ static void print_call(Printer *p, const IrInsn *insn)
     }
 }
 
+static void print_x87(Printer *p, const IrInsn *insn)
+{
+    print_immediate(p, insn->imm2);
+    if (insn->arg[0]) {
+        print_memory(p, insn);
+    } else if (insn->arg[2]) {
+        print_value(p, insn->arg[2]);
+    }
+}
+
 static void print_values(Printer *p, const IrInsn *insn)
 {
     u32 count = 4;
@@ -148,6 +158,9 @@ static void print_operands(Printer *p, u32 block, const IrInsn *insn)
     case FORM_CALL:
         print_call(p, insn);
         break;
+    case FORM_X87:
+        print_x87(p, insn);
+        return;
     case FORM_BLOCKS:
     case FORM_PLAIN:
         break;
@@ -181,7 +194,8 @@ static void print_insn(Printer *p, u32 block, IrVal value)
         print_names(p, syntax->imm, insn->imm);
     }
     if (!syntax->show || !strchr(syntax->show, 's')) {
-        u32 scale = syntax->form == FORM_MEMORY ? IR_MEM_SCALE : 0; /* shown with the index */
+        bool memory = syntax->form == FORM_MEMORY || syntax->form == FORM_X87;
+        u32 scale = memory ? IR_MEM_SCALE : 0; /* shown with the index */
         print_names(p, syntax->sub, insn->sub & ~scale);
     }
     print_operands(p, block, insn);

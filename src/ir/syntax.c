@@ -246,6 +246,7 @@ const IrSyntax ir_syntax[IR_OP_COUNT] = {
     [IR_RMW] = {.sub = memory_names, .imm = rmw_names},
     [IR_FENCE] = {.sub = fence_names},
     [IR_CALL] = {FORM_CALL},
+    [IR_X87] = {FORM_X87, .sub = memory_names},
     [IR_INSN] = {.show = "is"},
     [IR_JUMP] = {FORM_BLOCKS},
     [IR_BRANCH] = {FORM_BLOCKS},

@@ -16,6 +16,7 @@ typedef enum IrForm {
     FORM_SLOT,   /* [slot], value if there is one */
     FORM_MEMORY, /* base + index * scale + displacement, value if there is one */
     FORM_CALL,   /* helper, values */
+    FORM_X87,    /* opcode, then an address or a value */
     FORM_BLOCKS, /* values, then successor blocks */
 } IrForm;
 

@@ -75,7 +75,7 @@ static const char *check_types(const IrRegion *region, const IrInsn *insn)
             return "argument of a wrong type";
         }
     }
-    if (insn->op == IR_CALL) {
+    if (insn->op == IR_CALL || (insn->op == IR_X87 && insn->type == IR_VOID)) {
         return NULL;
     }
     if (strchr(info->rule, 'T') ? !type_in(info->types, insn->type)
@@ -107,6 +107,7 @@ static LaneRule lane_rule(IrOp op)
     case IR_LOAD:
     case IR_STORE:
     case IR_CALL:
+    case IR_X87:
         return LANE_NONE;
     case IR_AND:
     case IR_OR:
@@ -375,6 +376,8 @@ static bool sub_fits(const IrInsn *insn)
     case IR_STORE:
         return sub < 128 && (insn->arg[1] || !(sub & IR_MEM_SCALE)) &&
                (insn->type == IR_V128 || !(sub & IR_MEM_ALIGNED));
+    case IR_X87:
+        return sub < 64 && (insn->arg[0] || !sub) && (insn->arg[1] || !(sub & IR_MEM_SCALE));
     case IR_CAS:
     case IR_RMW:
         return sub < 64 && !(sub & IR_MEM_SCALE);
@@ -398,6 +401,7 @@ static u64 imm_limit(const IrRegion *region, const IrInsn *insn, const IrType ar
         return bits < 64 ? ir_mask(bits) : ~(u64)0;
     case IR_LOAD:
     case IR_STORE:
+    case IR_X87:
     case IR_INSN:
     case IR_GOTO:
     case IR_GOTO_CALL:
@@ -465,7 +469,7 @@ static bool immediates_fit(const IrRegion *region, const IrInsn *insn, const IrT
         return false;
     }
     if (insn->imm2 && !wide && insn->op != IR_GOTO_CALL && insn->op != IR_IGOTO_CALL &&
-        insn->op != IR_EXIT) {
+        insn->op != IR_EXIT && insn->op != IR_X87) {
         return false;
     }
     switch ((IrOp)insn->op) {
@@ -476,6 +480,9 @@ static bool immediates_fit(const IrRegion *region, const IrInsn *insn, const IrT
         return insn->imm >= 1;
     case IR_FLAGS_PICK:
         return !(insn->imm & ~(u64)IR_FLAGS);
+    case IR_X87:
+        return insn->imm2 >= 0xd800 && insn->imm2 <= 0xdfff &&
+               !(ir_x87_is_register(insn->imm2) && insn->arg[0]);
     case IR_VCLMUL:
         return !(insn->imm & ~(u64)17);
     case IR_VREV:

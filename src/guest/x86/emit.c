@@ -209,8 +209,7 @@ static void compute_address(Tr *t, Segmentation kind)
     }
 }
 
-/* Address of `size` bytes at the operand plus `offset`, for LOAD and STORE. */
-static X86Address memory_address(Tr *t, s64 offset, unsigned size, bool write)
+X86Address memory_address(Tr *t, s64 offset, unsigned size, bool write)
 {
     unsigned segment = t->i->memory.segment;
     Segmentation kind = segmentation(t, segment, write);

@@ -134,12 +134,20 @@ static int disassemble_32(const u8 *bytes, size_t size, u64 pc, char *text, size
     return disassemble(bytes, size, pc, 4, text, text_size);
 }
 
+static const IrX87 x87 = {
+    .registers = offsetof(X86State, fpr),
+    .top = offsetof(X86State, ftop),
+    .empty = offsetof(X86State, ftag_empty),
+    .control = offsetof(X86State, fcw),
+    .status = offsetof(X86State, fsw),
+};
+
 /* What both have in common. */
 #define X86_COMMON                                                                                 \
     .coherence = CODE_TRANSPARENT, .state_size = ALIGN_UP(sizeof(X86State), 64),                   \
     .pc_offset = offsetof(X86State, rip), .pc_type = IR_I64, .slots = slots,                       \
     .slot_count = COUNT(slots), .hot_vector = hot_vector, .helpers = x86_helpers,                  \
-    .helper_count = HELPER_COUNT, .reset = x86_reset, .mode = x86_mode,                            \
+    .helper_count = HELPER_COUNT, .x87 = &x87, .reset = x86_reset, .mode = x86_mode,               \
     .translate = x86_translate_block, .flags_dead = x86_flags_dead
 
 const Guest guest_x86_64 = {

@@ -32,6 +32,8 @@ void move_to_segment(Tr *t, unsigned segment, IrVal selector) X86_NAME(move_to_s
 /* EFLAGS as PUSHF and SYSCALL see it: i32. */
 IrVal get_eflags(Tr *t) X86_NAME(get_eflags);
 
+/* Address of `size` bytes at the memory operand plus `offset`, as LOAD and STORE take it. */
+X86Address memory_address(Tr *t, s64 offset, unsigned size, bool write) X86_NAME(memory_address);
 /* The linear address of the memory operand, for atomic operations on `size` bytes. */
 IrVal operand_address(Tr *t, unsigned size, bool write) X86_NAME(operand_address);
 
@@ -43,6 +45,9 @@ IrVal compare_and_swap(Tr *t, IrVal address, IrVal expected, IrVal value)
 /* Leaves to a guest address from the current IR block, in which nothing may follow; interrupts are
  * noticed where control may go round in a loop. */
 void emit_goto(Tr *t, u64 target) X86_NAME(emit_goto);
+
+/* The same to the next instruction, whose mode may be another. */
+void emit_resync(Tr *t) X86_NAME(emit_resync);
 
 /* The latest put of the flags turns out not to be needed, if it can still be taken back. */
 void drop_flags_put(Tr *t) X86_NAME(drop_flags_put);

@@ -2,6 +2,7 @@
 #include "guest/x86/mode.h"
 #include "guest/guest.h"
 #include "guest/x86/system.h"
+#include "guest/x86/x87.h"
 
 enum { MXCSR_MASKS = 0x3f << 7 };
 
@@ -57,6 +58,7 @@ static u32 unit_mode(const X86State *s)
     return (cr0 & (X86_CR0_EM | X86_CR0_TS) ? X86_MODE_NO_FPU : 0) |
            (emulated || !(cr4 & X86_CR4_OSFXSR) ? X86_MODE_NO_SSE : 0) |
            (cr0 & X86_CR0_TS ? X86_MODE_TS : 0) | (avx ? 0 : X86_MODE_NO_AVX) |
+           (~s->fcw & X87_EXCEPTIONS ? X86_MODE_X87_UNMASKED : 0) |
            (~s->mxcsr & MXCSR_MASKS ? X86_MODE_XM | GUEST_MODE_EXACT_FP : 0);
 }
 

@@ -32,7 +32,8 @@ enum {
     X86_MODE_SMM = 1 << 20,
     X86_MODE_OPEN_FS = 1 << 21, /* FS: any base, limit 4 GiB, usable, writable */
     X86_MODE_OPEN_GS = 1 << 22,
-    X86_MODE_TRAP = 1 << 23, /* a single-step trap is due before the next instruction */
+    X86_MODE_X87_UNMASKED = 1 << 24, /* FCW has an unmasked exception: X87_ERROR may be set */
+    X86_MODE_TRAP = 1 << 23,         /* a single-step trap is due before the next instruction */
 };
 
 /* Guest.mode. */

@@ -139,13 +139,18 @@ void end_exit(Tr *t, IrExit kind, u64 pc, u64 code)
     t->ended = true;
 }
 
-void end_resync(Tr *t)
+void emit_resync(Tr *t)
 {
     if (is_single_step(t)) {
         emit_goto(t, t->next);
     } else {
         ir_exit(t->b, IR_EXIT_RESYNC, t->next, 0);
     }
+}
+
+void end_resync(Tr *t)
+{
+    emit_resync(t);
     t->ended = true;
 }
 

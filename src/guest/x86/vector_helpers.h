@@ -7,7 +7,7 @@
 
 #include "ir/cpu.h"
 
-#define X86_SAVE_FLAGS (IR_HELPER_READS_STATE | IR_HELPER_FP | IR_HELPER_FAULTS)
+#define X86_SAVE_FLAGS (IR_HELPER_READS_STATE | IR_HELPER_FP | IR_HELPER_X87 | IR_HELPER_FAULTS)
 #define X86_RESTORE_FLAGS (X86_SAVE_FLAGS | IR_HELPER_WRITES_STATE)
 
 #define X86_VECTOR_HELPERS(HELPER)                                                                 \

@@ -91,7 +91,7 @@ static unsigned half_count(const Tr *t)
 
 void check_x87(Tr *t)
 {
-    if (!t->x87_quiet) {
+    if (!t->x87_quiet && t->mode & X86_MODE_X87_UNMASKED) {
         IrVal status = ir_zext(t->b, IR_I32, ir_get(t->b, IR_I16, SLOT(fsw)));
         fault_if(t, ir_and(t->b, status, const32(t, X87_ERROR)), X86_MF, false, 0);
         t->x87_quiet = true;

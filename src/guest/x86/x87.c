@@ -1,12 +1,14 @@
-/* x87 instructions (D8 to DF, FWAIT): checks, memory operands and pointers as IR; what they do with
- * the registers is in helpers (x87_helpers.h).
+/* x87 instructions (D8 to DF, FWAIT): checks, memory operands and pointers as IR.
  *
- * Operands in memory are loaded before, results stored after the helper is called, so that a fault
- * finds the x87 as it was. FCS and FDS are not kept: as on processors that deprecate them, zero is
- * saved. */
+ * There are two ways to do what they do. Where the host executes IR_X87 and no exception is
+ * unmasked, nearly all of them become that, each the same instruction of the host. Otherwise it is
+ * done by helpers (x87_helpers.h), with the same results: operands in memory are loaded before,
+ * results stored after the helper is called, so that a fault finds the x87 as it was. FCS and FDS
+ * are not kept: as on processors that deprecate them, zero is saved. */
 #include "guest/x86/x87.h"
 #include "guest/x86/arguments.h"
 #include "guest/x86/helpers.h"
+#include "guest/x86/internal.h"
 #include "guest/x86/translate.h"
 #include "guest/x86/x87_helpers.h"
 
@@ -24,13 +26,14 @@ static bool available(Tr *t)
 /* Raises #MF if an earlier instruction left an unmasked exception pending. */
 static void check_pending(Tr *t)
 {
-    IrVal status = ir_zext(t->b, IR_I32, ir_get(t->b, IR_I16, SLOT(fsw)));
-
-    fault_if(t, ir_and(t->b, status, const32(t, X87_ERROR)), X86_MF, false, 0);
+    if (t->mode & X86_MODE_X87_UNMASKED) {
+        IrVal status = ir_zext(t->b, IR_I32, ir_get(t->b, IR_I16, SLOT(fsw)));
+        fault_if(t, ir_and(t->b, status, const32(t, X87_ERROR)), X86_MF, false, 0);
+    }
 }
 
-/* What all but some control instructions begin with. */
-static bool begin(Tr *t)
+/* What all but some control instructions begin with; true if the instruction goes on. */
+static bool begin_waiting(Tr *t)
 {
     if (!available(t)) {
         return false;
@@ -50,6 +53,54 @@ static void put_pointers(Tr *t)
     if (t->i->operand_count && is_memory(t, 0)) {
         ir_put(t->b, SLOT(fdp), ir_zext(t->b, IR_I64, effective_address(t)));
     }
+}
+
+/* -- Instructions that the host's x87 executes */
+
+/* Control instructions as IR_X87 has them. */
+enum { HOST_FNCLEX = 0xdbe2, HOST_FNSTSW = 0xdfe0, HOST_FLDCW = 0xd928 };
+
+/* Memory operands of a system's programs are not the host's. */
+static bool is_on_host(const Tr *t)
+{
+    return t->b->region->x87 && !(t->mode & (X86_MODE_X87_UNMASKED | X86_MODE_SYSTEM));
+}
+
+/* An instruction without a memory operand, given as IR_X87 takes it. */
+static IrVal host_register_form(Tr *t, u32 instruction, IrType type, IrVal condition)
+{
+    return ir_emit(t->b, IR_X87, type, IR_VOID, 0, 0, 0, condition, 0, instruction);
+}
+
+/* This instruction, condition (FCMOVcc) and result (a void one: 0) as IR_X87 says. */
+static IrVal run_on_host(Tr *t, IrType type, IrVal condition)
+{
+    u32 instruction = (u32)t->i->opcode << 8 | t->i->modrm;
+    IrVal result = 0;
+
+    if (t->i->operand_count && is_memory(t, 0)) {
+        const X86Operand *operand = &t->i->operand[0];
+        X86Address a = memory_address(t, 0, operand->size, operand->access & X86_WRITE);
+        ir_emit(t->b, IR_X87, IR_VOID, IR_VOID, a.sub, a.base, a.index, 0, (u64)a.offset,
+                instruction & 0xff38);
+    } else {
+        result = host_register_form(t, instruction, type, condition);
+    }
+    put_pointers(t);
+    return result;
+}
+
+/* Begins an instruction; true if it is for helpers to do, false if there is no more to it. */
+static bool begin(Tr *t)
+{
+    if (!begin_waiting(t)) {
+        return false;
+    }
+    if (is_on_host(t)) {
+        run_on_host(t, IR_VOID, 0);
+        return false;
+    }
+    return true;
 }
 
 /* Number i of ST(i). */
@@ -174,7 +225,12 @@ void tr_x87_compare_flags(Tr *t)
 {
     bool quiet = t->arg & X87_QUIET, pops = t->arg & X87_POP;
 
-    if (begin(t)) {
+    if (!begin_waiting(t)) {
+        return;
+    }
+    if (is_on_host(t)) {
+        set_flags(t, run_on_host(t, IR_I32, 0));
+    } else {
         put_pointers(t);
         IrVal what = const32(t, register_number(t) | (u32)quiet << 4 | (u32)pops << 8);
         set_flags(t, ir_call(t->b, IR_I32, HELPER_X87_COMI, what, 0, 0, 0));
@@ -435,7 +491,12 @@ void tr_x87_exchange(Tr *t)
 /* The argument is the condition. */
 void tr_x87_conditional_move(Tr *t)
 {
-    if (begin(t)) {
+    if (!begin_waiting(t)) {
+        return;
+    }
+    if (is_on_host(t)) {
+        run_on_host(t, IR_VOID, condition(t, t->arg));
+    } else {
         call(t, HELPER_X87_CONDITIONAL_MOVE, const32(t, register_number(t)), condition(t, t->arg));
     }
 }
@@ -454,7 +515,7 @@ void tr_FWAIT(Tr *t)
 
 void tr_FNOP(Tr *t)
 {
-    begin(t);
+    begin_waiting(t);
 }
 
 /* What the 8087 and the 80287 knew. */
@@ -468,9 +529,38 @@ static void control(Tr *t, X87Control what, u32 i)
     ir_call(t->b, IR_VOID, HELPER_X87_CONTROL, const32(t, what), const32(t, i), 0, 0);
 }
 
+/* Behind what may have changed the control word: leaves if exceptions are unmasked now that were
+ * not, or the other way round. */
+static void leave_changed_mode(Tr *t, IrVal control)
+{
+    IrVal masks = ir_and(t->b, ir_zext(t->b, IR_I32, control), const32(t, X87_EXCEPTIONS));
+    bool unmasked = t->mode & X86_MODE_X87_UNMASKED;
+    u32 leave = new_block(t), stay = new_block(t);
+
+    ir_branch(t->b, ir_cmp(t->b, unmasked ? IR_EQ : IR_NE, masks, const32(t, X87_EXCEPTIONS)),
+              leave, stay);
+    enter_block(t, leave);
+    t->b->region->blocks[leave].cold = true;
+    emit_resync(t);
+    enter_block(t, stay);
+}
+
+/* The same where all are masked now. */
+static void leave_unmasked_mode(Tr *t)
+{
+    if (t->mode & X86_MODE_X87_UNMASKED) {
+        end_resync(t);
+    }
+}
+
 void tr_FNCLEX(Tr *t)
 {
-    if (available(t)) {
+    if (!available(t)) {
+        return;
+    }
+    if (is_on_host(t)) {
+        host_register_form(t, HOST_FNCLEX, IR_VOID, 0);
+    } else {
         control(t, X87_DO_CLEAR, 0);
     }
 }
@@ -479,6 +569,7 @@ void tr_FNINIT(Tr *t)
 {
     if (available(t)) {
         control(t, X87_DO_INIT, 0);
+        leave_unmasked_mode(t);
     }
 }
 
@@ -516,10 +607,37 @@ static void load_control(Tr *t, IrVal control)
     ir_call(t->b, IR_VOID, HELPER_X87_LOAD_CONTROL, control, 0, 0, 0);
 }
 
+/* What masks all exceptions goes to the slot and the host's x87. */
+static void load_host_control(Tr *t, IrVal control)
+{
+    IrBuilder *b = t->b;
+    IrVal wide = ir_zext(b, IR_I32, control);
+    IrVal masks = ir_and(b, wide, const32(t, X87_EXCEPTIONS));
+    u32 masked = new_block(t), unmasked = new_block(t);
+
+    ir_branch(b, ir_cmp(b, IR_EQ, masks, const32(t, X87_EXCEPTIONS)), masked, unmasked);
+    enter_block(t, unmasked);
+    b->region->blocks[unmasked].cold = true;
+    load_control(t, control);
+    emit_resync(t);
+    enter_block(t, masked);
+    wide = ir_and(b, wide, const32(t, X87_CONTROL_WRITABLE));
+    wide = ir_or(b, wide, const32(t, X87_CONTROL_FIXED));
+    ir_put(b, SLOT(fcw), ir_trunc(b, IR_I16, wide));
+    host_register_form(t, HOST_FLDCW, IR_VOID, 0);
+}
+
 void tr_FLDCW(Tr *t)
 {
-    if (begin(t)) {
-        load_control(t, load_memory(t, IR_I16, 0));
+    if (!begin_waiting(t)) {
+        return;
+    }
+    IrVal control = load_memory(t, IR_I16, 0);
+    if (is_on_host(t)) {
+        load_host_control(t, control);
+    } else {
+        load_control(t, control);
+        leave_changed_mode(t, control);
     }
 }
 
@@ -533,6 +651,10 @@ void tr_FNSTCW(Tr *t)
 void tr_FNSTSW(Tr *t)
 {
     if (!available(t)) {
+        return;
+    }
+    if (is_on_host(t)) {
+        write_operand(t, 0, host_register_form(t, HOST_FNSTSW, IR_I16, 0));
         return;
     }
     IrVal status = ir_zext(t->b, IR_I32, ir_get(t->b, IR_I16, SLOT(fsw)));
@@ -606,8 +728,11 @@ void tr_FNSTENV(Tr *t)
 
     if (available(t)) {
         save_image(t, X87_ENVIRONMENT | format, x87_environment_size(format));
-        IrVal masks = ir_const(t->b, IR_I16, X87_EXCEPTIONS);
-        load_control(t, ir_or(t->b, ir_get(t->b, IR_I16, SLOT(fcw)), masks));
+        if (t->mode & X86_MODE_X87_UNMASKED) {
+            IrVal masks = ir_const(t->b, IR_I16, X87_EXCEPTIONS);
+            load_control(t, ir_or(t->b, ir_get(t->b, IR_I16, SLOT(fcw)), masks));
+            end_resync(t);
+        }
     }
 }
 
@@ -615,8 +740,9 @@ void tr_FLDENV(Tr *t)
 {
     u32 format = image_format(t);
 
-    if (begin(t)) {
+    if (begin_waiting(t)) {
         restore_image(t, X87_ENVIRONMENT | format, x87_environment_size(format));
+        leave_changed_mode(t, ir_get(t->b, IR_I16, SLOT(fcw)));
     }
 }
 
@@ -627,6 +753,7 @@ void tr_FNSAVE(Tr *t)
     if (available(t)) {
         save_image(t, X87_ALL | format, x87_environment_size(format) + 80);
         control(t, X87_DO_INIT, 0);
+        leave_unmasked_mode(t);
     }
 }
 
@@ -634,7 +761,8 @@ void tr_FRSTOR(Tr *t)
 {
     u32 format = image_format(t);
 
-    if (begin(t)) {
+    if (begin_waiting(t)) {
         restore_image(t, X87_ALL | format, x87_environment_size(format) + 80);
+        leave_changed_mode(t, ir_get(t->b, IR_I16, SLOT(fcw)));
     }
 }

@@ -7,7 +7,7 @@
 
 #include "ir/cpu.h"
 
-#define X87_HELPER_FLAGS (IR_HELPER_READS_STATE | IR_HELPER_WRITES_STATE)
+#define X87_HELPER_FLAGS (IR_HELPER_READS_STATE | IR_HELPER_WRITES_STATE | IR_HELPER_X87)
 
 #define X87_HELPERS(HELPER)                                                                        \
     /* x87_arith.c */                                                                              \

@@ -281,6 +281,9 @@ bool lower_get(Compiler *c, IrVal value, const IrInsn *insn)
     u8 pin = ra_pin_of(&c->header->pins, offset, size, &overlaps);
     RegHome slot = {HOME_SLOT, (u8)size, (s32)offset};
 
+    if (is_x87_slot(c, offset, size)) {
+        x87_to_slots(c);
+    }
     if (pin != REG_PIN_NONE &&
         (c->header->pins.pin[pin].reg >= VECTOR) == is_vector_type((IrType)insn->type)) {
         ra_define_pinned(&c->ra, value, pin);
@@ -396,6 +399,9 @@ static void end_notes(Compiler *c, u32 offset, u32 size)
 bool lower_put(Compiler *c, IrVal value, const IrInsn *insn)
 {
     (void)value;
+    if (is_x87_slot(c, (u32)insn->imm, ir_type_size((IrType)insn->type))) {
+        x87_to_slots(c);
+    }
     end_notes(c, (u32)insn->imm, ir_type_size((IrType)insn->type));
     put(c, insn->arg[0], (IrType)insn->type, (u32)insn->imm);
     return true;
@@ -420,6 +426,9 @@ bool lower_note(Compiler *c, IrVal value, const IrInsn *insn)
 {
     u32 offset = (u32)insn->imm, size = ir_type_size((IrType)insn->type);
 
+    if (is_x87_slot(c, offset, size)) {
+        x87_to_slots(c);
+    }
     end_notes(c, offset, size);
     if (c->fused[value] == FUSE_MADE) {
         add_note(c, &(Note){offset, (u8)size, (u8)size, true, insn->arg[0]});
@@ -550,6 +559,9 @@ bool lower_call(Compiler *c, IrVal value, const IrInsn *insn)
     X86Rm busy = x86_at(RBP, WORD(WORD_HELPER_BUSY));
 
     c->ra.values[value].next_use = c->ra.values[value].first_use;
+    if (flags & IR_HELPER_X87) {
+        x87_to_slots(c);
+    }
     if (flags & (IR_HELPER_READS_STATE | IR_HELPER_WRITES_STATE | IR_HELPER_FAULTS)) {
         store_notes(c);
     }
@@ -681,10 +693,12 @@ static void emit_block(Compiler *c, u32 b, u32 next_block)
     c->as.flags_of = 0;
     c->note_count = 0;
     ra_enter_block(&c->ra, b);
+    x87_begin_block(c, b);
     IR_FOR_EACH(c->region, b, value)
     {
         emit_insn(c, value, ++position);
     }
+    x87_end_block(c, b);
 }
 
 /* The guest address of the instruction that a block's first code belongs to, for blocks that do
@@ -716,6 +730,11 @@ static void emit_cold(Compiler *c)
         if (cold->kind == COLD_INTERRUPT) {
             x86_mov_imm(&c->as, RAX, cold->pc);
             emit_jump_stub(c, STUB_EXIT_INTERRUPT);
+            continue;
+        }
+        if (cold->kind == COLD_X87_LOAD || cold->kind == COLD_X87_SAVE) {
+            emit_call_stub(c, cold->kind == COLD_X87_LOAD ? STUB_X87_LOAD : STUB_X87_SAVE);
+            x86_bind(x86_jmp(&c->as), site + sizeof(u32));
             continue;
         }
         c->links[cold->link].stub = x86_offset(&c->as);
@@ -836,6 +855,7 @@ static void start(Compiler *c, u8 *code, size_t room)
     c->cold = arena_alloc(c->arena, c->limit * sizeof(ColdStub), 8);
     c->links = arena_alloc(c->arena, c->limit * sizeof(HostLink), 8);
     c->block_code = arena_alloc(c->arena, n * sizeof(u32), 8);
+    c->x87_after = ARENA_ARRAY(c->arena, u8, n);
     ra_init(&c->ra, c->region, &c->header->machine, &c->header->pins, c, c->arena);
 }
 

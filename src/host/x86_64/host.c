@@ -3,6 +3,7 @@
 
 const Host host_x86_64 = {
     .name = "x86_64",
+    .x87 = true,
     .usable = x86_usable,
     .begin_cache = x86_begin_cache,
     .compile = x86_compile,

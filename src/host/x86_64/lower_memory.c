@@ -54,7 +54,7 @@ static X86Rm with_base(Compiler *c, X86Rm rm, bool wrap32)
 X86Rm guest_address(Compiler *c, const IrInsn *insn)
 {
     s64 disp = (s64)insn->imm;
-    bool indexed = (insn->op == IR_LOAD || insn->op == IR_STORE) && insn->arg[1];
+    bool indexed = insn->op != IR_RMW && insn->op != IR_CAS && insn->arg[1];
     bool wrap32 = insn->sub & IR_MEM_WRAP32;
 
     if (insn->op == IR_RMW || insn->op == IR_CAS) {

@@ -179,6 +179,7 @@ Lower *const lowerings[IR_OP_COUNT] = {
     [IR_RMW] = lower_rmw,
     [IR_FENCE] = lower_fence,
     [IR_CALL] = lower_call,
+    [IR_X87] = lower_x87,
 
     [IR_JUMP] = lower_jump,
     [IR_BRANCH] = lower_branch,

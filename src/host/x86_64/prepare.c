@@ -333,10 +333,11 @@ static bool keeps_eflags(const Prepare *p, IrVal value, const IrInsn *flags)
     const IrInsn *insn = insn_of(c, value);
 
     switch ((IrOp)insn->op) {
-    case IR_INSN:
     case IR_PUT:
     case IR_NOTE:
     case IR_GET:
+        return !is_x87_slot(c, (u32)insn->imm, ir_type_size((IrType)insn->type));
+    case IR_INSN:
     case IR_CONST:
     case IR_COPY:
     case IR_TRUNC:
@@ -766,6 +767,9 @@ static bool may_fault(const Compiler *c, const IrInsn *insn)
 
     if (insn->op == IR_CALL) {
         return c->config->helpers[insn->imm].flags & IR_HELPER_FAULTS;
+    }
+    if (insn->op == IR_X87) {
+        return insn->arg[0] != 0;
     }
     return properties & IR_PROP_MEM || (properties & IR_PROP_FP && fp_traps(c));
 }

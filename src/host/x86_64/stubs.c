@@ -111,12 +111,25 @@ static void emit_enter(X86Asm *as, const RegPins *pins)
     x86_op(as, 0xff, 4, 4, x86_reg(RAX), 0); /* jmp rax */
 }
 
+/* On the C stack: the guest's x87 goes back to its slots, and the host's is empty for C code. */
+static void leave_x87(X86Asm *as)
+{
+    x86_alu_imm(as, ALU_CMP, 4, context(WORD(WORD_X87)), 0);
+    u8 *absent = x86_jcc_short(as, CC_E);
+    x86_lea(as, 8, RDI, context(-CONTEXT_BIAS));
+    x86_op(as, 0xff, 4, 2, context(WORD(WORD_X87_SAVE)), 0);
+    x86_bind_short(as, absent);
+}
+
 static void emit_leave(X86Asm *as, CacheHeader *header)
 {
     header->stub[STUB_LEAVE] = x86_offset(as);
     merge_fp_flags(as, header);
     mxcsr(as, true, WORD(WORD_MXCSR) + 4);
     x86_load(as, 8, RSP, context(WORD(WORD_C_STACK)));
+    if (header->has_x87) {
+        leave_x87(as);
+    }
     x86_alu_imm(as, ALU_ADD, 8, x86_reg(RSP), 8);
     for (u32 i = COUNT(callee_saved); i-- > 0;) {
         x86_pop(as, callee_saved[i]);
@@ -262,6 +275,45 @@ static void emit_helper_stub(X86Asm *as, CacheHeader *header, u32 flags)
     to_return_stack(as);
 }
 
+/* Saves or restores the temporaries that C code may change, above rsp. */
+static void transfer_temporaries(X86Asm *as, const CacheHeader *header, bool load)
+{
+    RegSet set = (header->machine.temporaries[0] | header->machine.temporaries[1]) & clobbered_by_c;
+    s32 room = __builtin_popcount(set) * 16, at = 0;
+
+    if (!load) {
+        x86_alu_imm(as, ALU_SUB, 8, x86_reg(RSP), room);
+    }
+    for (u8 reg = 0; reg < REG_COUNT; reg++) {
+        if (!(set >> reg & 1)) {
+            continue;
+        }
+        if (reg >= VECTOR) {
+            x86_vector2(as, load ? OPCODE_MOVUPS_LOAD : OPCODE_MOVUPS_STORE, reg & 15,
+                        x86_at(RSP, at));
+        } else if (load) {
+            x86_load(as, 8, reg, x86_at(RSP, at));
+        } else {
+            x86_store(as, 8, x86_at(RSP, at), reg);
+        }
+        at += 16;
+    }
+}
+
+/* Calls the C function whose address is in a word of the context; no register changes. */
+static void emit_x87_stub(X86Asm *as, CacheHeader *header, Stub stub, u32 function)
+{
+    header->stub[stub] = x86_offset(as);
+    transfer_pinned(as, &header->pins, clobbered_by_c, false);
+    to_c_stack(as);
+    transfer_temporaries(as, header, false);
+    x86_lea(as, 8, RDI, context(-CONTEXT_BIAS));
+    x86_op(as, 0xff, 4, 2, context(WORD(function)), 0);
+    transfer_temporaries(as, header, true);
+    transfer_pinned(as, &header->pins, clobbered_by_c, true);
+    to_return_stack(as);
+}
+
 /* -- The pinned registers */
 
 static void add_pin(RegPins *pins, const IrSlot *slot, u8 reg)
@@ -304,6 +356,8 @@ size_t x86_begin_cache(u8 *code, size_t room, const HostConfig *config)
     memset(header, 0, sizeof(*header));
     header->features = as.features = x86_features();
     header->fp_native = config->fp_native;
+    header->has_x87 = config->x87 != NULL;
+    header->x87 = config->x87 ? *config->x87 : (IrX87){0};
     RegSet pinned = choose_pins(&header->pins, config);
     RegSet all = ~(GPR(RSP) | GPR(RBP)) & ~pinned;
     header->machine = (RegMachine){.temporaries = {all & 0xffff, all & 0xffff0000u},
@@ -321,6 +375,8 @@ size_t x86_begin_cache(u8 *code, size_t room, const HostConfig *config)
     for (u32 flags = 0; flags < 8; flags++) {
         emit_helper_stub(&as, header, flags);
     }
+    emit_x87_stub(&as, header, STUB_X87_LOAD, WORD_X87_LOAD);
+    emit_x87_stub(&as, header, STUB_X87_SAVE, WORD_X87_SAVE);
     header->size = x86_offset(&as);
     return header->size;
 }
@@ -359,6 +415,8 @@ int x86_cpu_init(CpuCommon *common)
     common->host[WORD_STACK_TOP] = (u64)(uintptr_t)(stack + RETURN_STACK_SIZE - 64);
     common->host[WORD_EVAL] = (u64)(uintptr_t)ir_eval;
     common->host[WORD_SET_FP] = (u64)(uintptr_t)x86_set_fp;
+    common->host[WORD_X87_LOAD] = (u64)(uintptr_t)x86_x87_load;
+    common->host[WORD_X87_SAVE] = (u64)(uintptr_t)x86_x87_save;
     x86_reset_returns(common);
     x86_set_fp(common);
     return 0;

@@ -13,7 +13,9 @@
  *
  * MXCSR in generated code has Invalid unmasked, other exceptions masked: an invalid operation is a
  * fault point like a load (see fault.c). With fp_native it has the guest's modes, all exceptions
- * masked, and nothing traps. */
+ * masked, and nothing traps.
+ *
+ * The x87 in generated code is the guest's or, as the ABI has it, empty: see lower_x87.c. */
 #ifndef HOST_X86_64_X86_64_H
 #define HOST_X86_64_X86_64_H
 
@@ -36,6 +38,9 @@ enum {
     WORD_STACK_TOP,    /* its highest entry, which matches no return */
     WORD_CACHE,        /* cache entered last */
     WORD_SCRATCH,
+    WORD_X87,      /* u32: the guest's x87 is in the host's, not in its slots */
+    WORD_X87_LOAD, /* addresses of x86_x87_load, x86_x87_save */
+    WORD_X87_SAVE,
 };
 
 #define WORD(index) (CPU_COMMON_OFFSET(host) + 8 * (s32)(index)-CONTEXT_BIAS)
@@ -52,6 +57,8 @@ typedef enum Stub {
     STUB_LEAVE,          /* the end of every exit: pinned slots are in memory */
     STUB_RETURN_MISS,    /* rax = target, which the top of the return stack does not match */
     STUB_EVAL,           /* call: rdi = IrInsn followed by u8 arg_types[3] */
+    STUB_X87_LOAD,       /* call: the guest's x87 into the host's; no register changes */
+    STUB_X87_SAVE,       /* call: back into its slots */
     STUB_HELPER,         /* call: eax = offset of the helper's function in the table; + flags & 7 */
     STUB_COUNT = STUB_HELPER + 8,
 } Stub;
@@ -61,6 +68,8 @@ typedef struct CacheHeader {
     u32 features;
     u32 size;       /* bytes of header and stubs */
     bool fp_native; /* HostConfig's */
+    bool has_x87;   /* the guest has one: */
+    IrX87 x87;
     u32 stub[STUB_COUNT];
     RegPins pins;
     RegMachine machine;
@@ -93,7 +102,7 @@ enum { RETURN_STACK_GUARD = 4096, RETURN_STACK_SIZE = 32 * 4096 + RETURN_STACK_G
 /* -- The compiler */
 
 /* A jump out of line: emitted after the block's body. */
-typedef enum ColdKind { COLD_LINK, COLD_INTERRUPT } ColdKind;
+typedef enum ColdKind { COLD_LINK, COLD_INTERRUPT, COLD_X87_LOAD, COLD_X87_SAVE } ColdKind;
 typedef struct ColdStub {
     u8 kind;
     u32 site; /* offset of the jump's displacement */
@@ -125,6 +134,9 @@ typedef struct ByteBuffer {
     u32 size, capacity;
 } ByteBuffer;
 
+/* Where the guest's x87 is at this place in the code. */
+typedef enum X87Place { X87_ANYWHERE, X87_ON_HOST, X87_IN_SLOTS } X87Place;
+
 typedef struct Compiler {
     X86Asm as;
     RegAlloc ra;
@@ -141,6 +153,8 @@ typedef struct Compiler {
     u64 pc;          /* guest address of the current instruction */
     u64 *block_pc;   /* by block: guest address that its first code belongs to */
     u32 block;       /* being emitted */
+    X87Place x87;
+    u8 *x87_after;   /* by block: X87Place at its end; X87_ANYWHERE while it is not emitted */
     u32 next_block;  /* the one whose code follows, or NO_BLOCK */
     u8 constant_pin; /* pinned register known to hold `constant`; REG_NONE */
     u64 constant;
@@ -339,6 +353,7 @@ Lower lower_fp_binary, lower_fp_sqrt, lower_fma, lower_frecps, lower_fp_sign, lo
     lower_fp_mask, lower_fp_estimate, lower_flags_comi, lower_fcmp, lower_flags_fcmp, lower_fround,
     lower_fcvt, lower_ftoi, lower_itof;
 Lower lower_vector;
+Lower lower_x87;
 
 /* lower_divide.c: whether `high`:`low` is `low`, sign-extended. */
 bool is_sign_of(const Compiler *c, IrVal high, IrVal low);
@@ -373,6 +388,19 @@ void append_bytes(Compiler *c, ByteBuffer *buffer, const void *bytes, u32 size);
 
 int x86_compile(const IrRegion *region, const HostConfig *config, u8 *cache, u8 *code, size_t room,
                 Arena *arena, HostBlock *out);
+
+/* -- lower_x87.c */
+/* The block's code starts: where the x87 is follows from its predecessors. */
+void x87_begin_block(Compiler *c, u32 block);
+void x87_end_block(Compiler *c, u32 block);
+/* Whether the access is to slots that may be stale while the x87 is on the host. */
+bool is_x87_slot(const Compiler *c, u32 offset, u32 size);
+/* Emits what makes the x87's slots right. Changes EFLAGS. */
+void x87_to_slots(Compiler *c);
+
+/* -- x87.c: C functions that generated code calls. */
+void x86_x87_load(void *state);
+void x86_x87_save(void *state);
 
 /* -- fault.c */
 bool x86_recover(void *state, HostFault *fault);
