@@ -10,6 +10,7 @@
 #include "base/types.h"
 #include "block/driver.h"
 #include "cmd/img/img.h"
+#include "cmd/nbd/nbd.h"
 #include "cmd/version.h"
 
 enum { BAD_USAGE = 125, CANNOT_EXECUTE = 126, NOT_FOUND = 127 };
@@ -24,6 +25,7 @@ static int help(void)
          "\n"
          "  run [OPTION]... PROGRAM [ARGUMENT]...   run a Linux program built for another CPU\n"
          "  img COMMAND [ARGUMENT]...               disk images: create, convert, check, ...\n"
+         "  nbd [OPTION]... DISK                    serve a disk image over the network\n"
          "  list [cpus|accels|formats]              what this build offers\n"
          "  --version, --help\n"
          "\n"
@@ -113,6 +115,12 @@ int main(int argc, char **argv)
 
     if (argc && !strcmp(slash ? slash + 1 : argv[0], "qemu-img")) {
         return img_main("qemu-img", argc, argv);
+    }
+    if (argc && !strcmp(slash ? slash + 1 : argv[0], "qemu-nbd")) {
+        return nbd_main("qemu-nbd", argc, argv, true);
+    }
+    if (!strcmp(command, "nbd")) {
+        return nbd_main("menura nbd", argc - 1, argv + 1, false);
     }
     if (!strcmp(command, "img")) {
         return img_main("menura img", argc - 1, argv + 1);
