@@ -12,6 +12,7 @@ const BlockDriver *const block_drivers[] = {
     &block_driver_bochs,
     &block_driver_cloop,
     &block_driver_dmg,
+    &block_driver_luks,
     &block_driver_parallels,
     &block_driver_qcow,
     &block_driver_qed,

@@ -11,6 +11,7 @@ extern const BlockDriver block_driver_raw;                            /* raw.c *
 extern const BlockDriver block_driver_bochs;                          /* bochs.c */
 extern const BlockDriver block_driver_cloop;                          /* cloop.c */
 extern const BlockDriver block_driver_dmg;                            /* dmg.c */
+extern const BlockDriver block_driver_luks;                           /* luks.c */
 extern const BlockDriver block_driver_parallels;                      /* parallels.c */
 extern const BlockDriver block_driver_qcow;                           /* qcow.c */
 extern const BlockDriver block_driver_qed;                            /* qed.c */

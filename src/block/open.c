@@ -31,7 +31,8 @@ static const BlockOption common_options[] = {
     {NULL},
 };
 
-static const char *const child_prefixes[] = {"file", "backing", "data-file", "extents", NULL};
+static const char *const child_prefixes[] = {"file",   "backing", "data-file",
+                                             "header", "extents", NULL};
 
 static void set_flag(unsigned *flags, unsigned flag, bool on)
 {

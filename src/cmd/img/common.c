@@ -12,9 +12,10 @@
 
 /* -- Opening */
 
-BlockNode *img_open_as(const ImgOptions *options, const char *filename, const char *format,
-                       const char *cache, unsigned flags)
+BlockNode *img_open_with(const ImgOptions *options, const char *filename, const BlockOptions *more,
+                         const char *cache, unsigned flags)
 {
+    const char *driver = block_options_get(more, "driver");
     BlockOptions *list;
     BlockNode *node = NULL;
     BlockError error;
@@ -27,15 +28,12 @@ BlockNode *img_open_as(const ImgOptions *options, const char *filename, const ch
     if (options->share) {
         flags |= BLOCK_SHARE;
     }
-    list = img_options_new();
+    list = more ? block_options_copy(more) : img_options_new();
     if (options->image_options) {
         failed = block_options_parse(list, filename, "file", &error);
-    } else if (format) {
-        if (!block_driver_find(format)) {
-            failed = block_error(&error, EINVAL, "Could not open '%s': Unknown driver '%s'",
-                                 filename, format);
-        }
-        block_options_set(list, "driver", format);
+    } else if (driver && !block_driver_find(driver)) {
+        failed = block_error(&error, EINVAL, "Could not open '%s': Unknown driver '%s'", filename,
+                             driver);
     }
     if (!failed) {
         failed = block_open(&node, options->image_options ? NULL : filename, list, flags, &error);
@@ -45,6 +43,31 @@ BlockNode *img_open_as(const ImgOptions *options, const char *filename, const ch
     }
     block_options_free(list);
     return failed ? NULL : node;
+}
+
+BlockNode *img_open_as(const ImgOptions *options, const char *filename, const char *format,
+                       const char *cache, unsigned flags)
+{
+    BlockOptions *list = img_options_new();
+    BlockNode *node;
+
+    if (!options->image_options) {
+        block_options_set(list, "driver", format);
+    }
+    node = img_open_with(options, filename, list, cache, flags);
+    block_options_free(list);
+    return node;
+}
+
+void img_add_key_secrets(BlockOptions *open_options, const BlockOptions *create_options)
+{
+    const char *key, *value;
+
+    for (size_t n = 0; block_options_at(create_options, n, &key, &value); n++) {
+        if (strstr(key, "key-secret")) {
+            block_options_set(open_options, key, value);
+        }
+    }
 }
 
 BlockNode *img_open(const ImgOptions *options, const char *filename, unsigned flags)

@@ -384,9 +384,15 @@ static int inspect_target(Convert *c)
 static int open_target(Convert *c)
 {
     ImgOptions options = {.image_options = c->target_options};
+    BlockOptions *list = img_options_new();
 
-    c->target = img_open_as(&options, c->output, c->target_options ? NULL : c->output_format,
-                            c->output_cache, BLOCK_WRITE | BLOCK_UNMAP | BLOCK_NO_BACKING);
+    if (!c->target_options) {
+        block_options_set(list, "driver", c->output_format);
+        img_add_key_secrets(list, c->options);
+    }
+    c->target = img_open_with(&options, c->output, list, c->output_cache,
+                              BLOCK_WRITE | BLOCK_UNMAP | BLOCK_NO_BACKING);
+    block_options_free(list);
     return c->target ? inspect_target(c) : 1;
 }
 

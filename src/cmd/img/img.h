@@ -67,6 +67,13 @@ typedef struct ImgOptions {
  * bad value, -h, an unknown option). False then. */
 bool img_take_option(ImgOptions *options, int option, const ImgCommand *command, int *status);
 
+/* The same with more options of opening (which may be NULL), "driver" among them. */
+BlockNode *img_open_with(const ImgOptions *options, const char *filename, const BlockOptions *more,
+                         const char *cache, unsigned flags);
+
+/* Adds those of the options of creating an image that opening it takes, too: secrets. */
+void img_add_key_secrets(BlockOptions *open_options, const BlockOptions *create_options);
+
 /* An empty list of options that knows the objects of --object. */
 BlockOptions *img_options_new(void);
 
