@@ -4,9 +4,11 @@
 const DeviceDef *const device_defs[] = {
     &device_fw_cfg,
     &device_i440fx,
+    &device_i8237,
     &device_i8259,
     &device_isa_pcspk,
     &device_isa_pit,
+    &device_mc146818rtc,
     &device_piix3,
     NULL,
 };
