@@ -299,8 +299,7 @@ int block_nbd_attach(BlockNode *node, int fd, const NbdClientOptions *options, B
     nbd->other_context = options->context;
     if ((export->flags & NBD_READ_ONLY) && (node->flags & BLOCK_WRITE)) {
         nbd_client_free(nbd->client);
-        return block_error(error, EACCES, "'%s' can only be read, the NBD server says",
-                           node->filename);
+        return block_error(error, EACCES, "the NBD server lets it be read only");
     }
     node->alignment = export->min_block;
     node->zero_alignment = export->min_block;
