@@ -1,0 +1,303 @@
+/* The command lines of `menura boot` and of QEMU's system emulators: one table for both. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "cmd/boot/boot.h"
+#include "cmd/version.h"
+
+void boot_fail(const BootCommand *command, const char *format, ...)
+{
+    va_list args;
+
+    fprintf(stderr, "%s: ", command->program);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+}
+
+/* -- Values */
+
+static bool parse_memory(BootCommand *command, const char *text)
+{
+    const char *number = strncmp(text, "size=", 5) ? text : text + 5;
+    char plain[32];
+    size_t length = strlen(number);
+
+    if (length > 0 && length + 2 < sizeof plain && strspn(number, "0123456789") == length) {
+        snprintf(plain, sizeof plain, "%sM", number); /* MiB without a suffix, as in QEMU */
+        number = plain;
+    }
+    if (block_parse_size(number, &command->machine.memory) < 0) {
+        boot_fail(command, "'%s' is not a size of memory such as 512M or 4G", text);
+        return false;
+    }
+    return true;
+}
+
+static bool parse_smp(BootCommand *command, const char *text)
+{
+    const char *number = strncmp(text, "cpus=", 5) ? text : text + 5;
+    char *end;
+
+    errno = 0;
+    unsigned long count = strtoul(number, &end, 10);
+    if (errno || end == number || (*end && *end != ',') || count < 1 || count > 1024) {
+        boot_fail(command, "'%s' is not a number of CPUs", text);
+        return false;
+    }
+    command->machine.cpus = (u32)count;
+    return true;
+}
+
+static bool parse_machine(BootCommand *command, const char *text)
+{
+    char name[64];
+    size_t length = strcspn(text, ",");
+
+    if (!strncmp(text, "type=", 5)) {
+        return parse_machine(command, text + 5);
+    }
+    snprintf(name, sizeof name, "%.*s", (int)length, text);
+    if (!strcmp(name, "help")) {
+        for (size_t i = 0; board_defs[i]; i++) {
+            printf("%-12s %s\n", board_defs[i]->name, board_defs[i]->summary);
+        }
+        command->done = true;
+        return true;
+    }
+    command->machine.board = board_find(name);
+    if (!command->machine.board) {
+        boot_fail(command,
+                  "there is no machine '%s'; `menura list machines` names those that exist", name);
+        return false;
+    }
+    return true;
+}
+
+static bool parse_boot(BootCommand *command, const char *text)
+{
+    if (!strcmp(text, "menu") || !strcmp(text, "menu=on")) {
+        command->machine.boot_menu = true;
+        return true;
+    }
+    if (!strncmp(text, "order=", 6)) {
+        text += 6;
+    }
+    if (text[strspn(text, "acdn")] && text[strspn(text, "acdn")] != ',') {
+        boot_fail(command, "boot order '%s': letters are a (floppy), c (disk), d (cdrom), n (net)",
+                  text);
+        return false;
+    }
+    command->machine.boot_order = text;
+    return true;
+}
+
+static bool parse_log(BootCommand *command, const char *text)
+{
+    const char *bad;
+
+    if (!strcmp(text, "help")) {
+        log_help();
+        command->done = true;
+        return true;
+    }
+    if (!log_parse(text, &bad)) {
+        boot_fail(command, "-d: unknown kind '%.*s' (-d help lists them)", (int)strcspn(bad, ","),
+                  bad);
+        return false;
+    }
+    return true;
+}
+
+/* -- Options */
+
+typedef enum Kind {
+    TEXT,   /* stored at `offset` in BootCommand */
+    SWITCH, /* sets the bool there */
+    CALL,   /* set(command, value) */
+    DISK,   /* a drive: interface `text`, place `number` */
+    CDROM,  /* the same */
+    DRIVE,  /* --drive's list */
+    DEVICE, /* appended to the devices */
+    HELP,
+    VERSION,
+    IGNORED, /* QEMU options that change nothing here */
+} Kind;
+
+typedef struct Option {
+    const char *name; /* ours, with "--"; NULL: QEMU's only */
+    const char *qemu; /* with "-"; NULL: ours only */
+    Kind kind;
+    bool value;
+    size_t offset;
+    bool (*set)(BootCommand *command, const char *value);
+    const char *interface;
+    int index;
+} Option;
+
+#define AT(member) offsetof(BootCommand, member)
+
+static const Option options[] = {
+    {"--memory", "-m", CALL, true, 0, parse_memory, NULL, 0},
+    {"--smp", "-smp", CALL, true, 0, parse_smp, NULL, 0},
+    {"--cpu", "-cpu", TEXT, true, AT(machine.cpu), NULL, NULL, 0},
+    {"--machine", "-machine", CALL, true, 0, parse_machine, NULL, 0},
+    {NULL, "-M", CALL, true, 0, parse_machine, NULL, 0},
+    {"--accel", "-accel", TEXT, true, AT(machine.accel), NULL, NULL, 0},
+    {"--name", "-name", TEXT, true, AT(machine.name), NULL, NULL, 0},
+    {"--firmware", "-bios", TEXT, true, AT(machine.firmware), NULL, NULL, 0},
+    {"--kernel", "-kernel", TEXT, true, AT(machine.kernel), NULL, NULL, 0},
+    {"--initrd", "-initrd", TEXT, true, AT(machine.initrd), NULL, NULL, 0},
+    {"--append", "-append", TEXT, true, AT(machine.append), NULL, NULL, 0},
+    {"--boot", "-boot", CALL, true, 0, parse_boot, NULL, 0},
+    {"--cdrom", "-cdrom", CDROM, true, 0, NULL, "ide", 2},
+    {"--floppy", "-fda", DISK, true, 0, NULL, "floppy", 0},
+    {NULL, "-fdb", DISK, true, 0, NULL, "floppy", 1},
+    {NULL, "-hda", DISK, true, 0, NULL, "ide", 0},
+    {NULL, "-hdb", DISK, true, 0, NULL, "ide", 1},
+    {NULL, "-hdc", DISK, true, 0, NULL, "ide", 2},
+    {NULL, "-hdd", DISK, true, 0, NULL, "ide", 3},
+    {"--drive", "-drive", DRIVE, true, 0, NULL, "ide", -1},
+    {"--device", "-device", DEVICE, true, 0, NULL, NULL, 0},
+    {"--serial", "-serial", TEXT, true, AT(serial), NULL, NULL, 0},
+    {"--vga", "-vga", TEXT, true, AT(machine.vga), NULL, NULL, 0},
+    {"--display", "-display", TEXT, true, AT(display), NULL, NULL, 0},
+    {"--snapshot", "-snapshot", SWITCH, false, AT(snapshot), NULL, NULL, 0},
+    {"--no-reboot", "-no-reboot", SWITCH, false, AT(machine.no_reboot), NULL, NULL, 0},
+    {"--stopped", "-S", SWITCH, false, AT(machine.stopped), NULL, NULL, 0},
+    {"-d", "-d", CALL, true, 0, parse_log, NULL, 0},
+    {"-D", "-D", TEXT, true, AT(log_file), NULL, NULL, 0},
+    {"--help", "-h", HELP, false, 0, NULL, NULL, 0},
+    {"-h", "--help", HELP, false, 0, NULL, NULL, 0},
+    {"--version", "-version", VERSION, false, 0, NULL, NULL, 0},
+    {NULL, "-nodefaults", IGNORED, false, 0, NULL, NULL, 0},
+};
+
+static void help(void)
+{
+    puts("Usage: menura boot [OPTION]... [DISK]\n"
+         "\n"
+         "Starts a PC from the disk image DISK, or from what the options say.\n"
+         "\n"
+         "  --memory SIZE      RAM (default 1G)       --smp N         CPUs (default 1)\n"
+         "  --cpu MODEL[,+FEATURE][,-FEATURE]         --machine NAME  (default pc)\n"
+         "  --cdrom FILE       CD or DVD image        --floppy FILE   floppy image\n"
+         "  --drive file=FILE[,format=F][,if=ide|virtio|floppy|none][,id=ID][,cache=MODE]...\n"
+         "  --device NAME[,PROPERTY=VALUE]...         one more device; NAME=help lists them\n"
+         "  --kernel FILE      start a Linux kernel   --initrd FILE   its initial RAM disk\n"
+         "  --append TEXT      its command line       --firmware FILE instead of SeaBIOS\n"
+         "  --boot ORDER|menu  letters of a c d n     --snapshot      leave disks as they are\n"
+         "  --serial stdio|none|file:F|pty            --vga std|none\n"
+         "  --display none|terminal|window            --no-reboot     end instead\n"
+         "  --accel dbt|interp --name NAME            --stopped       start paused\n"
+         "  -d KIND[,KIND]...  log (-d help lists kinds)   -D FILE    log to FILE\n"
+         "\n"
+         "Examples:\n"
+         "  menura boot debian.qcow2\n"
+         "  menura boot --memory 2G --cdrom installer.iso new.qcow2\n"
+         "  menura boot --kernel vmlinuz --initrd initrd.img --append console=ttyS0");
+}
+
+static const Option *find_option(const BootCommand *command, const char *word)
+{
+    for (size_t i = 0; i < COUNT(options); i++) {
+        const char *name = command->qemu ? options[i].qemu : options[i].name;
+        bool twice = command->qemu && name && !strncmp(word, "--", 2);
+        if (name && (!strcmp(name, word) || (twice && !strcmp(name, word + 1)))) {
+            return &options[i];
+        }
+    }
+    return NULL;
+}
+
+static void add_device(BootCommand *command, const char *text)
+{
+    DeviceRequest **at = &command->machine.devices, *request = calloc(1, sizeof *request);
+
+    if (!request) {
+        abort();
+    }
+    while (*at) {
+        at = &(*at)->next;
+    }
+    request->text = text;
+    *at = request;
+}
+
+static bool apply(BootCommand *command, const Option *o, const char *value)
+{
+    void *place = (u8 *)command + o->offset;
+
+    switch (o->kind) {
+    case TEXT:
+        *(const char **)place = value;
+        return true;
+    case SWITCH:
+        *(bool *)place = true;
+        return true;
+    case CALL:
+        return o->set(command, value);
+    case DISK:
+    case CDROM:
+        return boot_add_drive(command, o->interface, o->index, o->kind == CDROM, value, false);
+    case DRIVE:
+        return boot_add_drive(command, o->interface, o->index, false, value, true);
+    case DEVICE:
+        add_device(command, value);
+        return true;
+    case HELP:
+        help();
+        command->done = true;
+        return true;
+    case VERSION:
+        puts("menura " MENURA_VERSION);
+        command->done = true;
+        return true;
+    case IGNORED:
+        return true;
+    }
+    return true;
+}
+
+/* One word, or an option and its value; *i is the index of what was used last. */
+static bool parse_word(BootCommand *command, int argc, char **argv, int *i)
+{
+    char *word = argv[*i], *equals = NULL;
+    const Option *o;
+
+    if (*word != '-' || !word[1]) {
+        return boot_add_drive(command, "ide", 0, false, word, false);
+    }
+    if (!command->qemu && !strncmp(word, "--", 2) && (equals = strchr(word, '=')) != NULL) {
+        *equals = 0;
+    }
+    o = find_option(command, word);
+    if (!o) {
+        boot_fail(command, "unknown option '%s' (try --help)", word);
+        return false;
+    }
+    if (!o->value && equals) {
+        boot_fail(command, "%s takes no value", word);
+        return false;
+    }
+    if (o->value && !equals && *i + 1 >= argc) {
+        boot_fail(command, "%s needs a value (try --help)", word);
+        return false;
+    }
+    return apply(command, o, equals ? equals + 1 : o->value ? argv[++*i] : NULL);
+}
+
+bool boot_parse(BootCommand *command, int argc, char **argv)
+{
+    for (int i = 1; i < argc && !command->done; i++) {
+        if (!parse_word(command, argc, argv, &i)) {
+            return false;
+        }
+    }
+    return true;
+}

@@ -1,0 +1,172 @@
+/* A machine: vCPUs, memory, devices and time, put together by a board and run until the guest or
+ * the user ends it.
+ *
+ *     Machine *m = machine_new(&options, &error);
+ *     machine_start(m);
+ *     status = machine_run(m);     main loop, until power-off, or quit
+ *     machine_free(m);
+ *
+ * Threads: the one in machine_run() has timers, back ends and everything that is deferred; each
+ * vCPU has its own. All device state is under the machine lock (device/core/board.h). vCPUs run
+ * only while the machine does: machine_pause() returns when all stand still.
+ * Must not know any board or guest CPU: boards are in the list `board_defs`. */
+#ifndef MACHINE_MACHINE_H
+#define MACHINE_MACHINE_H
+
+#include "accel/vcpu.h"
+#include "block/block.h"
+#include "device/core/device.h"
+#include "guest/bus.h"
+
+typedef struct Machine Machine;
+typedef struct BoardDef BoardDef;
+
+/* Something users ask for by name and properties ("driver,key=value,..."). */
+typedef struct DeviceRequest {
+    const char *text;
+    struct DeviceRequest *next;
+} DeviceRequest;
+
+/* A disk and where it goes. */
+typedef struct DriveRequest {
+    const char *interface; /* "ide", "virtio", "floppy", "none"... */
+    const char *id;        /* for -device ...,drive=ID; NULL: made up */
+    bool cdrom;
+    int index;       /* place on its interface; -1: the next */
+    BlockNode *node; /* NULL: an empty drive; owned by the machine */
+    struct DriveRequest *next;
+} DriveRequest;
+
+typedef struct MachineOptions {
+    const BoardDef *board; /* NULL: the default */
+    const char *name;      /* of the machine, for people */
+    const char *cpu;       /* MODEL[,+FEATURE][,-FEATURE]; NULL: the board's */
+    const char *accel;     /* NULL: the best */
+    u64 memory;            /* bytes */
+    u32 cpus;
+    const char *firmware; /* file; NULL: the board's own search */
+    const char *kernel, *initrd, *append;
+    const char *boot_order; /* "cdn", of QEMU's letters; NULL: disk, cdrom, floppy */
+    bool boot_menu;
+    DriveRequest *drives;
+    DeviceRequest *devices;
+    struct CharPort *serial[4];    /* NULL: none */
+    struct CharPort *debug;        /* port 0x402, 0xe9; NULL: none */
+    const char *vga;               /* "std", "none", ...; NULL: the board's */
+    bool no_reboot;                /* a reset ends the machine */
+    bool stopped;                  /* start paused */
+    void (*log)(const char *text); /* for messages to the user at run time; NULL: stderr */
+} MachineOptions;
+
+/* What a board supplies. */
+struct BoardDef {
+    const char *name, *summary;
+    const char *guest; /* name of the guest CPU */
+    const char *vga;   /* default */
+    u32 max_cpus;
+    u64 max_memory;
+    /* Makes devices, maps memory, loads firmware. 0 or -errno with one line in *error. */
+    int (*build)(Machine *machine, const MachineOptions *options, char **error);
+    void (*destroy)(Machine *machine); /* what build() left in machine->board_data */
+    /* Sets up vCPU `index` as after power-on or reset, beyond what all guests do; the engine does
+     * not run. */
+    void (*reset_cpu)(Machine *machine, u32 index);
+    /* After all devices were reset: loads what a direct kernel boot wants. May be NULL. */
+    void (*after_reset)(Machine *machine);
+    /* The user presses the power button. */
+    void (*power_button)(Machine *machine);
+};
+
+/* Ended by NULL; the first is the default. */
+extern const BoardDef *const board_defs[];
+const BoardDef *board_find(const char *name);
+
+typedef struct Processor {
+    Machine *machine;
+    u32 index;
+    Vcpu *vcpu;
+    pthread_t thread;
+    bool created;
+    bool stopped;  /* shut down: waits for a reset */
+    bool halted;   /* waits for processor_wake() */
+    bool standing; /* not in vcpu_run(): see machine_pause() */
+    u32 wakes;     /* how often it was woken */
+    pthread_cond_t wake;
+    GuestBus bus;
+    MapReader memory, ports;
+    void *board_data; /* the board's (a local APIC) */
+} Processor;
+
+typedef enum MachineState { MACHINE_PAUSED, MACHINE_RUNNING } MachineState;
+
+struct Machine {
+    Board board;
+    const BoardDef *def;
+    const MachineOptions *options;
+    pthread_mutex_t lock;
+    Loop *loop;
+    Engine *engine;
+    Processor *processors;
+    u32 processor_count;
+    RamBlock *ram;
+    Device *devices; /* in the order of making; owned */
+    DriveRequest *drives;
+    MachineState state;
+    pthread_cond_t stood; /* a processor came to stand */
+    bool quitting;        /* threads end */
+    int exit_status;      /* of machine_run() */
+    u32 events;           /* atomic: BoardEvents that wait for the main loop, a bit each */
+    int event_detail;
+    /* Who is told of VCPU_DEBUG exits, on the main loop, the machine paused; NULL: nobody. */
+    void (*debugger)(void *opaque, Processor *processor, u64 pc);
+    void *debugger_opaque;
+    Processor *debugged; /* that the exit was on */
+    u64 debugged_pc;
+    void *board_data;
+};
+
+/* NULL with one line in *error (to be freed). options must live as long as the machine. */
+Machine *machine_new(const MachineOptions *options, char **error);
+void machine_free(Machine *machine);
+
+/* Resets everything, starts the threads; runs unless options->stopped. 0 or -errno. */
+int machine_start(Machine *machine, char **error);
+/* The main loop; returns the exit status. */
+int machine_run(Machine *machine);
+
+/* -- With the machine lock held */
+
+void machine_quit(Machine *machine, int status);
+void machine_pause(Machine *machine);
+void machine_resume(Machine *machine);
+/* As if the reset button was pressed. */
+void machine_reset(Machine *machine);
+void machine_power_button(Machine *machine);
+
+/* -- For boards, while they build */
+
+/* Takes a device that was made with device_new() (started or not). */
+void *machine_add(Machine *machine, void *device);
+Device *machine_find_device(const Machine *machine, const char *id);
+/* Makes, starts and adds a board's own device; NULL with *error. */
+void *machine_make(Machine *machine, const DeviceDef *def, const char *id, char **error);
+/* Reads a whole file to memory to be freed; NULL with *error. */
+u8 *machine_read_file(const char *path, size_t *size, char **error);
+/* Wakes a halted processor to look at its lines. */
+void processor_wake(Processor *processor);
+/* Raises or lowers CPU_LINE_*, and wakes it. */
+void processor_set_lines(Processor *processor, u32 lines, bool level);
+/* A breakpoint or single step: the machine pauses, and the debugger, if there is one, is told. */
+void machine_stop_for_debugger(Machine *machine, Processor *processor, const VcpuExit *exit);
+
+/* -- processor.c */
+int processors_start(Machine *machine, char **error);
+void processors_stop(Machine *machine); /* joins the threads */
+void processors_reset(Machine *machine);
+int processors_new(Machine *machine, u32 count, char **error);
+void processors_free(Machine *machine);
+/* Returns when every processor stands. The lock is held, and given up meanwhile. */
+void processors_pause(Machine *machine);
+void processors_resume(Machine *machine);
+
+#endif

@@ -1,0 +1,115 @@
+/* The PC's firmware: found in Debian's packages unless the user names a file; and what fw_cfg tells
+ * it. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "device/firmware/fw_cfg.h"
+#include "machine/pc/pc.h"
+
+enum { MAX_FIRMWARE = 16 << 20, BIOS_ALIGN = 0x10000 };
+
+static const char *const places[] = {
+    "/usr/share/seabios/bios-256k.bin",
+    "/usr/share/qemu/bios-256k.bin",
+    "/usr/share/seabios/bios.bin",
+    NULL,
+};
+
+static const char *find_firmware(const MachineOptions *options)
+{
+    if (options->firmware) {
+        return options->firmware;
+    }
+    for (size_t i = 0; places[i]; i++) {
+        if (access(places[i], R_OK) == 0) {
+            return places[i];
+        }
+    }
+    return NULL;
+}
+
+/* A machine that starts a kernel by itself does without: its firmware is empty. */
+static int load_nothing(Pc *pc, char **error)
+{
+    pc->bios = ram_new("bios", 2 * BIOS_ALIGN);
+    if (!pc->bios) {
+        device_error(error, "out of memory");
+        return -ENOMEM;
+    }
+    memset(pc->bios->host, 0xf4, pc->bios->size); /* HLT */
+    return 0;
+}
+
+int pc_load_firmware(Pc *pc, const MachineOptions *options, char **error)
+{
+    const char *path = find_firmware(options);
+    size_t size;
+    u8 *bytes;
+
+    if (options->kernel && !options->firmware) {
+        return load_nothing(pc, error);
+    }
+    if (!path) {
+        device_error(error, "there is no firmware: install the package seabios, or name a file "
+                            "with --firmware");
+        return -ENOENT;
+    }
+    bytes = machine_read_file(path, &size, error);
+    if (!bytes) {
+        return -ENOENT;
+    }
+    if (size == 0 || size > MAX_FIRMWARE) {
+        device_error(error, "%s: its size is no firmware's", path);
+        free(bytes);
+        return -EINVAL;
+    }
+    pc->bios = ram_new("bios", MAX(ALIGN_UP((u64)size, (u64)BIOS_ALIGN), (u64)2 * BIOS_ALIGN));
+    if (pc->bios) {
+        memcpy(pc->bios->host + pc->bios->size - size, bytes, size);
+    }
+    free(bytes);
+    return pc->bios ? 0 : -ENOMEM;
+}
+
+/* -- fw_cfg */
+
+static void put_le(u8 *to, u64 value, unsigned size)
+{
+    for (unsigned i = 0; i < size; i++) {
+        to[i] = (u8)(value >> 8 * i);
+    }
+}
+
+/* etc/e820: address, size, type of each range. RAM is type 1. */
+static void add_memory_map(Pc *pc)
+{
+    u8 entries[2 * 20];
+    u64 high = pc->machine->ram->size - pc->low_size;
+
+    put_le(entries, 0, 8);
+    put_le(entries + 8, pc->low_size, 8);
+    put_le(entries + 16, 1, 4);
+    put_le(entries + 20, 1ull << 32, 8);
+    put_le(entries + 28, high, 8);
+    put_le(entries + 36, 1, 4);
+    fw_cfg_set_file(pc->fw_cfg, "etc/e820", entries, high ? 40 : 20);
+}
+
+void pc_fill_fw_cfg(Pc *pc, const MachineOptions *options)
+{
+    void *f = pc->fw_cfg;
+    u8 wait[2] = {0};
+
+    fw_cfg_set_number(f, FW_CFG_RAM_SIZE, pc->machine->ram->size, 8);
+    fw_cfg_set_number(f, FW_CFG_CPU_COUNT, options->cpus, 2);
+    fw_cfg_set_number(f, FW_CFG_MAX_CPUS, options->cpus, 2);
+    fw_cfg_set_number(f, FW_CFG_NO_GRAPHIC, 0, 2);
+    fw_cfg_set_number(f, FW_CFG_BOOT_MENU, options->boot_menu, 2);
+    if (options->boot_menu) {
+        put_le(wait, 3000, 2); /* milliseconds */
+        fw_cfg_set_file(f, "etc/boot-menu-wait", wait, 2);
+    }
+    add_memory_map(pc);
+}

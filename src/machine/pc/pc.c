@@ -1,0 +1,246 @@
+/* The board "pc": i440FX and PIIX3 with what a PC of that time has around them.
+ *
+ * Memory: RAM from 0, at most up to PC_LOW_LIMIT, the rest from 4 GiB; the firmware ends at 4 GiB
+ * and is seen below 1 MiB through the bridge's windows. Interrupts: sixteen ISA lines, each driven
+ * by ISA devices, by the PCI lines routed to it, and by power management. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "device/devices.h"
+#include "device/interrupt/i8259.h"
+#include "device/isa.h"
+#include "device/pci/i440fx.h"
+#include "device/pci/piix3.h"
+#include "guest/x86/state.h"
+#include "machine/boards.h"
+#include "machine/pc/pc.h"
+
+enum { GIB_4_SHIFT = 32 };
+
+/* -- Interrupt lines */
+
+static void set_line(Pc *pc, unsigned line, unsigned source, bool level)
+{
+    u8 old = pc->lines[line];
+    u8 now = (u8)(level ? old | 1u << source : old & ~(1u << source));
+
+    pc->lines[line] = now;
+    if (!old != !now) {
+        i8259_input(pc->pic, line, now != 0);
+    }
+}
+
+static void isa_input(void *receiver, unsigned line, bool level)
+{
+    set_line(receiver, line, PC_LINE_ISA, level);
+}
+
+static void pci_input(void *receiver, unsigned line, bool level)
+{
+    set_line(receiver, line, PC_LINE_PCI, level);
+}
+
+static void pci_interrupt(void *opaque, unsigned line, bool level)
+{
+    Pc *pc = opaque;
+
+    piix3_interrupt(pc->isa, line, level);
+}
+
+static void pci_message(void *opaque, u64 address, u32 data)
+{
+    (void)opaque, (void)address, (void)data; /* without an APIC nobody listens */
+}
+
+/* INTR of the first CPU. */
+static void intr_input(void *receiver, unsigned line, bool level)
+{
+    Pc *pc = receiver;
+
+    (void)line;
+    processor_set_lines(&pc->machine->processors[0], CPU_LINE_IRQ, level);
+}
+
+static int acknowledge(void *opaque)
+{
+    Processor *processor = opaque;
+    Pc *pc = pc_of(processor->machine);
+    int vector;
+
+    pthread_mutex_lock(&processor->machine->lock);
+    vector = vcpu_lines(processor->vcpu) & CPU_LINE_IRQ ? i8259_acknowledge(pc->pic) : -1;
+    pthread_mutex_unlock(&processor->machine->lock);
+    return vector;
+}
+
+/* -- Memory */
+
+static void map_memory(Pc *pc)
+{
+    Machine *machine = pc->machine;
+    u64 size = machine->ram->size;
+
+    pc->low_size = MIN(size, (u64)PC_LOW_LIMIT);
+    pc->low = (Region){.name = "ram", .size = pc->low_size, .ram = machine->ram};
+    space_add(machine->board.memory, &pc->low, 0);
+    if (size > pc->low_size) {
+        pc->high = (Region){.name = "ram-high",
+                            .size = size - pc->low_size,
+                            .ram = machine->ram,
+                            .ram_offset = pc->low_size};
+        space_add(machine->board.memory, &pc->high, 1ull << GIB_4_SHIFT);
+    }
+    pc->bios_region =
+        (Region){.name = "bios", .size = pc->bios->size, .read_only = true, .ram = pc->bios};
+    space_add(machine->board.memory, &pc->bios_region, (1ull << GIB_4_SHIFT) - pc->bios->size);
+}
+
+/* -- Devices */
+
+void *pc_add_pci(Pc *pc, const DeviceDef *def, const char *id, int slot, unsigned function,
+                 char **error)
+{
+    void *device = machine_make(pc->machine, def, id, error);
+
+    if (device && pci_attach(pc->pci, device, slot, function, error) < 0) {
+        return NULL; /* the machine owns it */
+    }
+    return device;
+}
+
+/* A device of the ISA bus, with its line connected. */
+static void *add_isa(Pc *pc, const DeviceDef *def, const char *id, char **error)
+{
+    void *device = machine_make(pc->machine, def, id, error);
+
+    if (device && def->bus_kind == BUS_ISA && def->bus) {
+        device_connect(device, "irq", 0, isa_input, pc, isa_irq_number(device));
+    }
+    return device;
+}
+
+static int add_bridges(Pc *pc, char **error)
+{
+    Machine *machine = pc->machine;
+
+    pc->pci = pci_bus_new(&machine->board, &(PciWires){pc, pci_interrupt, pci_message});
+    pc->bridge = device_new(&device_i440fx, &machine->board, NULL);
+    i440fx_wire(pc->bridge, pc->pci, machine->ram, pc->bios);
+    machine_add(machine, pc->bridge);
+    if (device_start(pc->bridge, error) < 0 || pci_attach(pc->pci, pc->bridge, 0, 0, error) < 0) {
+        return -1;
+    }
+    device_map(pc->bridge, 0, 0xcf8);
+    pc->isa = pc_add_pci(pc, &device_piix3, NULL, 1, 0, error);
+    if (!pc->isa) {
+        return -1;
+    }
+    for (unsigned line = 0; line < PC_ISA_LINES; line++) {
+        device_connect(pc->isa, "irq", line, pci_input, pc, line);
+    }
+    return 0;
+}
+
+static int add_devices(Pc *pc, const MachineOptions *options, char **error)
+{
+    (void)options;
+    pc->pic = machine_make(pc->machine, &device_i8259, NULL, error);
+    if (!pc->pic) {
+        return -1;
+    }
+    device_connect(pc->pic, "intr", 0, intr_input, pc, 0);
+    if (add_bridges(pc, error) < 0 || !add_isa(pc, &device_isa_pit, NULL, error)) {
+        return -1;
+    }
+    pc->fw_cfg = machine_make(pc->machine, &device_fw_cfg, NULL, error);
+    if (!pc->fw_cfg) {
+        return -1;
+    }
+    device_map(pc->fw_cfg, 0, 0x510);
+    return 0;
+}
+
+/* -- CPUs */
+
+static int set_up_cpus(Pc *pc, const MachineOptions *options, char **error)
+{
+    Machine *machine = pc->machine;
+    char message[200];
+
+    if (!x86_parse_cpu(options->cpu ? options->cpu : "max", &pc->cpu, message, sizeof message)) {
+        device_error(error, "%s", message);
+        return -1;
+    }
+    for (u32 i = 0; i < machine->processor_count; i++) {
+        machine->processors[i].bus.acknowledge = acknowledge;
+    }
+    return 0;
+}
+
+static void reset_cpu(Machine *machine, u32 index)
+{
+    X86State *state = vcpu_state(machine->processors[index].vcpu);
+
+    x86_set_cpu(state, &pc_of(machine)->cpu);
+    if (index > 0) {
+        state->halted = X86_WAITS_FOR_STARTUP;
+    }
+}
+
+/* -- The board */
+
+static int build(Machine *machine, const MachineOptions *options, char **error)
+{
+    Pc *pc = calloc(1, sizeof *pc);
+
+    if (!pc) {
+        abort();
+    }
+    machine->board_data = pc;
+    pc->machine = machine;
+    if (pc_load_firmware(pc, options, error) < 0) {
+        return -1;
+    }
+    map_memory(pc);
+    if (set_up_cpus(pc, options, error) < 0 || add_devices(pc, options, error) < 0) {
+        return -1;
+    }
+    pc_fill_fw_cfg(pc, options);
+    return options->kernel ? pc_load_linux(pc, options, error) : 0;
+}
+
+static void destroy(Machine *machine)
+{
+    Pc *pc = pc_of(machine);
+
+    if (!pc) {
+        return;
+    }
+    pc_free_linux(pc);
+    pci_bus_free(pc->pci);
+    ram_free(pc->bios);
+    free(pc);
+    machine->board_data = NULL;
+}
+
+static void after_reset(Machine *machine)
+{
+    Pc *pc = pc_of(machine);
+
+    if (pc->linux_image) {
+        pc_start_linux(pc);
+    }
+}
+
+const BoardDef board_pc = {
+    .name = "pc",
+    .summary = "PC with i440FX and PIIX3",
+    .guest = "x86_64",
+    .vga = "std",
+    .max_cpus = 255,
+    .max_memory = 1ull << 40,
+    .build = build,
+    .destroy = destroy,
+    .reset_cpu = reset_cpu,
+    .after_reset = after_reset,
+};

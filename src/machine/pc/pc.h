@@ -1,0 +1,51 @@
+/* What the files of the PC board share. */
+#ifndef MACHINE_PC_PC_H
+#define MACHINE_PC_PC_H
+
+#include "device/pci/pci.h"
+#include "guest/x86/cpuid.h"
+#include "machine/machine.h"
+
+enum {
+    PC_LOW_LIMIT = 0xc0000000u, /* RAM below 4 GiB ends here at most; then comes PCI */
+    PC_ISA_LINES = 16,
+};
+
+/* Who may drive an ISA line: the line is up while one of them does. */
+enum { PC_LINE_ISA, PC_LINE_PCI, PC_LINE_SCI };
+
+typedef struct Pc {
+    Machine *machine;
+    PciBus *pci;
+    RamBlock *bios;
+    Region low, high, bios_region;
+    u64 low_size; /* RAM below 4 GiB */
+    X86Cpu cpu;
+    Device *bridge, *isa, *pic, *fw_cfg;
+    u8 lines[PC_ISA_LINES];         /* bit n: PC_LINE_n holds it up */
+    struct LinuxImage *linux_image; /* direct boot; NULL: none */
+} Pc;
+
+static inline Pc *pc_of(Machine *machine)
+{
+    return machine->board_data;
+}
+
+/* A device on the bridge's bus, started and in a slot (-1: any). */
+void *pc_add_pci(Pc *pc, const DeviceDef *def, const char *id, int slot, unsigned function,
+                 char **error);
+
+/* -- firmware.c */
+/* Loads the firmware's file below 4 GiB. */
+int pc_load_firmware(Pc *pc, const MachineOptions *options, char **error);
+/* Tells the firmware about the machine. */
+void pc_fill_fw_cfg(Pc *pc, const MachineOptions *options);
+
+/* -- linux.c */
+/* Reads and checks kernel and initrd. */
+int pc_load_linux(Pc *pc, const MachineOptions *options, char **error);
+/* Puts them into memory and the first CPU at the kernel's entry. */
+void pc_start_linux(Pc *pc);
+void pc_free_linux(Pc *pc);
+
+#endif
