@@ -13,19 +13,58 @@ static u64 relative_target(const Tr *t)
     return t->i->operand_size == 2 ? (u16)target : in_64_bit_mode(t) ? target : (u32)target;
 }
 
+/* A jump beyond the code segment's limit faults where it is. `taken`: the condition, or 0. To be
+ * called before anything changes; false if the instruction ends with that. */
+static bool check_target(Tr *t, IrVal taken, u64 target)
+{
+    if (target <= x86_code_limit(t->g)) {
+        return true;
+    }
+    if (!taken) {
+        end_exception(t, X86_GP, true, 0);
+        return false;
+    }
+    fault_if(t, taken, X86_GP, true, 0);
+    return true;
+}
+
+/* The same of a target that only the program knows. */
+static void check_indirect(Tr *t, IrVal target)
+{
+    u64 limit = x86_code_limit(t->g);
+
+    if (limit < ir_mask(8 * ir_type_size(ir_type_of(t->b, target)))) {
+        target = ir_zext(t->b, IR_I64, target);
+        fault_if(t, ir_cmp(t->b, IR_UGT, target, const64(t, limit)), X86_GP, true, 0);
+    }
+}
+
+static void branch(Tr *t, IrVal taken)
+{
+    u64 target = relative_target(t);
+
+    check_target(t, taken, target);
+    end_branch(t, taken, target);
+}
+
 void tr_Jcc(Tr *t)
 {
-    end_branch(t, condition(t, t->i->opcode & 15), relative_target(t));
+    branch(t, condition(t, t->i->opcode & 15));
 }
 
 void tr_JMP(Tr *t)
 {
-    end_goto(t, relative_target(t));
+    if (check_target(t, 0, relative_target(t))) {
+        end_goto(t, relative_target(t));
+    }
 }
 
 void tr_JMP_indirect(Tr *t)
 {
-    end_indirect(t, IR_IGOTO, read_operand(t, 0, operand_type(t)));
+    IrVal target = read_operand(t, 0, operand_type(t));
+
+    check_indirect(t, target);
+    end_indirect(t, IR_IGOTO, target);
 }
 
 static void push_return_address(Tr *t)
@@ -35,14 +74,17 @@ static void push_return_address(Tr *t)
 
 void tr_CALL(Tr *t)
 {
-    push_return_address(t);
-    end_call(t, relative_target(t));
+    if (check_target(t, 0, relative_target(t))) {
+        push_return_address(t);
+        end_call(t, relative_target(t));
+    }
 }
 
 void tr_CALL_indirect(Tr *t)
 {
     IrVal target = read_operand(t, 0, operand_type(t));
 
+    check_indirect(t, target);
     push_return_address(t);
     end_indirect(t, IR_IGOTO_CALL, target);
 }
@@ -57,6 +99,7 @@ void tr_RET(Tr *t)
 {
     IrVal target = stack_peek(t, operand_type(t), 0);
 
+    check_indirect(t, target);
     move_stack(t, t->i->operand_size + (s64)released(t));
     end_indirect(t, IR_IGOTO_RET, target);
 }
@@ -71,8 +114,10 @@ static void loop(Tr *t, IrVal also)
     IrVal count = ir_sub(t->b, get_gpr(t, type, X86_RCX), ir_const(t->b, type, 1));
     IrVal more = ir_cmp(t->b, IR_NE, count, ir_const(t->b, type, 0));
 
+    more = also ? ir_and(t->b, more, also) : more;
+    check_target(t, more, relative_target(t));
     put_gpr(t, X86_RCX, count);
-    end_branch(t, also ? ir_and(t->b, more, also) : more, relative_target(t));
+    end_branch(t, more, relative_target(t));
 }
 
 void tr_LOOP(Tr *t)
@@ -93,9 +138,8 @@ void tr_LOOPNE(Tr *t)
 void tr_JCXZ(Tr *t)
 {
     IrType type = address_type(t);
-    IrVal is_zero = ir_cmp(t->b, IR_EQ, get_gpr(t, type, X86_RCX), ir_const(t->b, type, 0));
 
-    end_branch(t, is_zero, relative_target(t));
+    branch(t, ir_cmp(t->b, IR_EQ, get_gpr(t, type, X86_RCX), ir_const(t->b, type, 0)));
 }
 
 /* -- Far */
@@ -145,9 +189,17 @@ void tr_IRET(Tr *t)
 
 /* -- Software interrupts: traps, which leave rIP behind the instruction */
 
+/* In system mode the word tells the instruction's size, as what goes wrong in the delivery is a
+ * fault of this instruction. */
 static void interrupt(Tr *t, unsigned vector, unsigned more)
 {
-    end_exit(t, IR_EXIT_EXCEPTION, t->next, x86_exception_word(vector, false, 0) | more);
+    u32 word = x86_exception_word(vector, false, 0) | more;
+
+    if (t->mode & X86_MODE_SYSTEM && more & X86_EXCEPTION_SOFTWARE) {
+        word |= (u32)t->i->size << X86_EXCEPTION_LENGTH_SHIFT;
+    }
+    leave_shadow(t);
+    end_exit(t, IR_EXIT_EXCEPTION, t->next, word);
 }
 
 void tr_INT3(Tr *t)

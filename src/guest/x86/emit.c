@@ -129,13 +129,59 @@ static u8 linear_wrap(const Tr *t)
     return in_64_bit_mode(t) ? 0 : IR_MEM_WRAP32;
 }
 
+/* -- Accesses that are looked at: alignment checks, and breakpoints on data. */
+
+/* The linear address of an access as a number. */
+static IrVal whole_address(Tr *t, const X86Address *a)
+{
+    IrVal sum = a->base;
+
+    if (a->index) {
+        u32 scale = a->sub & IR_MEM_SCALE;
+        sum = ir_add(t->b, sum, ir_binary(t->b, IR_SHL, a->index, const32(t, scale)));
+    }
+    if (a->offset) {
+        sum = ir_add(t->b, sum, const64(t, (u64)a->offset));
+    }
+    return a->sub & IR_MEM_WRAP32 ? ir_zext(t->b, IR_I64, ir_trunc(t->b, IR_I32, sum)) : sum;
+}
+
+/* Before `size` bytes are accessed. Vectors have alignment rules of their own. */
+static void watch_access(Tr *t, X86Address a, unsigned size, bool write)
+{
+    bool aligned = t->mode & X86_MODE_AC && size > 1 && size <= 8;
+    IrVal linear;
+
+    if (!aligned && !(t->mode & X86_MODE_BREAK)) {
+        return;
+    }
+    linear = whole_address(t, &a);
+    if (aligned) {
+        IrVal low_bits = ir_trunc(t->b, IR_I32, linear);
+        fault_if(t, ir_cmp(t->b, IR_TST, low_bits, const32(t, size - 1)), X86_AC, true, 0);
+    }
+    if (t->mode & X86_MODE_BREAK) {
+        ir_call(t->b, IR_VOID, HELPER_DATA_BREAKPOINT, linear, const32(t, size | (u32)write << 8),
+                0, 0);
+    }
+}
+
+static X86Address linear_operand(const Tr *t, IrVal linear, s64 offset)
+{
+    return (X86Address){.base = linear, .sub = linear_wrap(t), .offset = offset};
+}
+
 IrVal load_linear(Tr *t, IrType type, IrVal linear, s64 offset)
 {
+    watch_access(t, linear_operand(t, linear, offset), ir_type_size(type), false);
     return ir_load(t->b, type, linear_wrap(t), linear, offset);
 }
 
 void store_linear(Tr *t, IrVal linear, s64 offset, IrVal value)
 {
+    unsigned size = ir_type_size(ir_type_of(t->b, value));
+
+    watch_access(t, linear_operand(t, linear, offset), size, true);
     ir_store(t->b, linear_wrap(t), linear, offset, value);
 }
 
@@ -220,12 +266,13 @@ X86Address memory_address(Tr *t, s64 offset, unsigned size, bool write)
         if (offset) {
             at = ir_add(t->b, at, ir_const(t->b, ir_type_of(t->b, at), (u64)offset));
         }
-        return (X86Address){.base = linear_address(t, segment, at, size, write),
-                            .sub = linear_wrap(t)};
+        a = linear_operand(t, linear_address(t, segment, at, size, write), 0);
+    } else {
+        compute_address(t, kind);
+        a = t->address;
+        a.offset += offset;
     }
-    compute_address(t, kind);
-    a = t->address;
-    a.offset += offset;
+    watch_access(t, a, size, write);
     return a;
 }
 
@@ -266,7 +313,10 @@ void store_aligned(Tr *t, s64 offset, IrVal value)
 
 IrVal operand_address(Tr *t, unsigned size, bool write)
 {
-    return linear_address(t, t->i->memory.segment, effective_address(t), size, write);
+    IrVal linear = linear_address(t, t->i->memory.segment, effective_address(t), size, write);
+
+    watch_access(t, linear_operand(t, linear, 0), size, write);
+    return linear;
 }
 
 /* -- The stack */
@@ -297,13 +347,16 @@ IrVal stack_peek(Tr *t, IrType type, s64 offset)
 {
     X86Address a = stack_address(t, offset, ir_type_size(type), false);
 
+    watch_access(t, a, ir_type_size(type), false);
     return ir_load(t->b, type, a.sub, a.base, a.offset);
 }
 
 void stack_poke(Tr *t, s64 offset, IrVal value)
 {
-    X86Address a = stack_address(t, offset, ir_type_size(ir_type_of(t->b, value)), true);
+    unsigned size = ir_type_size(ir_type_of(t->b, value));
+    X86Address a = stack_address(t, offset, size, true);
 
+    watch_access(t, a, size, true);
     ir_store(t->b, a.sub, a.base, a.offset, value);
 }
 

@@ -135,6 +135,7 @@ void x86_decimal(void *state, IrWord *io)
 
 const IrHelper x86_helpers[HELPER_COUNT] = {
 #define HELPER(enumerator, function, flags) {#function, function, flags},
-    X86_CORE_HELPERS(HELPER) X86_VECTOR_HELPERS(HELPER) X87_HELPERS(HELPER)
+    X86_CORE_HELPERS(HELPER) X86_SYSTEM_HELPERS(HELPER) X86_VECTOR_HELPERS(HELPER)
+        X87_HELPERS(HELPER)
 #undef HELPER
 };

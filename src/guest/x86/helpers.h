@@ -26,15 +26,40 @@ enum {
     HELPER(TIME_STAMP, x86_time_stamp, IR_HELPER_READS_STATE)                                      \
     HELPER(RANDOM, x86_random_number, 0)
 
+/* Of the system_*.c files, debug.c, smm.c and system.c. */
+#define X86_SYSTEM_HELPERS(HELPER)                                                                 \
+    HELPER(LOOK_AGAIN, x86_look_for_interrupts, 0)                                                 \
+    HELPER(LINES, x86_any_lines, 0)                                                                \
+    HELPER(LOAD_SYSTEM_SEGMENT, x86_load_system_segment, X86_HELPER_STATE)                         \
+    HELPER(QUERY_DESCRIPTOR, x86_query_descriptor, X86_HELPER_STATE)                               \
+    HELPER(READ_PRIORITY, x86_read_priority, IR_HELPER_READS_STATE)                                \
+    HELPER(WRITE_CONTROL, x86_write_control, X86_HELPER_STATE)                                     \
+    HELPER(SET_XCR, x86_set_xcr, X86_HELPER_STATE)                                                 \
+    HELPER(CHECK_DEBUG, x86_check_debug, X86_HELPER_STATE)                                         \
+    HELPER(WRITE_DEBUG, x86_write_debug, X86_HELPER_STATE)                                         \
+    HELPER(READ_MSR, x86_rdmsr, X86_HELPER_STATE)                                                  \
+    HELPER(WRITE_MSR, x86_wrmsr, X86_HELPER_STATE)                                                 \
+    HELPER(INVALIDATE_PAGE, x86_invalidate_page, X86_HELPER_STATE)                                 \
+    HELPER(INVALIDATE_CONTEXT, x86_invalidate_context, X86_HELPER_STATE)                           \
+    HELPER(CHECK_PORT, x86_check_port_access, X86_HELPER_STATE)                                    \
+    HELPER(PORT_READ, x86_port_read, X86_HELPER_STATE)                                             \
+    HELPER(PORT_WRITE, x86_port_write, X86_HELPER_STATE)                                           \
+    HELPER(PORT_STRING, x86_port_string, X86_HELPER_STATE)                                         \
+    HELPER(CODE_BREAKPOINT, x86_code_breakpoint, X86_HELPER_STATE)                                 \
+    HELPER(DATA_BREAKPOINT, x86_data_breakpoint, 0)                                                \
+    HELPER(LEAVE_SMM, x86_leave_smm, X86_HELPER_STATE)
+
 #define HELPER(enumerator, function, flags) IrHelperFn function;
 X86_CORE_HELPERS(HELPER)
+X86_SYSTEM_HELPERS(HELPER)
 #undef HELPER
 
 enum {
 #define HELPER(enumerator, function, flags) HELPER_##enumerator,
-    X86_CORE_HELPERS(HELPER) X86_VECTOR_HELPERS(HELPER) X87_HELPERS(HELPER)
+    X86_CORE_HELPERS(HELPER) X86_SYSTEM_HELPERS(HELPER) X86_VECTOR_HELPERS(HELPER)
+        X87_HELPERS(HELPER)
 #undef HELPER
-        HELPER_COUNT
+            HELPER_COUNT
 };
 
 extern const IrHelper x86_helpers[HELPER_COUNT];

@@ -20,6 +20,21 @@ static inline IrVal resize(Tr *t, IrType type, IrVal x)
     return ir_type_of(t->b, x) > type ? ir_trunc(t->b, type, x) : ir_zext(t->b, type, x);
 }
 
+/* GuestSystem.code_address. `context` is the code segment's base and, in its high half, limit; of
+ * no meaning in 64-bit mode; 0 for programs. */
+static inline u64 x86_code_address(u64 context, u32 mode, u64 pc)
+{
+    return mode & X86_MODE_CODE64 ? pc : (u32)(pc + context);
+}
+
+/* Last valid offset in the code segment of a translation. */
+static inline u64 x86_code_limit(const GuestTranslation *g)
+{
+    bool limited = g->mode & X86_MODE_SYSTEM && !(g->mode & X86_MODE_CODE64);
+
+    return limited ? g->context >> 32 : ~(u64)0;
+}
+
 /* What decoding depends on in a translation mode. */
 X86DecodeMode x86_decode_mode(u32 mode, const u64 *features);
 
@@ -29,6 +44,16 @@ bool is_unchecked_segment(const Tr *t, unsigned segment, bool write) X86_NAME(is
 IrType stack_type(const Tr *t) X86_NAME(stack_type);
 /* Loads a segment register with a selector (i16), or raises. */
 void move_to_segment(Tr *t, unsigned segment, IrVal selector) X86_NAME(move_to_segment);
+/* The same, inline in real-address mode. */
+void load_segment(Tr *t, unsigned segment, IrVal selector) X86_NAME(load_segment);
+/* What MOV and POP to a segment register end with. */
+void end_segment_load(Tr *t, unsigned segment) X86_NAME(end_segment_load);
+/* #GP(0) unless an i64 is a canonical address. */
+void fault_unless_canonical(Tr *t, IrVal address) X86_NAME(fault_unless_canonical);
+/* #GP(0) where CR4.UMIP keeps instructions that tell of the system from programs. */
+void check_umip(Tr *t) X86_NAME(check_umip);
+/* #GP(0) unless the bit of CR4, X86_CR4_VME or X86_CR4_PVI, is set. */
+void check_virtual_interrupts(Tr *t, u32 feature) X86_NAME(check_virtual_interrupts);
 /* EFLAGS as PUSHF and SYSCALL see it: i32. */
 IrVal get_eflags(Tr *t) X86_NAME(get_eflags);
 
@@ -41,6 +66,18 @@ IrVal operand_address(Tr *t, unsigned size, bool write) X86_NAME(operand_address
 IrVal atomic(Tr *t, IrRmw op, IrVal address, IrVal operand) X86_NAME(atomic);
 IrVal compare_and_swap(Tr *t, IrVal address, IrVal expected, IrVal value)
     X86_NAME(compare_and_swap);
+
+/* Goes on with the next instruction after one that may let interrupts come in, or that changed what
+ * translation does not depend on. */
+void end_polling(Tr *t) X86_NAME(end_polling);
+/* After an instruction with which an interrupt shadow begins: if an interrupt waits (`when`, an
+ * i32, is not 0 or absent), the next instruction is executed before it. */
+void begin_shadow(Tr *t, IrVal when) X86_NAME(begin_shadow);
+/* The end of one that this instruction is in. To be called before exits that no other function
+ * here makes. */
+void leave_shadow(Tr *t) X86_NAME(leave_shadow);
+/* As end_resync(), for instructions after which no debug trap is taken. */
+void end_resync_quietly(Tr *t) X86_NAME(end_resync_quietly);
 
 /* Leaves to a guest address from the current IR block, in which nothing may follow; interrupts are
  * noticed where control may go round in a loop. */
@@ -63,6 +100,9 @@ X86DecodeResult x86_fetch_insn(GuestTranslation *g, const X86DecodeMode *mode, u
 
 /* lookahead.c: Guest.flags_dead. */
 bool x86_flags_dead(GuestTranslation *g, u64 pc);
+
+/* system.c */
+extern const GuestSystem x86_system;
 
 /* state.c */
 void x86_reset(void *state, CpuCommon *common);

@@ -330,7 +330,7 @@ static u32 deliver_once(X86State *state, u32 code)
                   .software = software,
                   .external = software ? 0 : ERROR_EXT,
                   .eflags = x86_get_eflags(state)};
-    bool redirected;
+    bool redirected, virtual = state->eflags & X86_EFLAGS_VM && x86_iopl(state) < 3;
 
     if (is_fault(code)) {
         d.eflags |= X86_EFLAGS_RF;
@@ -339,6 +339,9 @@ static u32 deliver_once(X86State *state, u32 code)
         return deliver_in_real_mode(&d);
     }
     X86_TRY(is_redirected(&d, &redirected));
+    if (code & X86_EXCEPTION_INT_N && virtual && !redirected) {
+        return x86_fault_error(X86_GP, 0); /* the monitor's business */
+    }
     return redirected ? deliver_redirected(&d) : deliver_protected(&d);
 }
 
@@ -361,6 +364,9 @@ bool x86_deliver(X86State *state, u32 code)
     u32 second;
 
     while ((second = deliver_once(state, code))) {
+        if (code & X86_EXCEPTION_SOFTWARE) { /* a fault of the instruction */
+            state->rip -= code >> X86_EXCEPTION_LENGTH_SHIFT & 15;
+        }
         if ((code & 0xff) == X86_DF && !(code & X86_EXCEPTION_SOFTWARE)) {
             return false;
         }

@@ -16,12 +16,17 @@ typedef struct LookAhead {
     unsigned steps; /* instructions still to be looked at, on all paths together */
 } LookAhead;
 
+static u64 page_of(const GuestTranslation *g, u64 pc)
+{
+    return ALIGN_DOWN(x86_code_address(g->context, g->mode, pc), PAGE_SIZE);
+}
+
 /* Whether `pc` is in a page of the bytes translated so far. */
 static bool is_near(const GuestTranslation *g, u64 pc)
 {
-    u64 page = ALIGN_DOWN(pc, PAGE_SIZE);
+    u64 page = page_of(g, pc);
 
-    return page >= ALIGN_DOWN(g->pc, PAGE_SIZE) && page <= ALIGN_DOWN(g->end, PAGE_SIZE);
+    return page >= page_of(g, g->pc) && page <= page_of(g, g->end);
 }
 
 static bool path_dead(LookAhead *l, u64 pc);

@@ -41,7 +41,8 @@ static u32 segment_mode(const X86State *s)
     if (s->segment[X86_SS].attributes & X86_SEGMENT_DB) {
         mode |= X86_MODE_STACK32;
     }
-    if (is_flat(s, X86_CS) && is_flat(s, X86_DS) && is_flat(s, X86_ES) && is_flat(s, X86_SS)) {
+    if (x86_protected_mode(s) && is_flat(s, X86_CS) && is_flat(s, X86_DS) && is_flat(s, X86_ES) &&
+        is_flat(s, X86_SS)) {
         mode |= X86_MODE_FLAT;
     }
     return mode | (is_open(&s->segment[X86_FS], false) ? X86_MODE_OPEN_FS : 0) |
@@ -62,12 +63,22 @@ static u32 unit_mode(const X86State *s)
            (~s->mxcsr & MXCSR_MASKS ? X86_MODE_XM | GUEST_MODE_EXACT_FP : 0);
 }
 
+/* What accesses to memory are checked for beside segments. */
+static u32 access_mode(const X86State *s, unsigned cpl)
+{
+    bool ac = s->eflags & X86_EFLAGS_AC;
+
+    return (cpl == 3 && ac && s->cr[0] & X86_CR0_AM ? X86_MODE_AC : 0) |
+           (cpl < 3 && !ac && s->cr[4] & X86_CR4_SMAP ? X86_MODE_SMAP : 0) |
+           (s->dr[7] & X86_DR7_ENABLED && !s->user_mode ? X86_MODE_BREAK : 0);
+}
+
 u32 x86_mode(const void *state)
 {
     const X86State *s = state;
     unsigned cpl = x86_cpl(s);
     bool vm86 = s->eflags & X86_EFLAGS_VM;
-    u32 mode = segment_mode(s) | unit_mode(s) | cpl << X86_MODE_CPL_SHIFT;
+    u32 mode = segment_mode(s) | unit_mode(s) | access_mode(s, cpl) | cpl << X86_MODE_CPL_SHIFT;
 
     if (!(s->cr[0] & X86_CR0_PE) || vm86) {
         mode |= X86_MODE_REAL | (vm86 ? X86_MODE_VM86 : 0);
@@ -75,7 +86,8 @@ u32 x86_mode(const void *state)
     return mode | (x86_long_mode_active(s) ? X86_MODE_LONG : 0) |
            (cpl <= x86_iopl(s) ? X86_MODE_IOPL : 0) |
            (s->eflags & X86_EFLAGS_DF ? X86_MODE_DF : 0) |
-           (s->eflags & X86_EFLAGS_TF ? X86_MODE_TF : 0) | (s->trap_pending ? X86_MODE_TRAP : 0) |
+           (s->eflags & X86_EFLAGS_TF ? X86_MODE_TF : 0) |
+           (s->trap_pending || s->debug_hits ? X86_MODE_TRAP : 0) |
            (s->user_mode ? 0 : X86_MODE_SYSTEM) | (s->interrupt_shadow ? X86_MODE_SHADOW : 0) |
            (s->in_smm ? X86_MODE_SMM : 0);
 }

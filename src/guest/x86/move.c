@@ -85,6 +85,38 @@ void move_to_segment(Tr *t, unsigned segment, IrVal selector)
                  0);
 }
 
+/* In real-address mode there is nothing to check, and the mode does not depend on what changes. */
+static bool is_real_mode(const Tr *t)
+{
+    return (t->mode & (X86_MODE_REAL | X86_MODE_VM86)) == X86_MODE_REAL;
+}
+
+void load_segment(Tr *t, unsigned segment, IrVal selector)
+{
+    if (is_real_mode(t)) {
+        IrVal base = ir_zext(t->b, IR_I64, selector);
+        ir_put(t->b, SLOT(segment[segment].selector), selector);
+        ir_put(t->b, SLOT(segment[segment].base), ir_binary(t->b, IR_SHL, base, const32(t, 4)));
+    } else {
+        move_to_segment(t, segment, selector);
+    }
+}
+
+/* After SS, which comes before rSP, neither interrupts nor debug traps get in between. */
+void end_segment_load(Tr *t, unsigned segment)
+{
+    if (segment == X86_SS && t->mode & X86_MODE_SYSTEM) {
+        if (t->mode & X86_MODE_TF) {
+            end_resync_quietly(t);
+            return;
+        }
+        begin_shadow(t, 0);
+    }
+    if (!is_real_mode(t)) {
+        end_resync(t);
+    }
+}
+
 void tr_MOV_to_segment(Tr *t)
 {
     unsigned segment = t->i->operand[0].number;
@@ -93,8 +125,8 @@ void tr_MOV_to_segment(Tr *t)
         tr_undefined(t, NULL);
         return;
     }
-    move_to_segment(t, segment, read_operand(t, 1, IR_I16));
-    end_resync(t);
+    load_segment(t, segment, read_operand(t, 1, IR_I16));
+    end_segment_load(t, segment);
 }
 
 /* LDS, LES, LSS, LFS, LGS: offset, then selector. t->arg is the segment register. */
@@ -104,7 +136,9 @@ void tr_load_far_pointer(Tr *t)
     IrVal offset = load_memory(t, type, 0);
     IrVal selector = load_memory(t, IR_I16, ir_type_size(type));
 
-    move_to_segment(t, t->arg, selector);
+    load_segment(t, t->arg, selector);
     put_gpr(t, t->i->operand[0].number, offset);
-    end_resync(t);
+    if (!is_real_mode(t)) {
+        end_resync(t);
+    }
 }

@@ -219,6 +219,17 @@ static u32 user_transfer(X86State *state, unsigned kind, unsigned size, u64 sele
     }
 }
 
+/* IRET ends what an NMI began, and sets RF for breakpoints only: see debug.c. */
+static u32 system_interrupt_return(X86State *state, unsigned size)
+{
+    X86_TRY(x86_interrupt_return(state, size));
+    state->nmi_blocked &= (u8) ~(state->in_smm ? X86_NMI_BLOCKED_BY_SMM : X86_NMI_BLOCKED);
+    if (!(state->dr[7] & X86_DR7_ENABLED)) {
+        state->eflags &= ~(u32)X86_EFLAGS_RF;
+    }
+    return 0;
+}
+
 static u32 system_transfer(X86State *state, unsigned kind, unsigned size, u64 selector, u64 offset,
                            u64 next)
 {
@@ -231,7 +242,7 @@ static u32 system_transfer(X86State *state, unsigned kind, unsigned size, u64 se
     case X86_FAR_RETURN:
         return x86_far_return(state, size, (u16)offset);
     default:
-        return x86_interrupt_return(state, size);
+        return system_interrupt_return(state, size);
     }
 }
 
@@ -242,6 +253,10 @@ void x86_far_transfer(void *opaque, IrWord *io)
     X86State *state = opaque;
     unsigned kind = io[1].i & 0xff, size = io[1].i >> 8 & 0xff;
 
-    io[0].i = state->user_mode ? user_transfer(state, kind, size, io[2].i, io[3].i, io[4].i)
-                               : system_transfer(state, kind, size, io[2].i, io[3].i, io[4].i);
+    if (state->user_mode) {
+        io[0].i = user_transfer(state, kind, size, io[2].i, io[3].i, io[4].i);
+        return;
+    }
+    io[0].i = system_transfer(state, kind, size, io[2].i, io[3].i, io[4].i);
+    x86_look_again(state);
 }

@@ -26,9 +26,9 @@ void tr_POP(Tr *t)
 
 void tr_POP_segment(Tr *t)
 {
-    move_to_segment(t, t->i->operand[0].number, stack_peek(t, IR_I16, 0));
+    load_segment(t, t->i->operand[0].number, stack_peek(t, IR_I16, 0));
     move_stack(t, t->i->operand_size);
-    end_resync(t);
+    end_segment_load(t, t->i->operand[0].number);
 }
 
 /* -- All registers */

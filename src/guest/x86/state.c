@@ -131,15 +131,12 @@ void x86_enter_user(X86State *state, bool long_mode)
     x86_set_mxcsr(state, MXCSR_DEFAULT);
 }
 
-/* -- Reset (Intel SDM volume 3, table 10-1) */
+/* -- Reset and INIT (Intel SDM volume 3, table 10-1) */
 
-void x86_reset(void *state, CpuCommon *common)
+static void reset_segments(X86State *s)
 {
     enum { DATA = X86_SEGMENT_P | X86_SEGMENT_S | 3, CODE = DATA | X86_TYPE_CODE };
-    X86State *s = state;
 
-    (void)common;
-    *s = (X86State){.rip = 0xfff0, .eflags = X86_EFLAGS_FIXED, .a20_mask = ~(u64)0};
     for (unsigned i = 0; i < X86_LDTR; i++) {
         s->segment[i] = (X86Segment){.limit = 0xffff, .attributes = DATA};
     }
@@ -149,16 +146,69 @@ void x86_reset(void *state, CpuCommon *common)
         (X86Segment){.limit = 0xffff, .attributes = X86_SEGMENT_P | X86_TYPE_LDT};
     s->segment[X86_TR] =
         (X86Segment){.limit = 0xffff, .attributes = X86_SEGMENT_P | X86_TYPE_TSS32 | X86_TYPE_BUSY};
-    s->cr[0] = X86_CR0_CD | X86_CR0_NW | X86_CR0_ET;
+    s->gdt_base = s->idt_base = 0;
+    s->gdt_limit = s->idt_limit = 0xffff;
+}
+
+/* What both do. */
+static void reset_core(X86State *s)
+{
+    u32 leaf[4];
+
+    x86_cpuid(s, 1, 0, leaf);
+    memset(s->gpr, 0, sizeof(s->gpr));
+    s->gpr[X86_RDX] = leaf[0];
+    s->rip = 0xfff0;
+    s->flags = 0;
+    s->eflags = X86_EFLAGS_FIXED;
+    reset_segments(s);
+    s->cr[0] = (s->cr[0] & (X86_CR0_CD | X86_CR0_NW)) | X86_CR0_ET;
+    s->cr[2] = s->cr[3] = s->cr[4] = s->cr8 = 0;
+    memset(s->dr, 0, sizeof(s->dr));
     s->dr[6] = 0xffff0ff0;
     s->dr[7] = 0x400;
-    s->gdt_limit = s->idt_limit = 0xffff;
+    s->efer = 0;
+    s->interrupt_shadow = s->nmi_blocked = s->debug_hits = s->trap_pending = 0;
+    s->halted = s->shutdown = s->in_smm = 0;
+}
+
+/* The model, once it is chosen, and the bus stay. */
+void x86_reset(void *state, CpuCommon *common)
+{
+    X86State *s = state;
+    X86State old = *s;
+
+    (void)common;
+    *s = (X86State){.a20_mask = ~(u64)0, .cr[0] = X86_CR0_CD | X86_CR0_NW, .xcr0 = 1};
+    s->system = old.model ? old.system : NULL;
+    if (old.model) {
+        s->model = old.model;
+        memcpy(s->features, old.features, sizeof(s->features));
+    } else {
+        x86_set_model(s, x86_default_model());
+    }
+    reset_core(s);
     s->pat = 0x0007040600070406;
-    s->xcr0 = 1;
     s->misc_enable = 1; /* fast strings */
     s->apic_base = 0xfee00900;
     s->smbase = 0x30000;
-    x86_set_model(s, x86_default_model());
     x87_init(s);
     x86_set_mxcsr(s, MXCSR_DEFAULT);
+}
+
+void x86_init(X86State *s)
+{
+    enum { BOOTSTRAP_PROCESSOR = 1 << 8 };
+
+    reset_core(s);
+    s->halted = s->apic_base & BOOTSTRAP_PROCESSOR ? 0 : X86_WAITS_FOR_STARTUP;
+    x86_bus(s)->flush(s, true);
+}
+
+void x86_start_up(X86State *s, u8 vector)
+{
+    s->segment[X86_CS].selector = (u16)(vector << 8);
+    s->segment[X86_CS].base = (u64)vector << 12;
+    s->rip = 0;
+    s->halted = 0;
 }

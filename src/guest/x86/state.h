@@ -108,6 +108,15 @@ enum {
     X86_EXCEPTION_RAISED = 1 << 10,
     X86_EXCEPTION_EXTERNAL = 1 << 11, /* an interrupt from outside the CPU */
     X86_EXCEPTION_INT_N = 1 << 12,    /* INT n, which virtual-8086 mode may redirect */
+    X86_EXCEPTION_STEP = 1 << 13,     /* #DB of a single step */
+    X86_EXCEPTION_LENGTH_SHIFT = 16,  /* software interrupts in system mode: bits 19..16 are the
+                                         instruction's size */
+};
+
+/* X86State.halted: what a CPU that executes nothing waits for. */
+enum X86Halted {
+    X86_HALTED = 1,            /* HLT: an interrupt */
+    X86_WAITS_FOR_STARTUP = 2, /* a processor other than the first one, after INIT */
 };
 
 /* An x87 register, or in its low 8 bytes the MMX register that shares them. */
@@ -157,11 +166,20 @@ typedef struct X86State {
     u64 smbase;
     u64 gdt_base, idt_base;
     u32 gdt_limit, idt_limit;
-    u64 pdpte[4];        /* PAE paging: the PDPTE registers */
-    u64 a20_mask;        /* and-ed to every physical address */
-    u8 interrupt_shadow; /* one instruction after STI, MOV SS, POP SS: X86_SHADOW_* */
+    u64 pdpte[4]; /* PAE paging: the PDPTE registers */
+    u64 a20_mask; /* and-ed to every physical address */
+    u64 debugctl;
+    u64 tsc_adjust;
+    u64 feature_control;
+    u64 mtrr_default;      /* IA32_MTRR_DEF_TYPE; the memory types have no effect */
+    u64 mtrr_fixed[11];    /* 64K, 16K (2), 4K (8) */
+    u64 mtrr_variable[16]; /* base and mask of each of eight */
+    u64 machine_check_status;
+    u8 interrupt_shadow; /* interrupts wait for one more instruction (STI, MOV SS, POP SS) */
+    u8 nmi_blocked;      /* until the next IRET */
+    u8 debug_hits;       /* breakpoints that the last instruction's accesses met: DR6's B0..B3 */
     u8 in_smm;
-    u8 halted;
+    u8 halted;                    /* X86_HALTED... */
     u8 user_mode;                 /* a Linux program: what an operating system does, we do */
     u8 trap_pending;              /* the instruction before this one was executed with TF set */
     u8 shutdown;                  /* a triple fault: only reset helps */

@@ -72,6 +72,15 @@ enum {
 
 #define X86_CR0_PG (1u << 31)
 
+/* Debug registers (17.2). */
+enum {
+    X86_DR6_BD = 1 << 13,
+    X86_DR6_BS = 1 << 14,
+    X86_DR6_BT = 1 << 15,
+    X86_DR7_ENABLED = 0xff, /* L0, G0, ... L3, G3 */
+    X86_DR7_GD = 1 << 13,
+};
+
 /* NULL in user mode. */
 static inline const GuestBus *x86_bus(const X86State *state)
 {
@@ -249,6 +258,39 @@ u32 x86_task_stack64(X86State *state, unsigned index, u64 *rsp);
  * state, which their caller has moved past the instruction; so do external ones. An exception
  * while delivering becomes a double fault, then shutdown: then it returns false. */
 bool x86_deliver(X86State *state, u32 code);
+
+/* -- Interrupt lines (system.c) */
+
+/* To be called when an interrupt that could not be taken may be now: makes the engine look at the
+ * lines if one is up. */
+void x86_look_again(X86State *state);
+
+/* X86State.nmi_blocked */
+enum { X86_NMI_BLOCKED = 1, X86_NMI_BLOCKED_BY_SMM = 2 };
+
+/* The INIT signal (table 10-1): what RESET does but for the x87, vector and model-specific
+ * registers. A processor other than the first one then waits for a start-up IPI. */
+void x86_init(X86State *state);
+/* That IPI. */
+void x86_start_up(X86State *state, u8 vector);
+
+/* -- System management mode (smm.c) */
+
+void x86_enter_smm(X86State *state);
+
+/* -- Debug registers (debug.c): accesses that breakpoints may be for */
+
+void x86_data_breakpoint_at(X86State *state, u64 linear, unsigned size, bool write);
+void x86_port_breakpoint(X86State *state, u16 port, unsigned size);
+
+/* -- What programs ask of descriptors: LAR, LSL, VERR, VERW (system_segment.c) */
+
+typedef enum X86Query {
+    X86_QUERY_RIGHTS,
+    X86_QUERY_LIMIT,
+    X86_QUERY_READ,
+    X86_QUERY_WRITE,
+} X86Query;
 
 /* -- Control and model-specific registers (control.c, msr.c) */
 

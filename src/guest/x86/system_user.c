@@ -1,8 +1,8 @@
 /* What programs may do with the system's side of the CPU: identification, time, chance, segment
- * bases, system calls; and instructions without effect. */
+ * bases; and instructions without effect. System calls are in system_call.c. */
 #include "guest/x86/helpers.h"
 #include "guest/x86/internal.h"
-#include "guest/x86/user_descriptors.h"
+#include "guest/x86/system.h"
 
 /* -- Nothing */
 
@@ -44,8 +44,20 @@ static void put_pair(Tr *t, IrVal value)
     put_gpr(t, X86_RDX, ir_trunc(t->b, IR_I32, high));
 }
 
+/* CR4.TSD keeps the time from programs. */
+static void check_time_stamp(Tr *t)
+{
+    IrVal cr4;
+
+    if (t->mode & X86_MODE_SYSTEM && t->mode & X86_MODE_CPL) {
+        cr4 = ir_trunc(t->b, IR_I32, ir_get(t->b, IR_I64, SLOT(cr[4])));
+        fault_if(t, ir_cmp(t->b, IR_TST, cr4, const32(t, X86_CR4_TSD)), X86_GP, true, 0);
+    }
+}
+
 void tr_RDTSC(Tr *t)
 {
+    check_time_stamp(t);
     put_pair(t, ir_call(t->b, IR_I64, HELPER_TIME_STAMP, 0, 0, 0, 0));
 }
 
@@ -88,16 +100,18 @@ static void read_base(Tr *t, unsigned segment)
     write_operand(t, 0, ir_trunc(t->b, type_of_operand(t, 0), base));
 }
 
-/* #GP(0) unless canonical. */
+void fault_unless_canonical(Tr *t, IrVal address)
+{
+    IrVal canonical = ir_emit(t->b, IR_EXTS, IR_I64, IR_VOID, 0, address, 0, 0, X86_LINEAR_BITS, 0);
+
+    fault_if(t, ir_cmp(t->b, IR_NE, address, canonical), X86_GP, true, 0);
+}
+
 static void write_base(Tr *t, unsigned segment)
 {
     IrVal base = ir_zext(t->b, IR_I64, read_operand(t, 0, type_of_operand(t, 0)));
 
-    if (type_of_operand(t, 0) == IR_I64) {
-        IrVal canonical =
-            ir_emit(t->b, IR_EXTS, IR_I64, IR_VOID, 0, base, 0, 0, X86_LINEAR_BITS, 0);
-        fault_if(t, ir_cmp(t->b, IR_NE, base, canonical), X86_GP, true, 0);
-    }
+    fault_unless_canonical(t, base);
     ir_put(t->b, SLOT(segment[segment].base), base);
 }
 
@@ -119,28 +133,4 @@ void tr_WRFSBASE(Tr *t)
 void tr_WRGSBASE(Tr *t)
 {
     write_base(t, X86_GS);
-}
-
-/* -- System calls of user mode */
-
-void tr_SYSCALL(Tr *t)
-{
-    if (!in_64_bit_mode(t)) { /* as on Intel's CPUs */
-        tr_undefined(t, NULL);
-    } else if (t->mode & X86_MODE_SYSTEM) {
-        tr_undefined(t, "SYSCALL in system mode");
-    } else {
-        ir_put(t->b, SLOT_GPR(11), ir_zext(t->b, IR_I64, get_eflags(t)));
-        put_gpr(t, X86_RCX, const64(t, t->next));
-        end_exit(t, IR_EXIT_SYSCALL, t->next, X86_CALL_SYSCALL);
-    }
-}
-
-void tr_SYSENTER(Tr *t)
-{
-    if (t->mode & X86_MODE_SYSTEM || in_64_bit_mode(t)) {
-        tr_undefined(t, "SYSENTER in system mode");
-    } else {
-        end_exit(t, IR_EXIT_SYSCALL, t->next, X86_CALL_SYSENTER);
-    }
 }

@@ -10,11 +10,17 @@
  * where only one way out of a conditional branch needs them, they are put there. A fault between
  * the two setters in one block still finds the right flags, through a NOTE.
  *
+ * The program counter is rIP, so without the code segment's base; bytes are fetched at linear
+ * addresses, up to the segment's limit.
+ *
  * Single steps (EFLAGS.TF): a block is one instruction, and wherever it goes it leaves with a trap.
  * Where only the state knows where that is, `trap_pending` makes a block of its own of the trap.
+ * An instruction in an interrupt shadow, or while breakpoints are on, is alone in its block as
+ * well.
  *
  * Must not know single instructions: those are in the handlers' files. */
 #include "base/log.h"
+#include "guest/x86/helpers.h"
 #include "guest/x86/internal.h"
 #include "guest/x86/rows.h"
 #include "guest/x86/vector.h"
@@ -25,18 +31,27 @@ X86DecodeResult x86_fetch_insn(GuestTranslation *g, const X86DecodeMode *mode, u
                                X86Insn *insn)
 {
     u8 bytes[X86_INSN_MAX];
-    u32 first = (u32)MIN((u64)X86_INSN_MAX, PAGE_SIZE - pc % PAGE_SIZE);
+    u64 linear = x86_code_address(g->context, g->mode, pc), limit = x86_code_limit(g);
+    /* Bytes below the segment's limit; if there is none, one is fetched nevertheless. */
+    u32 room = pc > limit ? 1 : (u32)MIN((u64)X86_INSN_MAX - 1, limit - pc) + 1;
+    u32 first = MIN(room, (u32)(PAGE_SIZE - linear % PAGE_SIZE));
     X86DecodeResult result;
 
-    if (!g->fetch(g, pc, bytes, first)) {
+    if (!g->fetch(g, linear, bytes, first)) {
         return X86_DECODE_SHORT;
     }
-    result = x86_decode(bytes, first, mode, insn);
-    if (result == X86_DECODE_SHORT && first < X86_INSN_MAX &&
-        g->fetch(g, pc + first, bytes + first, X86_INSN_MAX - first)) {
-        result = x86_decode(bytes, X86_INSN_MAX, mode, insn);
+    if (pc > limit) {
+        return X86_DECODE_TOO_LONG;
     }
-    return result;
+    result = x86_decode(bytes, first, mode, insn);
+    if (result == X86_DECODE_SHORT && first < room) {
+        linear = x86_code_address(g->context, g->mode, pc + first);
+        if (!g->fetch(g, linear, bytes + first, room - first)) {
+            return X86_DECODE_SHORT;
+        }
+        result = x86_decode(bytes, room, mode, insn);
+    }
+    return result == X86_DECODE_SHORT ? X86_DECODE_TOO_LONG : result;
 }
 
 X86DecodeMode x86_decode_mode(u32 mode, const u64 *features)
@@ -55,16 +70,33 @@ static bool is_single_step(const Tr *t)
     return t->mode & X86_MODE_TF;
 }
 
-/* Whether an instruction of this block changed the mode: other blocks are in another one. */
+/* Whether an instruction of this block changed the mode, so that other blocks are in another one,
+ * or may have done so by its accesses, which met breakpoints. */
 static bool is_mode_changed(const Tr *t)
 {
-    return t->mode != t->g->mode;
+    return t->mode != t->g->mode || t->mode & X86_MODE_BREAK;
+}
+
+/* The code word of a single step's trap. */
+static u32 step_word(const Tr *t)
+{
+    return x86_exception_word(X86_DB, false, 0) |
+           (t->mode & X86_MODE_SYSTEM ? X86_EXCEPTION_STEP : 0);
+}
+
+void leave_shadow(Tr *t)
+{
+    if (t->g->mode & X86_MODE_SHADOW) {
+        ir_put(t->b, SLOT(interrupt_shadow), ir_const(t->b, IR_I8, 0));
+        ir_call(t->b, IR_VOID, HELPER_LOOK_AGAIN, 0, 0, 0, 0);
+    }
 }
 
 void emit_goto(Tr *t, u64 target)
 {
+    leave_shadow(t);
     if (is_single_step(t)) {
-        ir_exit(t->b, IR_EXIT_EXCEPTION, target, x86_exception_word(X86_DB, false, 0));
+        ir_exit(t->b, IR_EXIT_EXCEPTION, target, step_word(t));
     } else if (is_mode_changed(t)) {
         ir_exit(t->b, IR_EXIT_RESYNC, target, 0);
     } else {
@@ -144,6 +176,7 @@ void emit_resync(Tr *t)
     if (is_single_step(t)) {
         emit_goto(t, t->next);
     } else {
+        leave_shadow(t);
         ir_exit(t->b, IR_EXIT_RESYNC, t->next, 0);
     }
 }
@@ -154,8 +187,39 @@ void end_resync(Tr *t)
     t->ended = true;
 }
 
+void end_resync_quietly(Tr *t)
+{
+    leave_shadow(t);
+    end_exit(t, IR_EXIT_RESYNC, t->next, 0);
+}
+
+void end_polling(Tr *t)
+{
+    if (is_single_step(t) || is_mode_changed(t)) {
+        end_resync(t);
+    } else {
+        ir_goto(t->b, t->next, true);
+        t->ended = true;
+    }
+}
+
+void begin_shadow(Tr *t, IrVal when)
+{
+    IrVal waiting = ir_call(t->b, IR_I32, HELPER_LINES, 0, 0, 0, 0);
+    u32 shadow = new_block(t), none = new_block(t);
+
+    ir_branch(t->b, when ? ir_and(t->b, waiting, when) : waiting, shadow, none);
+    enter_block(t, shadow);
+    t->b->region->blocks[shadow].cold = true;
+    ir_put(t->b, SLOT(interrupt_shadow), ir_const(t->b, IR_I8, 1));
+    ir_exit(t->b, is_single_step(t) ? IR_EXIT_EXCEPTION : IR_EXIT_RESYNC, t->next,
+            is_single_step(t) ? step_word(t) : 0);
+    enter_block(t, none);
+}
+
 void end_redirect(Tr *t)
 {
+    leave_shadow(t);
     if (is_single_step(t)) {
         ir_put(t->b, SLOT(trap_pending), ir_const(t->b, IR_I8, 1));
     }
@@ -182,15 +246,21 @@ void tr_undefined(Tr *t, const char *why)
 static void end_with_pending_trap(Tr *t)
 {
     u8 byte;
+    IrVal stepped;
 
-    if (!t->g->fetch(t->g, t->pc, &byte, 1)) {
+    if (!t->g->fetch(t->g, x86_code_address(t->g->context, t->mode, t->pc), &byte, 1)) {
         end_exit(t, IR_EXIT_FETCH, t->pc, 0);
         return;
     }
     t->g->end = t->pc + 1;
     t->g->insn_count = 1;
+    stepped = ir_zext(t->b, IR_I32, ir_get(t->b, IR_I8, SLOT(trap_pending)));
     ir_put(t->b, SLOT(trap_pending), ir_const(t->b, IR_I8, 0));
-    end_exception(t, X86_DB, false, 0);
+    ir_call(t->b, IR_VOID, HELPER_RAISE,
+            ir_select(t->b, stepped, const32(t, step_word(t)),
+                      const32(t, x86_exception_word(X86_DB, false, 0))),
+            0, 0, 0);
+    end_exit(t, IR_EXIT_EXCEPTION, t->pc, 0);
 }
 
 /* The operands and results of the instruction before are of no use to this one. */
@@ -231,6 +301,13 @@ static void translate_decoded(Tr *t)
     }
 }
 
+static void check_code_breakpoint(Tr *t)
+{
+    u64 linear = x86_code_address(t->g->context, t->mode, t->pc);
+
+    call_raising(t, HELPER_CODE_BREAKPOINT, const64(t, linear), 0, 0, 0);
+}
+
 /* Translates the instruction at pc; false if it could not be fetched. */
 static bool translate_insn(Tr *t, const X86DecodeMode *mode, u64 pc)
 {
@@ -251,6 +328,9 @@ static bool translate_insn(Tr *t, const X86DecodeMode *mode, u64 pc)
     }
     forget_insn(t);
     ir_mark_insn(t->b, t->pc, insn.size);
+    if (t->mode & X86_MODE_BREAK) {
+        check_code_breakpoint(t);
+    }
     if (result == X86_DECODE_OK) {
         translate_decoded(t);
     } else if (result == X86_DECODE_TOO_LONG) {
@@ -267,8 +347,13 @@ void x86_translate_block(GuestTranslation *g)
 {
     const X86State *state = g->state;
     X86DecodeMode mode = x86_decode_mode(g->mode, state->features);
-    Tr t = {.b = &g->b, .g = g, .pc = g->pc, .mode = g->mode, .features = state->features};
-    u32 limit = g->mode & X86_MODE_TF ? 1 : MIN(g->max_insns, MAX_INSNS);
+    Tr t = {.b = &g->b,
+            .g = g,
+            .pc = g->pc,
+            .mode = g->mode & ~(u32)X86_MODE_SHADOW,
+            .features = state->features};
+    bool alone = g->mode & (X86_MODE_TF | X86_MODE_SHADOW | X86_MODE_BREAK);
+    u32 limit = alone ? 1 : MIN(g->max_insns, MAX_INSNS);
 
     g->insn_count = 0;
     g->end = g->pc;
