@@ -6,6 +6,15 @@ const BlockDriver *const block_drivers[] = {
     &block_driver_file,
     &block_driver_host_device,
     &block_driver_nbd,
+    /* ... that nbdkit speaks */
+    &block_driver_http,
+    &block_driver_https,
+    &block_driver_ftp,
+    &block_driver_ftps,
+    &block_driver_ssh,
+    &block_driver_s3,
+    &block_driver_xz,
+    &block_driver_gzip,
     /* formats */
     &block_driver_qcow2,
     &block_driver_raw,

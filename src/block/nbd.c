@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "block/drivers.h"
 #include "block/nbd_socket.h"
@@ -343,6 +344,7 @@ int block_nbd_close(BlockNode *node)
     tls_credentials_free(nbd->own_tls);
     if (nbd->pid) {
         waitpid(nbd->pid, NULL, 0);
+        close(nbd->log_fd);
     }
     return 0;
 }

@@ -10,6 +10,7 @@ typedef struct NbdNode {
     TlsCredentials *own_tls; /* made of the node's own options, or NULL */
     bool other_context;      /* block status tells something else than allocation */
     int pid;                 /* of the server, if it is our child; else 0 */
+    int log_fd;              /* the end of what that complains to */
 } NbdNode;
 
 /* Shakes hands over the socket, which it takes over, and sets up the node for the export. */
