@@ -16,6 +16,8 @@ enum {
 
 static const BlockOption open_options[] = {
     {"data-file", BLOCK_OPTION_STRING, "the external data file, if not the one in the image"},
+    {"encrypt.format", BLOCK_OPTION_STRING, "luks or aes: the encryption that the image must have"},
+    {"encrypt.key-secret", BLOCK_OPTION_STRING, "ID of the secret that opens an encrypted image"},
     {"lazy-refcounts", BLOCK_OPTION_BOOL, "postpone refcount updates (images of version 3)"},
     {"l2-cache-size", BLOCK_OPTION_SIZE, "most bytes of L2 tables kept in memory", "32M"},
     {"refcount-cache-size", BLOCK_OPTION_SIZE, "most bytes of refcounts kept in memory", "8M"},
@@ -101,6 +103,7 @@ static int open_data_file(Qcow2 *q, const BlockOptions *options, BlockError *err
 static void drop_state(Qcow2 *q)
 {
     qcow2_header_free(&q->header);
+    qcow2_crypt_close(q);
     qcow2_cache_free(&q->l2_cache);
     qcow2_cache_free(&q->refcount_cache);
     qcow2_snapshots_free(q);
@@ -154,9 +157,6 @@ static int load(Qcow2 *q, const BlockOptions *options, BlockError *error)
     const Qcow2Header *h = &q->header;
 
     derive(q);
-    if (h->crypt != QCOW2_CRYPT_NONE) {
-        return block_error(error, ENOTSUP, "encrypted qcow2 images cannot be opened yet");
-    }
     node->size = h->size;
     node->alignment = 1;
     node->zero_alignment = q->subcluster_size;
@@ -169,6 +169,7 @@ static int load(Qcow2 *q, const BlockOptions *options, BlockError *error)
     result = result ? result : qcow2_reftable_load(q, error);
     result = result ? result : qcow2_snapshots_load(q, error);
     result = result ? result : open_data_file(q, options, error);
+    result = result ? result : qcow2_crypt_open(q, options, error);
     result = result ? result : qcow2_bitmaps_load(q, error);
     if (!result && h->backing_name) {
         node->backing_filename = strdup(h->backing_name);
@@ -316,12 +317,6 @@ static json_object *specific_information(BlockNode *node)
     add_text(specific, "type", "qcow2");
     json_object_object_add(specific, "data", data);
     add_text(data, "compat", h->version == 2 ? "0.10" : "1.1");
-    if (h->data_file) {
-        add_text(data, "data-file", h->data_file);
-    }
-    if (q->external_data) {
-        add_bool(data, "data-file-raw", q->raw_data);
-    }
     add_text(data, "compression-type", h->compression == QCOW2_ZSTD ? "zstd" : "zlib");
     if (h->version == 3) {
         add_bool(data, "lazy-refcounts", h->compatible & QCOW2_COMPATIBLE_LAZY_REFCOUNTS);
@@ -330,6 +325,13 @@ static json_object *specific_information(BlockNode *node)
         json_object_object_add(data, "bitmaps", bitmap_information(node));
     }
     json_object_object_add(data, "refcount-bits", json_object_new_int64(q->refcount_bits));
+    if (h->data_file) {
+        add_text(data, "data-file", h->data_file);
+    }
+    qcow2_crypt_information(q, data);
+    if (q->external_data) {
+        add_bool(data, "data-file-raw", q->raw_data);
+    }
     if (h->version == 3) {
         add_bool(data, "corrupt", h->incompatible & QCOW2_INCOMPATIBLE_CORRUPT);
         add_bool(data, "extended-l2", q->subclusters > 1);

@@ -6,6 +6,7 @@
  *   qcow2_refcount.c  refcounts, finding free clusters, giving clusters back
  *   qcow2_map.c       from guest offsets to host offsets: L1 and L2
  *   qcow2_read.c, qcow2_write.c, qcow2_zero.c, qcow2_compress.c   guest data
+ *   qcow2_crypt.c     encryption of guest data
  *   qcow2_snapshot.c, qcow2_bitmap.c, qcow2_check.c, qcow2_resize.c, qcow2_create.c, qcow2_amend.c
  *
  * Locking: `lock` guards everything in Qcow2 and the cached tables. It is dropped around I/O, also
@@ -26,6 +27,7 @@
 #define BLOCK_QCOW2_H
 
 #include "block/driver.h"
+#include "block/luks.h"
 
 #define QCOW2_COPIED (1ull << 63)     /* refcount is exactly one: may be written in place */
 #define QCOW2_COMPRESSED (1ull << 62) /* L2: the rest is laid out otherwise */
@@ -155,6 +157,10 @@ typedef struct Qcow2 {
     BlockNode *data; /* guest data */
     bool external_data, raw_data;
     Qcow2Header header;
+
+    Luks luks;            /* if header.crypt says so */
+    SectorCipher *cipher; /* of guest data; NULL if opened without a key */
+    char *key_secret;     /* id of the secret that opened it, or NULL */
 
     u32 cluster_size;
     u32 entry_bytes;     /* of an L2 entry: 8 or 16 */
@@ -306,6 +312,24 @@ int qcow2_discard(BlockNode *node, u64 offset, u64 bytes);
 int qcow2_drop(Qcow2 *q, u64 offset, u64 bytes, bool expose);
 int qcow2_read_packed(Qcow2 *q, u64 entry, u64 in_cluster, const BlockVector *data);
 int qcow2_write_packed(Qcow2 *q, u64 offset, const BlockVector *data);
+
+/* --- qcow2_crypt.c (lock not held) */
+
+/* Takes the options "encrypt.*"; needs no key with BLOCK_NO_IO. */
+int qcow2_crypt_open(Qcow2 *q, const BlockOptions *options, BlockError *error);
+void qcow2_crypt_close(Qcow2 *q);
+/* Guest data in the clear; `guest` is the guest's offset. Whole sectors if the image is encrypted.
+ */
+int qcow2_data_read(Qcow2 *q, u64 host, u64 guest, const BlockVector *data);
+int qcow2_data_write(Qcow2 *q, u64 host, u64 guest, const BlockVector *data);
+/* Puts into a new image's header what the options of creation say. */
+int qcow2_crypt_wish(const BlockOptions *options, Qcow2Header *header, LuksWish *wish,
+                     BlockError *error);
+/* Writes the LUKS header to its place. */
+int qcow2_crypt_create(BlockNode *file, const Qcow2Header *header, const BlockOptions *options,
+                       BlockError *error);
+int qcow2_crypt_amend(Qcow2 *q, const BlockOptions *options, BlockError *error);
+void qcow2_crypt_information(const Qcow2 *q, struct json_object *data);
 
 /* --- qcow2_snapshot.c (gate closed) */
 

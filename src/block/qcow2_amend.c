@@ -15,6 +15,7 @@ const BlockOption qcow2_amend_options[] = {
     {"data_file_raw", BLOCK_OPTION_BOOL, "The external data file must stay valid as a raw image"},
     {"lazy_refcounts", BLOCK_OPTION_BOOL, "Postpone refcount updates"},
     {"refcount_bits", BLOCK_OPTION_NUMBER, "Width of a reference count entry in bits"},
+    LUKS_AMEND_OPTIONS("encrypt."),
     {NULL},
 };
 
@@ -311,6 +312,7 @@ int qcow2_amend(BlockNode *node, const BlockOptions *options, BlockProgress *pro
     if (!result && block_options_get(options, "refcount_bits")) {
         result = amend_refcount_bits(&a, block_option_number(options, table, "refcount_bits"));
     }
+    result = result ? result : qcow2_crypt_amend(a.q, options, error);
     result = result ? result : amend_data_file(&a, options);
     if (!result && (backing || format)) {
         const char *old = a.q->header.backing_name, *old_format = a.q->header.backing_format;

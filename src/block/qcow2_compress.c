@@ -157,7 +157,7 @@ int qcow2_write_packed(Qcow2 *q, u64 offset, const BlockVector *data)
     u64 end = offset + data->bytes;
     int result = 0;
 
-    if (q->external_data) {
+    if (q->external_data || q->header.crypt != QCOW2_CRYPT_NONE) {
         return -ENOTSUP;
     }
     if ((offset & (q->cluster_size - 1)) ||

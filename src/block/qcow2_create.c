@@ -30,6 +30,10 @@ const BlockOption qcow2_create_options[] = {
     {"refcount_bits", BLOCK_OPTION_NUMBER, "Width of a reference count entry in bits", "16"},
     {"compression_type", BLOCK_OPTION_STRING,
      "Compression method used for image cluster compression", "zlib"},
+    {"encryption", BLOCK_OPTION_BOOL,
+     "Encrypt the image with format 'aes' (deprecated: say encrypt.format=aes)", "off"},
+    {"encrypt.format", BLOCK_OPTION_STRING, "Encrypt the image; luks or aes (legacy, weak)"},
+    LUKS_CREATE_OPTIONS("encrypt."),
     {"nocow", BLOCK_OPTION_BOOL, "Turn off copy-on-write (valid only on btrfs)", "off"},
     {NULL},
 };
@@ -39,6 +43,7 @@ typedef struct Wish {
     Qcow2Header header;
     BlockPrealloc preallocation;
     bool has_size;
+    LuksWish luks;
 } Wish;
 
 static bool parse_version(const char *word, u32 *version)
@@ -112,6 +117,9 @@ static int wish_names(const BlockOptions *options, Wish *w, BlockError *error)
     if (raw && !data) {
         return block_error(error, EINVAL, "data_file_raw needs a data_file");
     }
+    if (raw && h->crypt != QCOW2_CRYPT_NONE) {
+        return block_error(error, EINVAL, "a raw data file cannot be encrypted");
+    }
     if (raw && backing && *backing) {
         return block_error(error, EINVAL, "a raw data file and a backing file exclude each other");
     }
@@ -136,6 +144,7 @@ static int make_wish(const BlockOptions *options, Wish *w, BlockError *error)
     *w = (Wish){.has_size = block_options_get(options, "size")};
     h->size = ALIGN_UP(block_option_number(options, qcow2_create_options, "size"), (u64)512);
     int result = wish_numbers(options, w, error);
+    result = result ? result : qcow2_crypt_wish(options, h, &w->luks, error);
     result = result ? result : wish_names(options, w, error);
     if (!result && !block_prealloc_parse(word, &w->preallocation)) {
         result = block_error(error, EINVAL, "unknown preallocation mode '%s'", word);
@@ -166,11 +175,13 @@ static u64 l1_bytes(const Qcow2Header *h)
     return (h->size / covers + (h->size % covers != 0)) * 8;
 }
 
-/* Writes header, tables and counts of an empty image. */
+/* Writes header, tables and counts of an empty image, and leaves room for a LUKS header. */
 static int lay_out(BlockNode *file, Qcow2Header *h, BlockError *error)
 {
     u64 cluster = 1ull << h->cluster_bits;
     u64 l1_clusters = MAX((l1_bytes(h) + cluster - 1) >> h->cluster_bits, 1ull);
+    u64 luks_clusters = ALIGN_UP(h->luks_bytes, cluster) >> h->cluster_bits;
+    u64 behind = l1_clusters + luks_clusters;
     u64 per_block = cluster * 8 >> h->refcount_order;
     u64 blocks = 1;
 
@@ -178,11 +189,11 @@ static int lay_out(BlockNode *file, Qcow2Header *h, BlockError *error)
         return block_error(error, EFBIG, "the disk is too large for this cluster size");
     }
     u64 table_clusters = 1;
-    while (blocks * per_block < 1 + table_clusters + blocks + l1_clusters) {
+    while (blocks * per_block < 1 + table_clusters + blocks + behind) {
         blocks++;
         table_clusters = (blocks * 8 + cluster - 1) >> h->cluster_bits;
     }
-    u64 used = 1 + table_clusters + blocks + l1_clusters;
+    u64 used = 1 + table_clusters + blocks + behind;
     u8 *area = calloc(used, cluster);
     if (!area) {
         return block_error(error, ENOMEM, "out of memory");
@@ -190,7 +201,8 @@ static int lay_out(BlockNode *file, Qcow2Header *h, BlockError *error)
     Qcow2 counting = {.header = *h, .refcount_bits = 1u << h->refcount_order, .refcount_max = 1};
     h->reftable_offset = cluster;
     h->reftable_clusters = (u32)table_clusters;
-    h->l1_offset = (used - l1_clusters) << h->cluster_bits;
+    h->l1_offset = (used - behind) << h->cluster_bits;
+    h->luks_offset = luks_clusters ? (used - luks_clusters) << h->cluster_bits : 0;
     h->l1_entries = (u32)(l1_bytes(h) / 8);
     for (u64 i = 0; i < blocks; i++) {
         u64 at = (1 + table_clusters + i) << h->cluster_bits;
@@ -249,7 +261,8 @@ static int preallocate(BlockNode *file, const Wish *w, BlockError *error)
     if (mode == BLOCK_PREALLOC_OFF) {
         return 0;
     }
-    int result = block_open_over(&node, &block_driver_qcow2, file, NULL, BLOCK_WRITE, error);
+    unsigned flags = BLOCK_WRITE | (w->header.crypt != QCOW2_CRYPT_NONE ? BLOCK_NO_IO : 0);
+    int result = block_open_over(&node, &block_driver_qcow2, file, NULL, flags, error);
     if (!result) {
         result = qcow2_preallocate(node->state, 0, node->size, mode, error);
         int closed = block_close(node);
@@ -275,6 +288,7 @@ int qcow2_create(BlockNode *file, const char *filename, const BlockOptions *opti
         result = block_error(error, EINVAL, "the size of the image is not given");
     }
     result = result ? result : lay_out(file, &w.header, error);
+    result = result ? result : qcow2_crypt_create(file, &w.header, options, error);
     if (!result && w.header.data_file) {
         result = make_data_file(filename, &w, error);
     }

@@ -88,6 +88,8 @@ int qcow2_measure(const BlockOptions *options, BlockNode *source, BlockMeasure *
     const char *word = block_option_string(options, table, "preallocation");
     const char *compat = block_option_string(options, table, "compat");
     u64 width = block_option_number(options, table, "refcount_bits"), size, data = 0;
+    Qcow2Header header = {0};
+    LuksWish luks;
     Shape s = {.cluster = block_option_number(options, table, "cluster_size"),
                .entry_bytes = block_option_bool(options, table, "extended_l2") ? 16 : 8};
     BlockPrealloc mode;
@@ -103,6 +105,10 @@ int qcow2_measure(const BlockOptions *options, BlockNode *source, BlockMeasure *
     if (!block_prealloc_parse(word, &mode)) {
         return block_error(error, EINVAL, "unknown preallocation mode '%s'", word);
     }
+    int result = qcow2_crypt_wish(options, &header, &luks, error);
+    if (result < 0) {
+        return result;
+    }
     s.refcount_order = (u32)__builtin_ctzll(width);
     size = source ? block_size(source) : block_option_number(options, table, "size");
     size = ALIGN_UP(size, (u64)512);
@@ -110,13 +116,14 @@ int qcow2_measure(const BlockOptions *options, BlockNode *source, BlockMeasure *
         return block_error(error, EFBIG, "the image would be too large");
     }
     bool full = mode == BLOCK_PREALLOC_FULL || mode == BLOCK_PREALLOC_FALLOC;
-    int result = full ? 0 : source ? data_bytes(&s, source, &data) : 0;
+    result = full ? 0 : source ? data_bytes(&s, source, &data) : 0;
     if (result < 0) {
         return block_error(error, -result, "cannot read '%s': %s", block_filename(source),
                            strerror(-result));
     }
     data = full ? ALIGN_UP(size, s.cluster) : data;
-    measure->fully_allocated = full_bytes(&s, size);
+    u64 luks_bytes = ALIGN_UP(header.luks_bytes, s.cluster);
+    measure->fully_allocated = full_bytes(&s, size) + luks_bytes;
     measure->required = measure->fully_allocated - ALIGN_UP(size, s.cluster) + data;
     if (source && strcmp(compat, "0.10") && strcmp(compat, "v2")) {
         measure->bitmaps = bitmap_bytes(&s, source, &measure->has_bitmaps);

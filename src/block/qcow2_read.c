@@ -27,7 +27,7 @@ static int read_mapping(Qcow2 *q, u64 offset, const Qcow2Mapping *m, const Block
 {
     switch (m->type) {
     case QCOW2_NORMAL:
-        return block_readv(q->data, m->host, data);
+        return qcow2_data_read(q, m->host, offset, data);
     case QCOW2_PACKED:
         return qcow2_read_packed(q, m->entry, offset & (q->cluster_size - 1), data);
     case QCOW2_UNALLOCATED:
@@ -85,6 +85,8 @@ bool qcow2_direct(BlockNode *node, BlockOp op, u64 offset, u64 bytes, BlockDirec
         return false;
     }
     bool good = qcow2_lookup(q, offset, bytes, false, &m) == 0;
+    bool encrypted = q->header.crypt != QCOW2_CRYPT_NONE;
+    good = good && !(encrypted && (op == BLOCK_OP_WRITE || m.type == QCOW2_NORMAL));
     *direct = (BlockDirect){q->data, m.host, m.bytes};
     if (good && op == BLOCK_OP_WRITE) {
         good = m.type == QCOW2_NORMAL && m.copied && !q->inert;
@@ -151,6 +153,10 @@ int qcow2_map(BlockNode *node, u64 offset, u64 bytes, BlockExtent *extent)
     case QCOW2_UNALLOCATED:
     case QCOW2_UNSET:
         break;
+    }
+    if (q->header.crypt != QCOW2_CRYPT_NONE) {
+        /* The bytes there are not the guest's. */
+        extent->flags &= ~(unsigned)(BLOCK_OFFSET | BLOCK_LOOK_BELOW);
     }
     return 0;
 }

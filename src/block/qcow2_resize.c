@@ -42,7 +42,7 @@ static int map_empty(Qcow2 *q, u64 offset, u64 want, u64 *done, u64 *host_end)
     result = q->external_data ? 0 : qcow2_alloc(q, got, 1, &host, &got, &virgin);
     result = result ? result : qcow2_l2_for_write(q, offset, &slice, &index);
     for (u64 i = 0; !result && i < got; i++) {
-        bool zero = !virgin || m.type == QCOW2_ZERO_PLAIN;
+        bool zero = !virgin || m.type == QCOW2_ZERO_PLAIN || q->header.crypt != QCOW2_CRYPT_NONE;
         u64 bitmap = zero ? QCOW2_ALL_ZERO : QCOW2_ALL_ALLOCATED;
         u64 entry = (host + (i << q->header.cluster_bits)) | QCOW2_COPIED;
         if (q->subclusters == 1 && zero) {
@@ -64,6 +64,11 @@ int qcow2_preallocate(Qcow2 *q, u64 offset, u64 bytes, BlockPrealloc mode, Block
     u64 at = ALIGN_DOWN(offset, (u64)q->cluster_size), last = 0;
     int result = 0;
 
+    if (q->header.crypt != QCOW2_CRYPT_NONE && q->header.version < 3) {
+        return block_error(error, ENOTSUP,
+                           "an encrypted image of version 2 (compat=0.10) cannot be preallocated: "
+                           "it has no zero clusters");
+    }
     if (mode == BLOCK_PREALLOC_METADATA) {
         mode = BLOCK_PREALLOC_OFF; /* of the file */
     }

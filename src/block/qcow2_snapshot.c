@@ -688,11 +688,33 @@ u64 qcow2_vmstate_offset(const Qcow2 *q)
     return qcow2_l1_entries(q, q->header.size) << (q->l2_bits + q->header.cluster_bits);
 }
 
+/* Machine state of any alignment in an encrypted image, whose data are whole sectors. */
+static int vmstate_padded(Qcow2 *q, u64 start, const BlockVector *data, bool write)
+{
+    u64 from = ALIGN_DOWN(start, (u64)CRYPTO_SECTOR);
+    u64 bytes = ALIGN_UP(start + data->bytes, (u64)CRYPTO_SECTOR) - from;
+    u8 *buffer = block_buffer_new(bytes);
+    struct iovec iov;
+    BlockVector padded = block_vector_of(&iov, buffer, bytes);
+    int result = buffer ? qcow2_read_range(q, from, &padded) : -ENOMEM;
+
+    if (!result && write) {
+        block_vector_load(data, buffer + (start - from), data->bytes);
+        result = qcow2_write_range(q, from, &padded);
+    } else if (!result) {
+        block_vector_store(data, buffer + (start - from), data->bytes);
+    }
+    free(buffer);
+    return result;
+}
+
 int qcow2_vmstate_read(BlockNode *node, u64 offset, const BlockVector *data)
 {
     Qcow2 *q = node->state;
 
-    return qcow2_read_range(q, qcow2_vmstate_offset(q) + offset, data);
+    u64 start = qcow2_vmstate_offset(q) + offset;
+
+    return q->cipher ? vmstate_padded(q, start, data, false) : qcow2_read_range(q, start, data);
 }
 
 int qcow2_vmstate_write(BlockNode *node, u64 offset, const BlockVector *data)
@@ -703,5 +725,8 @@ int qcow2_vmstate_write(BlockNode *node, u64 offset, const BlockVector *data)
     pthread_mutex_lock(&q->lock);
     int result = qcow2_grow_l1(q, qcow2_l1_entries(q, start + data->bytes));
     pthread_mutex_unlock(&q->lock);
-    return result ? result : qcow2_write_range(q, start, data);
+    if (result < 0) {
+        return result;
+    }
+    return q->cipher ? vmstate_padded(q, start, data, true) : qcow2_write_range(q, start, data);
 }

@@ -110,7 +110,8 @@ static int find_place(Qcow2 *q, const Qcow2Mapping *m, u64 offset, Run *run)
     run->fresh = true;
     int result = qcow2_alloc(q, run->count, 1, &run->host, &got, &run->virgin);
     run->count = MIN(run->count, got);
-    run->virgin = run->virgin && q->data->can_grow;
+    /* Encrypted zeroes are not zeroes. */
+    run->virgin = run->virgin && q->data->can_grow && q->header.crypt == QCOW2_CRYPT_NONE;
     return result;
 }
 
@@ -187,7 +188,7 @@ static int write_with_edges(Qcow2 *q, const Run *run, u64 offset, const BlockVec
         iov[count++] = (struct iovec){edges + head, tail};
         BlockVector all = {iov, 0, head + data->bytes + tail};
         u64 host = run->host + (run->write_from - (run->first << q->header.cluster_bits));
-        result = block_writev(q->data, host, &all, 0);
+        result = qcow2_data_write(q, host, run->write_from, &all);
     }
     free(iov);
     free(edges);
@@ -209,7 +210,7 @@ static int write_run(Qcow2 *q, const Run *run, u64 offset, const BlockVector *da
     if (result < 0) {
         return result;
     }
-    return zero ? block_writev(q->data, run->host + (offset - start), data, 0)
+    return zero ? qcow2_data_write(q, run->host + (offset - start), offset, data)
                 : write_with_edges(q, run, offset, data);
 }
 
@@ -303,7 +304,7 @@ int qcow2_write_range(Qcow2 *q, u64 offset, const BlockVector *data)
             done = m.bytes;
             BlockVector part = block_vector_part(&rest, 0, done);
             pthread_mutex_unlock(&q->lock);
-            result = block_writev(q->data, m.host, &part, 0);
+            result = qcow2_data_write(q, m.host, offset + at, &part);
             pthread_mutex_lock(&q->lock);
         } else if (!result) {
             result = write_anew(q, offset + at, &rest, &done);

@@ -31,7 +31,15 @@ SHAPES = [
     {'preallocation': 'falloc', 'cluster_size': '32768'},
     {'data_file': 'data', 'cluster_size': '4096'},
     {'data_file': 'data', 'data_file_raw': 'on'},
+    {'encrypt.format': 'luks'},
+    {'encrypt.format': 'luks', 'cluster_size': '512', 'encrypt.cipher-mode': 'cbc',
+     'encrypt.ivgen-alg': 'essiv', 'encrypt.cipher-alg': 'aes-128'},
+    {'encrypt.format': 'luks', 'extended_l2': 'on', 'encrypt.hash-alg': 'sha512'},
+    {'encrypt.format': 'luks', 'data_file': 'data', 'cluster_size': '4096'},
+    {'encrypt.format': 'aes', 'cluster_size': '4096'},
+    {'encrypt.format': 'aes', 'compat': '0.10'},
 ]
+OBJECT = 'secret,id=key,data=passphrase'
 
 
 def run(*command, **more):
@@ -54,6 +62,15 @@ class Failure(Exception):
     pass
 
 
+def persistently(*command):
+    """For QEMU's measuring of CPU time, which fails on busy machines."""
+    for _ in range(20):
+        result = run(*command)
+        if 'Unable to get accurate CPU usage' not in result.stdout:
+            break
+    return result
+
+
 class Disk:
     """An image, what it should hold, and its snapshots."""
 
@@ -63,6 +80,11 @@ class Disk:
         self.shape = dict(shape)
         if 'data_file' in shape:
             self.shape['data_file'] = str(where / 'disk.data')
+        self.encrypted = 'encrypt.format' in shape
+        if self.encrypted:
+            self.shape['encrypt.key-secret'] = 'key'
+        if shape.get('encrypt.format') == 'luks':
+            self.shape['encrypt.iter-time'] = '10'
         self.size = rand.randrange(1, 17) * rand.choice([SECTOR, 4096, 1 << 20])
         self.backed = (rand.random() < .5 and 'data_file' not in shape
                        and 'preallocation' not in shape)
@@ -71,7 +93,7 @@ class Disk:
         self.turns = []
         self.count = 0
         options = ','.join(f'{k}={v}' for k, v in self.shape.items())
-        command = ['qemu-img', 'create', '-f', 'qcow2', self.path]
+        command = ['qemu-img', 'create', *self.object(), '-f', 'qcow2', self.path]
         if options:
             command += ['-o', options]
         if self.backed:
@@ -80,9 +102,19 @@ class Disk:
             (where / 'base.raw').write_bytes(base[:base_size])
             self.model[:base_size] = base[:base_size]
             command += ['-b', 'base.raw', '-F', 'raw']
-        result = run(*command, self.size)
+        result = persistently(*command, self.size)
         if result.returncode:
             raise Failure(f'create: {result.stdout}')
+
+    def object(self):
+        return ['--object', OBJECT] if self.encrypted else []
+
+    def image(self):
+        """How QEMU's programs are told to open it, for all but the name of their command."""
+        if not self.encrypted:
+            return ['-f', 'qcow2', self.path]
+        return [*self.object(), '--image-opts',
+                f'driver=qcow2,file.filename={self.path},encrypt.key-secret=key']
 
     def extent(self, align=1):
         start = self.rand.randrange(self.size)
@@ -100,7 +132,7 @@ class Disk:
     def choose(self, full):
         """An operation: a tuple of its name and arguments."""
         kinds = ['write'] * 6 + ['zero', 'unmap', 'discard', 'flush']
-        if 'data_file' not in self.shape:
+        if 'data_file' not in self.shape and not self.encrypted:
             kinds.append('packed')
         if self.has_snapshots():
             kinds += ['snapshot', 'apply', 'delete'] if full else []
@@ -151,7 +183,10 @@ class Disk:
         dump = self.where / 'dump'
         lines = [' '.join(str(word) for word in o) for o in operations]
         lines += ['flush', 'check', f'dump {dump}']
-        result = subprocess.run([self.exercise, '-o', 'driver=qcow2', self.path],
+        options = ['-o', 'driver=qcow2']
+        if self.encrypted:
+            options = ['-O', OBJECT, '-o', 'driver=qcow2,encrypt.key-secret=key']
+        result = subprocess.run([self.exercise, *options, self.path],
                                 input='\n'.join(lines) + '\n', text=True, stdout=subprocess.PIPE,
                                 stderr=subprocess.STDOUT)
         answers = result.stdout.splitlines()
@@ -169,24 +204,25 @@ class Disk:
                 source = self.where / 'source'
                 source.write_bytes(pattern(offset, length, byte))
                 flag = '-c ' if kind == 'packed' else ''
-                result = run('qemu-io', '-f', 'qcow2', '-c',
-                             f'write {flag}-s {source} {offset} {length}', self.path)
+                result = run('qemu-io', '-c',
+                             f'write {flag}-s {source} {offset} {length}', *self.image())
                 if kind == 'packed' and 'Input/output error' in result.stdout:
                     # qemu does not replace what is there
-                    result = run('qemu-io', '-f', 'qcow2', '-c',
-                                 f'write -s {source} {offset} {length}', self.path)
+                    result = run('qemu-io', '-c',
+                                 f'write -s {source} {offset} {length}', *self.image())
             elif kind in ('zero', 'unmap'):
                 flag = '-u ' if kind == 'unmap' else ''
-                result = run('qemu-io', '-d', 'unmap', '-f', 'qcow2', '-c',
-                             f'write -z {flag}{rest[0]} {rest[1]}', self.path)
+                result = run('qemu-io', '-d', 'unmap', '-c',
+                             f'write -z {flag}{rest[0]} {rest[1]}', *self.image())
             elif kind == 'discard':
-                result = run('qemu-io', '-d', 'unmap', '-f', 'qcow2', '-c',
-                             f'discard {rest[0]} {rest[1]}', self.path)
+                result = run('qemu-io', '-d', 'unmap', '-c',
+                             f'discard {rest[0]} {rest[1]}', *self.image())
             elif kind in ('snapshot', 'apply', 'delete'):
                 flag = {'snapshot': '-c', 'apply': '-a', 'delete': '-d'}[kind]
-                result = run('qemu-img', 'snapshot', flag, rest[0], self.path)
+                result = run('qemu-img', 'snapshot', flag, rest[0],
+                             *(self.image() if self.encrypted else [self.path]))
             elif kind == 'size':
-                result = run('qemu-img', 'resize', '--shrink', '-f', 'qcow2', self.path, rest[0])
+                result = run('qemu-img', 'resize', '--shrink', *self.image(), rest[0])
             else:
                 continue
             if result.returncode or 'failed' in result.stdout:
@@ -194,7 +230,7 @@ class Disk:
 
     def read_by_qemu(self):
         out = self.where / 'qemu.raw'
-        result = run('qemu-img', 'convert', '-f', 'qcow2', '-O', 'raw', self.path, out)
+        result = run('qemu-img', 'convert', '-O', 'raw', *self.image(), out)
         if result.returncode:
             raise Failure(f'qemu cannot read: {result.stdout}')
         return out.read_bytes()
@@ -221,7 +257,7 @@ class Disk:
             self.compare(self.by_us(operations), 'Menura, after its own turn,')
         else:
             self.by_qemu(operations)
-        check = run('qemu-img', 'check', '-f', 'qcow2', self.path)
+        check = run('qemu-img', 'check', *self.image())
         if check.returncode:
             raise Failure(f'qemu-img check after {operations}:\n{check.stdout}')
         self.compare(self.read_by_qemu(), 'qemu')
@@ -229,7 +265,7 @@ class Disk:
             self.compare(self.by_us([]), 'Menura')
         for name, contents in self.snapshots.items():
             out = self.where / 'snapshot.raw'
-            run('qemu-img', 'convert', '-l', name, '-f', 'qcow2', '-O', 'raw', self.path, out)
+            run('qemu-img', 'convert', '-l', name, '-O', 'raw', *self.image(), out)
             if out.read_bytes() != contents:
                 raise Failure(f'snapshot {name} changed')
 

@@ -1,10 +1,10 @@
 /* Does to a disk image what lines on standard input say, through the block layer's interface: the
  * hands of the exchange and crash tests.
  *
- *     exercise [-r] [-p] [-b] [-o OPTIONS] IMAGE
+ *     exercise [-r] [-p] [-b] [-O OBJECT]... [-o OPTIONS] IMAGE
  *
- * opens IMAGE (-r for reading, -p for repair, -b without its backing file). Numbers are bytes,
- * decimal.
+ * opens IMAGE (-r for reading, -p for repair, -b without its backing file, -O as --object:
+ * secrets). Numbers are bytes, decimal.
  *
  *     write OFFSET LENGTH BYTE       packed OFFSET LENGTH BYTE    zero OFFSET LENGTH
  *     unmap OFFSET LENGTH            discard OFFSET LENGTH        flush
@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "block/block.h"
+#include "block/object.h"
 
 static BlockError error;
 
@@ -202,17 +203,20 @@ static void answer(int result)
 int main(int argc, char **argv)
 {
     BlockOptions *options = block_options_new();
+    ObjectList *objects = object_list_new(NULL);
     unsigned flags = BLOCK_WRITE | BLOCK_UNMAP;
     BlockNode *disk;
     char line[1024];
 
-    for (int option; (option = getopt(argc, argv, "rpbo:")) > 0;) {
+    for (int option; (option = getopt(argc, argv, "rpbo:O:")) > 0;) {
         if (option == 'r') {
             flags &= ~(unsigned)BLOCK_WRITE;
         } else if (option == 'p') {
             flags |= BLOCK_REPAIR;
         } else if (option == 'b') {
             flags |= BLOCK_NO_BACKING;
+        } else if (option == 'O' && object_list_add(objects, optarg, &error) == 0) {
+            block_options_set_objects(options, objects);
         } else if (option != 'o' || block_options_parse(options, optarg, NULL, &error) < 0) {
             return 2;
         }
@@ -227,6 +231,7 @@ int main(int argc, char **argv)
         answer(command(disk, line));
     }
     int result = block_close(disk);
+    object_list_free(objects);
     if (result < 0) {
         fprintf(stderr, "closing: %s\n", strerror(-result));
     }

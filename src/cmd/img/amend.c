@@ -34,7 +34,9 @@ static int amend(const ImgOptions *common, const char *filename, const BlockOpti
 
 static int run(int argc, char **argv)
 {
-    static const struct option longs[] = {IMG_COMMON_LONG_OPTIONS, {0}};
+    enum { OPTION_FORCE = IMG_OPTION_OWN };
+    static const struct option longs[] = {
+        IMG_COMMON_LONG_OPTIONS, {"force", no_argument, NULL, OPTION_FORCE}, {0}};
     BlockOptions *list = img_options_new();
     bool given = false, wants_help = false;
     ImgOptions options = {0};
@@ -48,6 +50,8 @@ static int run(int argc, char **argv)
             if (!wants_help && block_options_parse(list, optarg, NULL, &error) < 0) {
                 status = img_error("%s", error.text);
             }
+        } else if (option == OPTION_FORCE) {
+            block_options_set(list, "force", "on");
         } else if (!img_take_option(&options, option, &img_amend, &status)) {
             block_options_free(list);
             return status;
@@ -67,5 +71,5 @@ static int run(int argc, char **argv)
 }
 
 const ImgCommand img_amend = {
-    "amend", "[-f FORMAT] [--image-opts] [-t CACHE] [-p] [-q] -o OPTIONS|help FILE",
+    "amend", "[-f FORMAT] [--image-opts] [-t CACHE] [--force] [-p] [-q] -o OPTIONS|help FILE",
     "change the options of an image in place", run};

@@ -330,6 +330,13 @@ static int complete_options(Convert *c)
     return 0;
 }
 
+static bool asks_for_encryption(const BlockOptions *options)
+{
+    const char *old_way = block_options_get(options, "encryption");
+
+    return block_options_get(options, "encrypt.format") || (old_way && !strcmp(old_way, "on"));
+}
+
 static int create_target(Convert *c)
 {
     const BlockDriver *driver = block_driver_find(c->output_format);
@@ -340,6 +347,9 @@ static int create_target(Convert *c)
     }
     if (complete_options(c)) {
         return 1;
+    }
+    if (c->compressed && asks_for_encryption(c->options)) {
+        return img_error("Compression and encryption not supported at the same time");
     }
     if (block_create(driver, c->output, c->options, &error) < 0) {
         return img_error("%s: error while converting %s: %s", c->output, c->output_format,
@@ -370,7 +380,7 @@ static int inspect_target(Convert *c)
     }
     c->compressed |= info.needs_compressed;
     c->unordered |= !strcmp(info.format, "raw") || c->compressed;
-    if (c->compressed && !info.compressed) {
+    if (c->compressed && (!info.compressed || info.encrypted)) {
         block_info_free(&info);
         return img_error("Compression not supported for this file format");
     }
