@@ -6,9 +6,13 @@ const DeviceDef *const device_defs[] = {
     &device_i440fx,
     &device_i8237,
     &device_i8259,
+    &device_isa_debug_exit,
+    &device_isa_debugcon,
     &device_isa_pcspk,
     &device_isa_pit,
+    &device_isa_serial,
     &device_mc146818rtc,
     &device_piix3,
+    &device_port92,
     NULL,
 };

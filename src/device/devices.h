@@ -8,9 +8,13 @@ extern const DeviceDef device_fw_cfg;
 extern const DeviceDef device_i440fx;
 extern const DeviceDef device_i8237;
 extern const DeviceDef device_i8259;
+extern const DeviceDef device_isa_debug_exit;
+extern const DeviceDef device_isa_debugcon;
 extern const DeviceDef device_isa_pcspk;
 extern const DeviceDef device_isa_pit;
+extern const DeviceDef device_isa_serial;
 extern const DeviceDef device_mc146818rtc;
 extern const DeviceDef device_piix3;
+extern const DeviceDef device_port92;
 
 #endif
