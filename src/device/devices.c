@@ -13,6 +13,7 @@ const DeviceDef *const device_defs[] = {
     &device_isa_serial,
     &device_mc146818rtc,
     &device_piix3,
+    &device_piix3_ide,
     &device_port92,
     NULL,
 };

@@ -1,0 +1,527 @@
+/* The channel: task file, selection, PIO data, resets; and how data moves between the disk and the
+ * guest. See ide.h. Sections are of ATA8-ACS and ATA8-APT unless said. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "device/ide/ide.h"
+
+enum {
+    DATA,
+    ERROR_FEATURE,
+    COUNT_REGISTER,
+    LBA_LOW,
+    LBA_MID,
+    LBA_HIGH,
+    DEVICE,
+    STATUS_COMMAND,
+    SELECT_DRIVE_1 = 0x10,
+    CONTROL_NO_INTERRUPT = 2,
+    CONTROL_RESET = 4,
+    CONTROL_HOB = 0x80,
+    DEVICE_RESET = 0x08,
+    DIAGNOSTIC = 0x90,
+    DIAGNOSTIC_PASSED = 1,
+};
+
+static IdeDrive *selected(IdeChannel *channel)
+{
+    return &channel->drive[channel->selected];
+}
+
+/* -- Interrupts */
+
+static void update_interrupt(IdeChannel *channel)
+{
+    irq_set(&channel->irq,
+            channel->interrupt && !(selected(channel)->control & CONTROL_NO_INTERRUPT));
+}
+
+void ide_interrupt(IdeDrive *drive)
+{
+    drive->channel->interrupt = true;
+    update_interrupt(drive->channel);
+}
+
+static void clear_interrupt(IdeChannel *channel)
+{
+    channel->interrupt = false;
+    update_interrupt(channel);
+}
+
+/* -- Ends of commands */
+
+static void end_transfer(IdeDrive *drive)
+{
+    drive->direction = IDE_NONE;
+    drive->after = IDE_AFTER_NOTHING;
+    drive->channel->dma_wanted = 0;
+}
+
+void ide_succeed(IdeDrive *drive)
+{
+    end_transfer(drive);
+    drive->status = ATA_DRDY | ATA_DSC;
+    drive->error = 0;
+    ide_interrupt(drive);
+}
+
+void ide_fail(IdeDrive *drive, u8 error)
+{
+    end_transfer(drive);
+    drive->status = ATA_DRDY | ATA_DSC | ATA_ERR;
+    drive->error = error;
+    ide_interrupt(drive);
+}
+
+/* -- The disk */
+
+static void request_done(DiskRequest *request, int result)
+{
+    IdeDrive *drive = request->opaque;
+    IdeChannel *channel = drive->channel;
+
+    if (drive->iov_count) {
+        if (request->block.op == BLOCK_OP_READ) {
+            channel->dma->unmap(channel->dma->opaque, channel, drive->iov, drive->iov_count);
+        }
+        drive->iov_count = 0;
+    }
+    if (result < 0) {
+        if (channel->dma_wanted && channel->dma) {
+            channel->dma->end(channel->dma->opaque, channel, false);
+        }
+        ide_fail(drive, request->block.op == BLOCK_OP_READ ? ATA_UNC : ATA_ABRT);
+        return;
+    }
+    drive->done(drive);
+}
+
+static void submit(IdeDrive *drive, BlockOp op, u64 offset, u64 bytes, const struct iovec *iov,
+                   IdeNext *done)
+{
+    drive->done = done;
+    drive->status = (drive->status & (u8)~ATA_DRQ) | ATA_BSY;
+    drive->request.done = request_done;
+    drive->request.opaque = drive;
+    drive->request.block = (BlockRequest){.op = op, .offset = offset, .bytes = bytes, .iov = iov};
+    disk_submit(drive->disk, &drive->request);
+}
+
+void ide_disk_buffer(IdeDrive *drive, bool in, u64 offset, u32 bytes, IdeNext *done)
+{
+    drive->iov[0] = (struct iovec){drive->buffer, bytes};
+    drive->iov_count = 0; /* not the guest's memory */
+    submit(drive, in ? BLOCK_OP_READ : BLOCK_OP_WRITE, offset, bytes, drive->iov, done);
+}
+
+void ide_disk_op(IdeDrive *drive, BlockOp op, u64 offset, u64 bytes, IdeNext *done)
+{
+    submit(drive, op, offset, bytes, NULL, done);
+}
+
+void ide_disk_dma(IdeDrive *drive, bool in, u32 sector, IdeNext *done)
+{
+    IdeChannel *channel = drive->channel;
+    u64 want = (u64)drive->left * sector;
+    u32 bytes, count = IDE_IOVECS;
+
+    bytes = channel->dma->map(channel->dma->opaque, channel, drive->iov, &count,
+                              (u32)MIN(want, (u64)UINT32_MAX), in);
+    bytes = ALIGN_DOWN(bytes, sector);
+    if (!bytes) { /* no memory there, or the list of it is too short */
+        channel->dma->end(channel->dma->opaque, channel, false);
+        ide_fail(drive, ATA_ABRT);
+        return;
+    }
+    drive->iov_count = count;
+    drive->transfer = bytes;
+    submit(drive, in ? BLOCK_OP_READ : BLOCK_OP_WRITE, drive->lba * sector, bytes, drive->iov,
+           done);
+}
+
+void ide_dma_run(IdeChannel *channel)
+{
+    IdeDrive *drive = selected(channel);
+
+    if (!channel->dma_wanted || disk_is_busy(&drive->request)) {
+        return;
+    }
+    if (drive->cdrom) {
+        atapi_dma(drive);
+    } else {
+        ata_dma(drive);
+    }
+}
+
+/* -- PIO data */
+
+/* Ends the DRQ block that is through. */
+static void block_through(IdeDrive *drive)
+{
+    if (drive->position < drive->filled) {
+        drive->block_end = MIN(drive->position + drive->byte_limit, drive->filled);
+        if (drive->cdrom) {
+            atapi_block(drive);
+        }
+        ide_interrupt(drive); /* the next block */
+        return;
+    }
+    drive->direction = IDE_NONE;
+    drive->status = (drive->status & (u8)~ATA_DRQ) | ATA_BSY;
+    if (drive->after == IDE_AFTER_READ || drive->after == IDE_AFTER_WRITE) {
+        ata_after(drive);
+    } else if (drive->after == IDE_AFTER_NOTHING) {
+        drive->status = ATA_DRDY | ATA_DSC;
+    } else {
+        atapi_after(drive);
+    }
+}
+
+void ide_pio(IdeDrive *drive, u8 direction, u32 size, u32 block, IdeAfter after)
+{
+    drive->direction = direction;
+    drive->position = 0;
+    drive->filled = size;
+    drive->byte_limit = block;
+    drive->block_end = MIN(block, size);
+    drive->after = (u8)after;
+    drive->status = ATA_DRDY | ATA_DSC | ATA_DRQ;
+}
+
+static u64 read_data(IdeDrive *drive, unsigned size)
+{
+    u64 value = 0;
+
+    if (drive->direction != IDE_IN) {
+        return 0;
+    }
+    size = MIN(size, drive->block_end - drive->position);
+    memcpy(&value, drive->buffer + drive->position, size);
+    drive->position += size;
+    if (drive->position == drive->block_end) {
+        block_through(drive);
+    }
+    return value;
+}
+
+static void write_data(IdeDrive *drive, unsigned size, u64 value)
+{
+    if (drive->direction != IDE_OUT) {
+        return;
+    }
+    size = MIN(size, drive->block_end - drive->position);
+    memcpy(drive->buffer + drive->position, &value, size);
+    drive->position += size;
+    if (drive->position == drive->block_end) {
+        block_through(drive);
+    }
+}
+
+/* -- Resets (ATA8-APT 9.2) */
+
+static void set_signature(IdeDrive *drive)
+{
+    drive->select &= SELECT_DRIVE_1;
+    drive->count = drive->lba_low = 1;
+    drive->lba_mid = drive->lba_high = 0;
+    if (drive->cdrom) {
+        atapi_signature(drive);
+    }
+}
+
+static void reset_drive(IdeDrive *drive)
+{
+    disk_cancel(&drive->request);
+    end_transfer(drive);
+    drive->iov_count = 0;
+    drive->error = DIAGNOSTIC_PASSED;
+    drive->status = drive->cdrom ? 0 : ATA_DRDY | ATA_DSC;
+    drive->multiple = 16;
+    set_signature(drive);
+}
+
+static void reset_drives(IdeChannel *channel)
+{
+    for (unsigned unit = 0; unit < 2; unit++) {
+        if (channel->drive[unit].present) {
+            reset_drive(&channel->drive[unit]);
+        }
+    }
+    channel->selected = 0;
+    clear_interrupt(channel);
+}
+
+void ide_channel_reset(IdeChannel *channel)
+{
+    for (unsigned unit = 0; unit < 2; unit++) {
+        IdeDrive *drive = &channel->drive[unit];
+        drive->control = drive->select = 0;
+        drive->write_cache = drive->read_ahead = 1;
+        drive->dma_mode = 0x45; /* Ultra DMA 5 */
+        drive->sense_key = drive->sense_code = drive->sense_qualifier = 0;
+        drive->tray_open = drive->locked = 0;
+    }
+    reset_drives(channel);
+}
+
+void ide_channel_settle(IdeChannel *channel)
+{
+    update_interrupt(channel);
+}
+
+/* -- Commands */
+
+static void start_command(IdeChannel *channel, u8 command)
+{
+    IdeDrive *drive = selected(channel);
+
+    clear_interrupt(channel);
+    if (command == DIAGNOSTIC) {
+        reset_drives(channel);
+        ide_interrupt(&channel->drive[0]);
+        return;
+    }
+    if (!drive->present) {
+        return;
+    }
+    if (command == DEVICE_RESET && drive->cdrom) {
+        reset_drive(drive);
+        return;
+    }
+    if (drive->status & (ATA_BSY | ATA_DRQ)) {
+        return; /* ATA8-ACS 4.1: the host must not */
+    }
+    drive->command = command;
+    drive->error = 0;
+    drive->status = ATA_BSY | ATA_DRDY;
+    ata_command(drive);
+}
+
+/* A register with the contents that it had before in the high byte. */
+static void shift_in(u16 *place, u8 value)
+{
+    *place = (u16)(*place << 8 | value);
+}
+
+static void write_register(IdeChannel *channel, u64 offset, u8 value)
+{
+    if (offset == STATUS_COMMAND) {
+        start_command(channel, value);
+        return;
+    }
+    if (offset == DEVICE) {
+        channel->selected = value & SELECT_DRIVE_1 ? 1 : 0;
+    }
+    for (unsigned unit = 0; unit < 2; unit++) { /* both drives listen */
+        IdeDrive *drive = &channel->drive[unit];
+        switch (offset) {
+        case ERROR_FEATURE:
+            shift_in(&drive->features16, value);
+            drive->feature = value;
+            break;
+        case COUNT_REGISTER:
+            shift_in(&drive->count, value);
+            break;
+        case LBA_LOW:
+            shift_in(&drive->lba_low, value);
+            break;
+        case LBA_MID:
+            shift_in(&drive->lba_mid, value);
+            break;
+        case LBA_HIGH:
+            shift_in(&drive->lba_high, value);
+            break;
+        case DEVICE:
+            drive->select = value;
+            break;
+        }
+        drive->control &= (u8)~CONTROL_HOB;
+    }
+    update_interrupt(channel);
+}
+
+static u8 half(const IdeDrive *drive, u16 value)
+{
+    return (u8)(drive->control & CONTROL_HOB ? value >> 8 : value);
+}
+
+/* A channel without drives floats high; one whose selected drive is missing reads as zeroes. */
+static u8 read_register(IdeChannel *channel, u64 offset)
+{
+    IdeDrive *drive = selected(channel);
+
+    if (!channel->drive[0].present && !channel->drive[1].present) {
+        return offset == STATUS_COMMAND ? 0 : 0xff;
+    }
+    if (!drive->present) {
+        return 0;
+    }
+    switch (offset) {
+    case ERROR_FEATURE:
+        return drive->error;
+    case COUNT_REGISTER:
+        return half(drive, drive->count);
+    case LBA_LOW:
+        return half(drive, drive->lba_low);
+    case LBA_MID:
+        return half(drive, drive->lba_mid);
+    case LBA_HIGH:
+        return half(drive, drive->lba_high);
+    case DEVICE:
+        return drive->select | 0xa0;
+    default:
+        return drive->status;
+    }
+}
+
+static u64 task_file_read(void *opaque, u64 offset, unsigned size)
+{
+    IdeChannel *channel = opaque;
+    u64 value;
+
+    if (offset == DATA) {
+        return read_data(selected(channel), size);
+    }
+    value = read_register(channel, offset);
+    if (offset == STATUS_COMMAND) {
+        clear_interrupt(channel);
+    }
+    return value;
+}
+
+static void task_file_write(void *opaque, u64 offset, unsigned size, u64 value)
+{
+    IdeChannel *channel = opaque;
+
+    if (offset == DATA) {
+        write_data(selected(channel), size, value);
+    } else {
+        write_register(channel, offset, (u8)value);
+    }
+}
+
+static u64 control_read(void *opaque, u64 offset, unsigned size)
+{
+    (void)offset, (void)size;
+    return read_register(opaque, STATUS_COMMAND); /* leaves the interrupt alone */
+}
+
+static void control_write(void *opaque, u64 offset, unsigned size, u64 value)
+{
+    IdeChannel *channel = opaque;
+    bool was = channel->drive[0].control & CONTROL_RESET;
+
+    (void)offset, (void)size;
+    for (unsigned unit = 0; unit < 2; unit++) {
+        channel->drive[unit].control = (u8)value;
+        if (value & CONTROL_RESET && channel->drive[unit].present) {
+            channel->drive[unit].status = ATA_BSY;
+        }
+    }
+    if (was && !(value & CONTROL_RESET)) {
+        reset_drives(channel);
+    }
+    update_interrupt(channel);
+}
+
+static const RegionOps task_file_ops = {task_file_read, task_file_write, 1, 4, true, false, LITTLE};
+static const RegionOps control_ops = {control_read, control_write, 1, 1, true, false, LITTLE};
+
+/* -- Making */
+
+void ide_channel_init(IdeChannel *channel, Board *board, void *owner)
+{
+    channel->board = board;
+    channel->owner = owner;
+    channel->task_file =
+        (Region){.name = "ide", .size = 8, .ops = &task_file_ops, .opaque = channel};
+    channel->control =
+        (Region){.name = "ide-control", .size = 1, .ops = &control_ops, .opaque = channel};
+    for (u8 unit = 0; unit < 2; unit++) {
+        channel->drive[unit].channel = channel;
+        channel->drive[unit].unit = unit;
+        channel->drive[unit].buffer = calloc(1, IDE_BUFFER);
+        if (!channel->drive[unit].buffer) {
+            abort();
+        }
+    }
+}
+
+void ide_channel_free(IdeChannel *channel)
+{
+    for (unsigned unit = 0; unit < 2; unit++) {
+        IdeDrive *drive = &channel->drive[unit];
+        if (drive->disk) {
+            disk_cancel(&drive->request);
+        }
+        free(drive->buffer);
+    }
+    space_remove(channel->board->ports, &channel->task_file);
+    space_remove(channel->board->ports, &channel->control);
+}
+
+void ide_attach(IdeChannel *channel, unsigned unit, Disk *disk, bool cdrom, const char *serial)
+{
+    IdeDrive *drive = &channel->drive[unit];
+
+    drive->present = true;
+    drive->cdrom = cdrom;
+    drive->serial = serial;
+    drive->model = cdrom ? "MENURA DVD-ROM" : "MENURA HARDDISK";
+    ide_change_medium(drive, disk);
+    drive->medium_changed = 0;
+}
+
+void ide_change_medium(IdeDrive *drive, Disk *disk)
+{
+    if (drive->disk) {
+        disk_cancel(&drive->request);
+    }
+    drive->disk = disk;
+    drive->sectors = disk ? disk_size(disk) / (drive->cdrom ? IDE_CD_SECTOR : IDE_SECTOR) : 0;
+    drive->medium_changed = 1;
+}
+
+static const StateField drive_state[] = {
+    STATE(IdeDrive, command),
+    STATE(IdeDrive, feature),
+    STATE(IdeDrive, error),
+    STATE(IdeDrive, status),
+    STATE(IdeDrive, select),
+    STATE(IdeDrive, control),
+    STATE(IdeDrive, features16),
+    STATE(IdeDrive, count),
+    STATE(IdeDrive, lba_low),
+    STATE(IdeDrive, lba_mid),
+    STATE(IdeDrive, lba_high),
+    STATE(IdeDrive, multiple),
+    STATE(IdeDrive, dma_mode),
+    STATE(IdeDrive, write_cache),
+    STATE(IdeDrive, read_ahead),
+    STATE(IdeDrive, lba),
+    STATE(IdeDrive, left),
+    STATE(IdeDrive, position),
+    STATE(IdeDrive, block_end),
+    STATE(IdeDrive, filled),
+    STATE(IdeDrive, direction),
+    STATE(IdeDrive, after),
+    {"buffer", offsetof(IdeDrive, buffer), IDE_BUFFER, 1, NULL, STATE_POINTER},
+    STATE_ARRAY(IdeDrive, packet),
+    STATE(IdeDrive, sense_key),
+    STATE(IdeDrive, sense_code),
+    STATE(IdeDrive, sense_qualifier),
+    STATE(IdeDrive, medium_changed),
+    STATE(IdeDrive, tray_open),
+    STATE(IdeDrive, locked),
+    STATE(IdeDrive, packet_dma),
+    STATE(IdeDrive, byte_limit),
+    STATE_END,
+};
+
+const StateField ide_channel_state[] = {
+    STATE_STRUCTS(IdeChannel, drive, drive_state),
+    STATE(IdeChannel, selected),
+    STATE(IdeChannel, interrupt),
+    STATE(IdeChannel, dma_wanted),
+    STATE_END,
+};
