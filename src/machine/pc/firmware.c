@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "device/firmware/fw_cfg.h"
+#include "device/timer/mc146818.h"
 #include "machine/pc/pc.h"
 
 enum { MAX_FIRMWARE = 16 << 20, BIOS_ALIGN = 0x10000 };
@@ -97,6 +98,36 @@ static void add_memory_map(Pc *pc)
     fw_cfg_set_file(pc->fw_cfg, "etc/e820", entries, high ? 40 : 20);
 }
 
+/* What SeaBIOS reads of the CMOS memory: memory sizes, and the boot order in nibbles. */
+static void fill_cmos(Pc *pc, const MachineOptions *options)
+{
+    const char *order = options->boot_order ? options->boot_order : "cda";
+    static const char letters[] = "acdn";
+    u64 low = pc->low_size, above_16 = low > 16 << 20 ? (low - (16 << 20)) >> 16 : 0;
+    u64 above_1 = MIN((low - (1 << 20)) >> 10, (u64)0xfc00);
+    u64 high = (pc->machine->ram->size - low) >> 16;
+    u8 devices[3] = {0};
+
+    for (size_t i = 0; i < COUNT(devices) && order[i]; i++) {
+        const char *letter = strchr(letters, order[i]);
+        devices[i] = letter ? (u8)(letter - letters + 1) : 0;
+    }
+    mc146818_set(pc->rtc, 0x15, 640 & 0xff);
+    mc146818_set(pc->rtc, 0x16, 640 >> 8);
+    for (u8 at = 0x17; at <= 0x30; at += 0x19) { /* 0x17 and 0x30 */
+        mc146818_set(pc->rtc, at, (u8)above_1);
+        mc146818_set(pc->rtc, (u8)(at + 1), (u8)(above_1 >> 8));
+    }
+    mc146818_set(pc->rtc, 0x34, (u8)above_16);
+    mc146818_set(pc->rtc, 0x35, (u8)(above_16 >> 8));
+    for (u8 i = 0; i < 3; i++) {
+        mc146818_set(pc->rtc, (u8)(0x5b + i), (u8)(high >> 8 * i));
+    }
+    mc146818_set(pc->rtc, 0x3d, (u8)(devices[0] | devices[1] << 4));
+    mc146818_set(pc->rtc, 0x38, (u8)(devices[2] << 4 | 1)); /* 1: don't check floppies */
+    mc146818_set(pc->rtc, 0x5f, (u8)(pc->machine->processor_count - 1));
+}
+
 void pc_fill_fw_cfg(Pc *pc, const MachineOptions *options)
 {
     void *f = pc->fw_cfg;
@@ -112,4 +143,5 @@ void pc_fill_fw_cfg(Pc *pc, const MachineOptions *options)
         fw_cfg_set_file(f, "etc/boot-menu-wait", wait, 2);
     }
     add_memory_map(pc);
+    fill_cmos(pc, options);
 }

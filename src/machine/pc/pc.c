@@ -108,17 +108,6 @@ void *pc_add_pci(Pc *pc, const DeviceDef *def, const char *id, int slot, unsigne
     return device;
 }
 
-/* A device of the ISA bus, with its line connected. */
-static void *add_isa(Pc *pc, const DeviceDef *def, const char *id, char **error)
-{
-    void *device = machine_make(pc->machine, def, id, error);
-
-    if (device && def->bus_kind == BUS_ISA && def->bus) {
-        device_connect(device, "irq", 0, isa_input, pc, isa_irq_number(device));
-    }
-    return device;
-}
-
 static int add_bridges(Pc *pc, char **error)
 {
     Machine *machine = pc->machine;
@@ -141,15 +130,111 @@ static int add_bridges(Pc *pc, char **error)
     return 0;
 }
 
+/* Serial ports that have something at the other end. */
+static int add_serial_ports(Pc *pc, const MachineOptions *options, char **error)
+{
+    for (u32 i = 0; i < COUNT(options->serial); i++) {
+        if (!options->serial[i]) {
+            continue;
+        }
+        void *serial =
+            machine_add(pc->machine, device_new(&device_isa_serial, &pc->machine->board, NULL));
+        device_set_u64(serial, "index", i);
+        if (device_set_backend(serial, "chardev", options->serial[i], error) < 0 ||
+            device_start(serial, error) < 0) {
+            return -1;
+        }
+        device_connect(serial, "irq", 0, isa_input, pc, isa_irq_number(serial));
+    }
+    return 0;
+}
+
+static int add_debug_port(Pc *pc, const MachineOptions *options, char **error)
+{
+    void *port;
+
+    if (!options->debug) {
+        return 0;
+    }
+    port = machine_add(pc->machine, device_new(&device_isa_debugcon, &pc->machine->board, NULL));
+    device_set_u64(port, "iobase", 0x402);
+    return device_set_backend(port, "chardev", options->debug, error) < 0
+               ? -1
+               : device_start(port, error);
+}
+
+/* A20 is up while one of its switches is. */
+static void a20_input(void *receiver, unsigned line, bool level)
+{
+    Pc *pc = receiver;
+    u8 old = pc->a20;
+
+    pc->a20 = (u8)((old & ~(1u << line)) | (u32)level << line);
+    if (!old == !pc->a20) {
+        return;
+    }
+    for (u32 i = 0; i < pc->machine->processor_count; i++) {
+        X86State *state = vcpu_state(pc->machine->processors[i].vcpu);
+        __atomic_store_n(&state->a20_mask, pc->a20 ? ~(u64)0 : ~(u64)(1 << 20), __ATOMIC_RELAXED);
+    }
+    engine_map_changed(pc->machine->engine);
+}
+
+/* A device of the board without a line of the ISA bus of its own. */
+static void *add_plain(Pc *pc, const DeviceDef *def, const char *output, IrqInput *input,
+                       unsigned line, char **error)
+{
+    void *device = machine_make(pc->machine, def, NULL, error);
+
+    if (device && output) {
+        device_connect(device, output, 0, input, pc, line);
+    }
+    return device;
+}
+
+static int add_speaker(Pc *pc, void *timer, char **error)
+{
+    void *speaker =
+        machine_add(pc->machine, device_new(&device_isa_pcspk, &pc->machine->board, NULL));
+
+    return device_set_backend(speaker, "pit", timer, error) < 0 ? -1 : device_start(speaker, error);
+}
+
+/* Timer, RTC, DMA and what else every PC has. */
+static int add_isa_devices(Pc *pc, char **error)
+{
+    void *timer = add_plain(pc, &device_isa_pit, "irq", isa_input, 0, error);
+
+    pc->rtc = timer ? add_plain(pc, &device_mc146818rtc, "irq", isa_input, 8, error) : NULL;
+    if (!pc->rtc || add_speaker(pc, timer, error) < 0 ||
+        !add_plain(pc, &device_port92, "a20", a20_input, PC_A20_PORT92, error) ||
+        !add_plain(pc, &device_i8237, NULL, NULL, 0, error)) {
+        return -1;
+    }
+    return 0;
+}
+
+static int add_ide(Pc *pc, const MachineOptions *options, char **error)
+{
+    pc->ide = pc_add_pci(pc, &device_piix3_ide, NULL, 1, 1, error);
+    if (!pc->ide) {
+        return -1;
+    }
+    device_connect(pc->ide, "irq", 0, isa_input, pc, 14);
+    device_connect(pc->ide, "irq", 1, isa_input, pc, 15);
+    return pc_add_drives(pc, options, error);
+}
+
 static int add_devices(Pc *pc, const MachineOptions *options, char **error)
 {
-    (void)options;
     pc->pic = machine_make(pc->machine, &device_i8259, NULL, error);
     if (!pc->pic) {
         return -1;
     }
     device_connect(pc->pic, "intr", 0, intr_input, pc, 0);
-    if (add_bridges(pc, error) < 0 || !add_isa(pc, &device_isa_pit, NULL, error)) {
+    if (add_bridges(pc, error) < 0 || add_isa_devices(pc, error) < 0 ||
+        add_serial_ports(pc, options, error) < 0 || add_debug_port(pc, options, error) < 0 ||
+        add_ide(pc, options, error) < 0) {
         return -1;
     }
     pc->fw_cfg = machine_make(pc->machine, &device_fw_cfg, NULL, error);
@@ -217,6 +302,7 @@ static void destroy(Machine *machine)
         return;
     }
     pc_free_linux(pc);
+    pc_free_drives(pc);
     pci_bus_free(pc->pci);
     ram_free(pc->bios);
     free(pc);

@@ -2,6 +2,7 @@
 #ifndef MACHINE_PC_PC_H
 #define MACHINE_PC_PC_H
 
+#include "device/block/disk.h"
 #include "device/pci/pci.h"
 #include "guest/x86/cpuid.h"
 #include "machine/machine.h"
@@ -9,10 +10,14 @@
 enum {
     PC_LOW_LIMIT = 0xc0000000u, /* RAM below 4 GiB ends here at most; then comes PCI */
     PC_ISA_LINES = 16,
+    PC_DISKS = 32, /* at most */
 };
 
 /* Who may drive an ISA line: the line is up while one of them does. */
 enum { PC_LINE_ISA, PC_LINE_PCI, PC_LINE_SCI };
+
+/* The switches of A20. */
+enum { PC_A20_PORT92, PC_A20_KEYBOARD };
 
 typedef struct Pc {
     Machine *machine;
@@ -21,7 +26,11 @@ typedef struct Pc {
     Region low, high, bios_region;
     u64 low_size; /* RAM below 4 GiB */
     X86Cpu cpu;
-    Device *bridge, *isa, *pic, *fw_cfg;
+    Device *bridge, *isa, *pic, *rtc, *ide, *fw_cfg;
+    Disk *disks[PC_DISKS]; /* of the drives; owned */
+    const char *disk_ids[PC_DISKS];
+    u32 disk_count;
+    u8 a20;                         /* bit n: switch n has it up */
     u8 lines[PC_ISA_LINES];         /* bit n: PC_LINE_n holds it up */
     struct LinuxImage *linux_image; /* direct boot; NULL: none */
 } Pc;
@@ -40,6 +49,13 @@ void *pc_add_pci(Pc *pc, const DeviceDef *def, const char *id, int slot, unsigne
 int pc_load_firmware(Pc *pc, const MachineOptions *options, char **error);
 /* Tells the firmware about the machine. */
 void pc_fill_fw_cfg(Pc *pc, const MachineOptions *options);
+
+/* -- drives.c */
+/* Attaches the drives that were asked for. */
+int pc_add_drives(Pc *pc, const MachineOptions *options, char **error);
+void pc_free_drives(Pc *pc);
+/* The disk of a drive for `-device ...,drive=ID`; NULL if there is no such drive. */
+Disk *pc_find_disk(Pc *pc, const char *id);
 
 /* -- linux.c */
 /* Reads and checks kernel and initrd. */
