@@ -106,7 +106,8 @@ typedef struct X86Random {
     const char *name; /* a mnemonic or class of rows; NULL for all */
     bool any_row;     /* also rows that end blocks, are privileged or trap by nature, unnamed */
     X86DecodeMode mode;
-    u16 avoid_gpr; /* bit set of general registers that no explicit operand may write */
+    bool more_prefixes; /* also segment overrides and, outside 64-bit mode, the address size's */
+    u16 avoid_gpr;      /* bit set of general registers that no explicit operand may write */
     /* Memory operands are [base + displacement] or [base + index * scale + displacement] with
      * these, or anything when base is X86_NO_REGISTER. */
     u8 base, index;

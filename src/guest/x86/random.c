@@ -12,6 +12,7 @@ typedef struct Maker {
     const X86Row *row;
     u8 *bytes;
     unsigned size;
+    bool narrow_address; /* 16 bits */
 } Maker;
 
 static u64 random_bits(Maker *m)
@@ -103,11 +104,19 @@ static void put_mandatory(Maker *m)
 
 static void put_prefixes(Maker *m)
 {
+    static const u8 segments[] = {0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65};
+    bool wide = m->how->mode.code_size == 8;
+
     if (m->row->lock && chance(m, 4)) {
         put_byte(m, 0xf0);
     }
-    if (m->how->mode.code_size == 8 && chance(m, 8)) {
+    m->narrow_address = m->how->mode.code_size == 2;
+    if ((wide || m->how->more_prefixes) && chance(m, 8)) {
         put_byte(m, 0x67);
+        m->narrow_address = m->how->mode.code_size == 4;
+    }
+    if (m->how->more_prefixes && chance(m, 6)) {
+        put_byte(m, segments[random_bits(m) % COUNT(segments)]);
     }
     if (m->row->map < X86_MAP_VEX) {
         put_mandatory(m);
@@ -189,10 +198,25 @@ static void put_displacement(Maker *m, unsigned size)
     }
 }
 
+/* [BX], which the base must be, sometimes with SI or DI. */
+static void put_narrow_memory(Maker *m, unsigned reg)
+{
+    enum { BX_SI = 0, BX_DI = 1, BX = 7 };
+    unsigned mod = chance(m, 2) ? 1 : 2;
+    unsigned rm = chance(m, 8) ? (chance(m, 2) ? BX_SI : BX_DI) : BX;
+
+    put_byte(m, mod << 6 | reg << 3 | rm);
+    put_displacement(m, mod);
+}
+
 /* Memory at the registers that the request names. REX is there if one of them needs it, or wrong by
  * chance; the caller looks. */
 static void put_confined_memory(Maker *m, unsigned reg)
 {
+    if (m->narrow_address) {
+        put_narrow_memory(m, reg);
+        return;
+    }
     bool index = m->row->vsib || chance(m, 3), sib = index || (m->how->base & 7) == 4;
     unsigned mod = chance(m, 2) ? 1 : 2;
 
@@ -230,7 +254,7 @@ static bool address_fits(const Maker *m, const X86Insn *insn)
     bool indexed = memory->index != X86_NO_REGISTER;
 
     return memory->base == m->how->base &&
-           (!indexed || m->row->vsib || memory->index == m->how->index) &&
+           (!indexed || m->row->vsib || memory->index == m->how->index || m->narrow_address) &&
            memory->displacement >= m->how->displacement_min &&
            memory->displacement <= m->how->displacement_max;
 }

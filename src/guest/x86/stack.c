@@ -71,13 +71,18 @@ static IrVal frame_peek(Tr *t, IrType type, s64 offset)
     return load_linear(t, type, linear, 0);
 }
 
-/* rSP + offset, at the operand size: what goes into a frame pointer. */
+/* rSP + offset, at the operand size: what goes into a frame pointer. Of a 16-bit stack pointer only
+ * the low half moves. */
 static IrVal frame_pointer(Tr *t, s64 offset)
 {
-    IrType width = stack_type(t);
+    IrType width = stack_type(t), type = operand_type(t);
     IrVal sum = ir_add(t->b, get_gpr(t, width, X86_RSP), ir_const(t->b, width, (u64)offset));
 
-    return resize(t, operand_type(t), sum);
+    if (width < type) {
+        return ir_emit(t->b, IR_DEP, type, IR_VOID, 0, get_gpr(t, type, X86_RSP),
+                       ir_zext(t->b, type, sum), 0, 8 * ir_type_size(width), 0);
+    }
+    return resize(t, type, sum);
 }
 
 /* Operands: bytes of the new frame, nesting level. Each level copies one of the outer frames'
@@ -96,9 +101,12 @@ void tr_ENTER(Tr *t)
     if (level) {
         stack_poke(t, -(level + 1) * size, frame);
     }
-    if (bytes) { /* faults unless the new top can be written */
+    if (bytes) { /* faults unless the new top can be written, which leaves it alone */
         s64 top = -(level + 1) * size - bytes;
-        stack_poke(t, top, stack_peek(t, type, top));
+        IrVal at = ir_add(t->b, get_gpr(t, stack_type(t), X86_RSP),
+                          ir_const(t->b, stack_type(t), (u64)top));
+        atomic(t, IR_RMW_OR, linear_address(t, X86_SS, at, (unsigned)size, true),
+               ir_const(t->b, type, 0));
     }
     move_stack(t, -(level + 1) * size - bytes);
     put_gpr(t, X86_RBP, frame);

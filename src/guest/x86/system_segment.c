@@ -239,19 +239,24 @@ void tr_verify_segment(Tr *t)
     query(t, t->arg ? X86_QUERY_WRITE : X86_QUERY_READ, 0);
 }
 
-/* RPL of the first operand becomes at least that of the second. */
+/* RPL of the first operand becomes at least that of the second; it is written only if it changes.
+ */
 void tr_ARPL(Tr *t)
 {
     enum { RPL_BITS = 2 };
-    IrVal first = read_operand(t, 0, IR_I16), second = read_operand(t, 1, IR_I16);
-    IrVal rpl = ir_and(t->b, ir_zext(t->b, IR_I32, first), const32(t, 3));
-    IrVal wanted = ir_and(t->b, ir_zext(t->b, IR_I32, second), const32(t, 3));
-    IrVal less = ir_cmp(t->b, IR_ULT, rpl, wanted);
-    IrVal raised = ir_emit(t->b, IR_DEP, IR_I32, IR_VOID, 0, ir_zext(t->b, IR_I32, first), wanted,
-                           0, RPL_BITS, 0);
+    IrVal first = ir_zext(t->b, IR_I32, read_operand(t, 0, IR_I16));
+    IrVal second = ir_zext(t->b, IR_I32, read_operand(t, 1, IR_I16));
+    IrVal wanted = ir_and(t->b, second, const32(t, 3));
+    IrVal less = ir_cmp(t->b, IR_ULT, ir_and(t->b, first, const32(t, 3)), wanted);
+    IrVal raised = ir_emit(t->b, IR_DEP, IR_I32, IR_VOID, 0, first, wanted, 0, RPL_BITS, 0);
+    IrVal zero = ir_select(t->b, less, const32(t, IR_FLAG_Z), const32(t, 0));
+    IrVal flags = pick_flags(t, IR_FLAG_Z, zero, get_flags(t));
+    u32 change = new_block(t), done = new_block(t);
 
-    write_operand(t, 0, ir_select(t->b, less, ir_trunc(t->b, IR_I16, raised), first));
-    set_flags(t,
-              pick_flags(t, IR_FLAG_Z, ir_select(t->b, less, const32(t, IR_FLAG_Z), const32(t, 0)),
-                         get_flags(t)));
+    ir_branch(t->b, less, change, done);
+    enter_block(t, change);
+    write_operand(t, 0, ir_trunc(t->b, IR_I16, raised));
+    ir_jump(t->b, done);
+    enter_block(t, done);
+    set_flags(t, flags);
 }
