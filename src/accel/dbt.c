@@ -85,6 +85,15 @@ void vcpu_run(Vcpu *vcpu, VcpuExit *exit)
     case CPU_EXIT_IR:
         fill_ir(common, exit);
         break;
+    case CPU_EXIT_HALT:
+        exit->kind = VCPU_HALT;
+        break;
+    case CPU_EXIT_SHUTDOWN:
+        exit->kind = VCPU_SHUTDOWN;
+        break;
+    case CPU_EXIT_DEBUG:
+        exit->kind = VCPU_DEBUG;
+        break;
     default:
         exit->kind = VCPU_INTERRUPT;
         break;

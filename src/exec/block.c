@@ -1,4 +1,4 @@
-/* The table of blocks: which code runs the guest at (pc, mode).
+/* The table of blocks: which code runs the guest at an address in a mode (BlockKey).
  *
  * A hash table of chains that doubles as it fills, so that a short program touches little memory.
  * Readers take no lock: a block is complete before it is linked in with a release store, and an
@@ -20,9 +20,29 @@ struct BlockTable {
     Block *heads[]; /* atomic */
 };
 
-static u32 block_hash(u64 pc, u32 mode, BlockKind kind, u32 bits)
+static u32 block_hash(u64 pc, u32 mode, u32 kind, u64 ram, u32 bits)
 {
-    return hash_u64((pc << 2 | kind) ^ (u64)mode << 48, bits);
+    return hash_u64((pc << 2 | kind) ^ (u64)mode << 48 ^ ram * 0x9e3779b1u, bits);
+}
+
+BlockKey block_key(const Block *block)
+{
+    return (BlockKey){
+        .pc = block->pc,
+        .mode = block->mode,
+        .kind = (BlockKind)block->kind,
+        .context = block->context,
+        .ram = block->ram,
+        .next_page = block->next_page,
+    };
+}
+
+bool block_has_key(const Block *block, const BlockKey *key)
+{
+    return block->pc == key->pc && block->mode == key->mode && block->kind == key->kind &&
+           block->context == key->context && block->ram == key->ram &&
+           (block->next_page == key->next_page ||
+            (block->next_page && key->next_page == BLOCK_ANY_PAGE));
 }
 
 static BlockTable *new_table(u32 bits, BlockTable *smaller)
@@ -53,17 +73,17 @@ void block_table_free(Engine *engine)
 
 static Block **chain_of(BlockTable *table, const Block *block)
 {
-    return &table->heads[block_hash(block->pc, block->mode, (BlockKind)block->kind, table->bits)];
+    return &table->heads[block_hash(block->pc, block->mode, block->kind, block->ram, table->bits)];
 }
 
-Block *block_find(const Engine *engine, u64 pc, u32 mode, BlockKind kind)
+Block *block_find(const Engine *engine, const BlockKey *key)
 {
     BlockTable *table = __atomic_load_n(&engine->blocks, __ATOMIC_ACQUIRE);
-    Block **head = &table->heads[block_hash(pc, mode, kind, table->bits)];
+    Block **head = &table->heads[block_hash(key->pc, key->mode, key->kind, key->ram, table->bits)];
 
     for (Block *block = __atomic_load_n(head, __ATOMIC_ACQUIRE); block;
          block = __atomic_load_n(&block->hash_next, __ATOMIC_ACQUIRE)) {
-        if (block->pc == pc && block->mode == mode && block->kind == kind) {
+        if (block_has_key(block, key)) {
             return block;
         }
     }
@@ -116,21 +136,6 @@ static void remove_from_table(Engine *engine, Block *block)
     engine->blocks->count--;
 }
 
-/* Other threads probe their tables without a lock, but only they add entries. One that adds this
- * block just now checks `dead` afterwards (dispatch.c), so either it or this loop clears the entry.
- */
-static void remove_from_jump_tables(Engine *engine, const Block *block)
-{
-    u32 index = jump_index(engine, block->pc);
-
-    for (Vcpu *vcpu = engine->vcpus; vcpu; vcpu = vcpu->next) {
-        JumpEntry *entry = &vcpu->jump_table[index];
-        if (__atomic_load_n(&entry->pc, __ATOMIC_SEQ_CST) == block->pc) {
-            __atomic_store_n(&entry->pc, jump_never(index), __ATOMIC_RELAXED);
-        }
-    }
-}
-
 void block_kill(Engine *engine, Block *block, bool keep)
 {
     if (block->dead) {
@@ -141,7 +146,7 @@ void block_kill(Engine *engine, Block *block, bool keep)
     }
     __atomic_store_n(&block->dead, true, __ATOMIC_SEQ_CST);
     remove_from_table(engine, block);
-    remove_from_jump_tables(engine, block);
+    jumps_remove(engine, block);
     link_remove_all(engine, block);
     coherence_remove_block(block);
     if (keep) {

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "exec/engine.h"
+#include "exec/mmu.h"
 
 enum { CODE_ALIGN = 16, SMALLEST_SEGMENT = 32 << 10 };
 
@@ -119,7 +119,33 @@ void cache_publish(Engine *engine)
     __atomic_store_n(&segment->block_count, segment->block_count + 1, __ATOMIC_RELEASE);
 }
 
-void cache_next_segment(Engine *engine)
+/* Whether a vCPU that is outside, in a device, will return to code there. */
+static bool is_returned_to(const Engine *engine, const Segment *segment)
+{
+    for (const Vcpu *vcpu = engine->vcpus; vcpu; vcpu = vcpu->next) {
+        const u8 *code = vcpu->mmu ? __atomic_load_n(&vcpu->mmu->way_back, __ATOMIC_SEQ_CST) : NULL;
+        if (code >= segment->start && code < segment->end) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The lock is held and all threads are outside, or the next segment is empty. */
+static bool choose_segment(const Engine *engine, u32 *next)
+{
+    const Cache *cache = &engine->cache;
+
+    for (u32 i = 1; i < CACHE_SEGMENTS; i++) {
+        *next = (cache->current + i) % CACHE_SEGMENTS;
+        if (!is_returned_to(engine, &cache->segments[*next])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool cache_next_segment(Engine *engine)
 {
     Cache *cache = &engine->cache;
     u32 next = (cache->current + 1) % CACHE_SEGMENTS;
@@ -127,6 +153,11 @@ void cache_next_segment(Engine *engine)
 
     if (segment->block_count) {
         safepoint_stop(engine);
+        if (!choose_segment(engine, &next)) {
+            safepoint_resume(engine);
+            return false;
+        }
+        segment = &cache->segments[next];
         if (log_on(LOG_CACHE)) {
             log_printf("cache: evicting %u blocks, %zu bytes\n", segment->block_count,
                        (size_t)(segment->next - segment->start));
@@ -141,6 +172,7 @@ void cache_next_segment(Engine *engine)
         safepoint_resume(engine);
     }
     cache->current = next;
+    return true;
 }
 
 bool cache_contains(const Engine *engine, const u8 *address)

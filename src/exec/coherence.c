@@ -24,7 +24,7 @@
 #include <sys/mman.h>
 
 #include "base/log.h"
-#include "exec/engine.h"
+#include "exec/mmu.h"
 
 enum { PAGE_OPEN, PAGE_WATCHED, PAGE_GIVEN_UP, PAGE_CHECKED };
 enum { PAGE_STATE_MASK = 3, PAGE_VERSION_STEP = 4 };
@@ -111,6 +111,21 @@ static bool guest_may_execute(const Engine *engine, u64 page)
     return !options->page_executable || options->page_executable(options->opaque, page);
 }
 
+/* In system mode stores are noticed by the soft MMU instead. A vCPU whose TLB had the page may be
+ * about to store to it: when all have been outside, none is. */
+static void watch_in_tlbs(Engine *engine, u64 page)
+{
+    bool found = false;
+
+    for (Vcpu *vcpu = engine->vcpus; vcpu; vcpu = vcpu->next) {
+        found |= mmu_watch_ram(vcpu, (const u8 *)(uintptr_t)page, CODE_PAGE);
+    }
+    if (found && engine->vcpus->next) {
+        safepoint_stop(engine);
+        safepoint_resume(engine);
+    }
+}
+
 static bool host_protect(const Engine *engine, u64 page, int protection)
 {
     return mprotect(guest_pointer(engine, page), CODE_PAGE, protection) == 0;
@@ -149,7 +164,10 @@ CodePage *coherence_watch(Engine *engine, u64 address, u32 *version)
     }
     page = find_page(engine, address);
     page = page ? page : make_page(engine, address);
-    if (page_state(page) == PAGE_OPEN) {
+    if (page_state(page) == PAGE_OPEN && engine->options.system) {
+        change_page(page, PAGE_WATCHED);
+        watch_in_tlbs(engine, address);
+    } else if (page_state(page) == PAGE_OPEN) {
         bool writable = guest_may_write(engine, address);
         bool refused = writable && !host_protect(engine, address, PROT_READ);
         note_protected(engine, page, writable && !refused);
@@ -310,7 +328,7 @@ void engine_prepare_write(Engine *engine, u64 start, u64 size)
 
 /* -- Invalidation */
 
-static bool block_overlaps(const Block *block, u64 start, u64 last)
+bool coherence_depends(const Block *block, u64 start, u64 last)
 {
     for (u32 i = 0; i < BLOCK_EXTENTS; i++) {
         const CodeExtent *extent = &block->extents[i];
@@ -342,7 +360,7 @@ static void drop_blocks(Engine *engine, CodePage *page, u64 start, u64 last, boo
 
     for (Block *block = page->blocks; block; block = next) {
         next = *next_in_page(block, page);
-        if (block_overlaps(block, start, last) &&
+        if (coherence_depends(block, start, last) &&
             !(changed_only && !source_changed(engine, block))) {
             block_kill(engine, block, true);
         }
@@ -387,18 +405,42 @@ void coherence_flush(Vcpu *vcpu, u64 start, u64 size)
     pthread_mutex_unlock(&engine->lock);
 }
 
-void coherence_code_changed(Engine *engine, u64 pc, u32 mode)
+void coherence_code_changed(Engine *engine, BlockKey key)
 {
     static const BlockKind kinds[] = {BLOCK_NORMAL, BLOCK_EXACT_STEP};
 
     pthread_mutex_lock(&engine->lock);
     for (u32 i = 0; i < COUNT(kinds); i++) {
-        Block *block = block_find(engine, pc, mode, kinds[i]);
+        key.kind = kinds[i];
+        Block *block = block_find(engine, &key);
         if (block) {
             block_kill(engine, block, true);
         }
     }
     pthread_mutex_unlock(&engine->lock);
+}
+
+/* -- System mode */
+
+bool coherence_is_watched(const Engine *engine, u64 address)
+{
+    const CodePage *page = find_page(engine, ALIGN_DOWN(address, (u64)CODE_PAGE));
+
+    return page && page_state(page) == PAGE_WATCHED;
+}
+
+/* Data may lie in the same page, so other blocks stay. */
+static void write_page(Engine *engine, CodePage *page, u64 start, u64 last)
+{
+    if (page_state(page) == PAGE_WATCHED) {
+        drop_blocks(engine, page, start, last, false);
+        change_page(page, page->blocks ? PAGE_WATCHED : PAGE_OPEN);
+    }
+}
+
+void coherence_ram_written(Engine *engine, u64 start, u64 size)
+{
+    visit_pages(engine, start, size, write_page);
 }
 
 void engine_invalidate(Engine *engine, u64 start, u64 size)

@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "exec/engine.h"
+#include "exec/mmu.h"
 
 /* Traps after which a block is translated with exact floating point. */
 enum { FP_TRAPS_TOLERATED = 16 };
@@ -61,14 +61,6 @@ static bool interrupted(const Vcpu *vcpu)
            __atomic_load_n(&common->jump_table, __ATOMIC_SEQ_CST) != vcpu->jump_table;
 }
 
-static void forget_jumps(Vcpu *vcpu)
-{
-    for (u32 i = 0; i < 1u << JUMP_TABLE_BITS; i++) {
-        __atomic_store_n(&vcpu->jump_table[i].pc, jump_never(i), __ATOMIC_RELAXED);
-    }
-    vcpu->engine->host->reset_returns(vcpu->common);
-}
-
 /* Deals with what made interrupted() true: lets an evictor work, forgets what it evicted. Returns
  * whether it was a kick. What comes in meanwhile sets `interrupt` again. */
 static bool take_interrupt(Vcpu *vcpu)
@@ -81,7 +73,10 @@ static bool take_interrupt(Vcpu *vcpu)
         __atomic_store_n(&common->jump_table, vcpu->jump_table, __ATOMIC_SEQ_CST);
         __atomic_store_n(&common->interrupt, 0, __ATOMIC_SEQ_CST);
         if (__atomic_exchange_n(&vcpu->stale, 0, __ATOMIC_SEQ_CST)) {
-            forget_jumps(vcpu);
+            jumps_forget(vcpu);
+        }
+        if (vcpu->mmu && __atomic_exchange_n(&vcpu->mmu->forget, 0, __ATOMIC_SEQ_CST)) {
+            mmu_flush(vcpu->state, true);
         }
         /* An evictor that came meanwhile may have had half of its request overwritten. */
     } while (__atomic_load_n(&vcpu->engine->stopping, __ATOMIC_SEQ_CST));
@@ -99,34 +94,65 @@ typedef struct Next {
     Block *near;      /* the block that was entered before, which may hold the site */
 } Next;
 
-/* Only this thread adds entries, but others clear those of a block that they kill: either they see
- * the new entry, or this thread sees that the block is dead (both orders are sequentially
- * consistent). */
-static void remember_jump(Vcpu *vcpu, Block *block)
+/* The key of the block at pc in system mode; false: fetching raises vcpu->fetch_exception. Code
+ * that is not in RAM is read anew each time. */
+static bool make_key(Vcpu *vcpu, Next *next, BlockKey *key)
 {
-    u32 index = jump_index(vcpu->engine, block->pc);
-    JumpEntry *entry = &vcpu->jump_table[index];
+    enum { INSN_MAX = 15 };
+    const GuestSystem *system = vcpu->engine->guest->system;
+    u64 linear = system->code_address(vcpu->context, vcpu->mode, next->pc);
+    const CodeTlbEntry *entry;
 
-    __atomic_store_n(&entry->code, block->code, __ATOMIC_RELAXED);
-    __atomic_store_n(&entry->pc, block->pc, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&block->dead, __ATOMIC_SEQ_CST)) {
-        __atomic_store_n(&entry->pc, jump_never(index), __ATOMIC_RELAXED);
+    vcpu->fetch_exception = mmu_code(vcpu, linear, &entry);
+    if (vcpu->fetch_exception) {
+        return false;
     }
+    next->kind = entry->ram ? next->kind : BLOCK_ONCE;
+    *key = (BlockKey){
+        .pc = next->pc,
+        .mode = vcpu->mode,
+        .kind = next->kind,
+        .context = vcpu->context,
+        .ram = entry->ram ? (u64)(uintptr_t)entry->ram + linear % CODE_PAGE : 0,
+        .next_page = linear % CODE_PAGE > CODE_PAGE - INSN_MAX ? BLOCK_ANY_PAGE : 0,
+    };
+    return true;
+}
+
+/* The block of the key; of those that go across the page's end the one with the right second page.
+ */
+static Block *find_block(Vcpu *vcpu, BlockKey *key)
+{
+    Block *block = block_find(vcpu->engine, key);
+    const CodeTlbEntry *entry;
+
+    if (!block || !block->next_page) {
+        return block;
+    }
+    if (mmu_code(vcpu, ALIGN_DOWN(block->linear, (u64)CODE_PAGE) + CODE_PAGE, &entry)) {
+        return NULL;
+    }
+    key->next_page = (u64)(uintptr_t)entry->ram;
+    return block_find(vcpu->engine, key);
 }
 
 /* The code for `next`, made if it is missing; NULL when there is nothing to execute. */
-static Block *find_code(Vcpu *vcpu, const Next *next)
+static Block *find_code(Vcpu *vcpu, Next *next)
 {
     Block *block = NULL;
+    BlockKey key = {.pc = next->pc, .mode = vcpu->mode, .kind = next->kind};
 
+    if (vcpu->mmu && !make_key(vcpu, next, &key)) {
+        return NULL;
+    }
     if (next->kind != BLOCK_ONCE) {
-        block = block_find(vcpu->engine, next->pc, vcpu->mode, next->kind);
+        block = find_block(vcpu, &key);
     }
     if (!block) {
-        block = translate(vcpu, next->pc, next->kind, next->kind == BLOCK_EXACT_STEP);
+        block = translate(vcpu, &key, next->kind == BLOCK_EXACT_STEP);
     }
-    if (block && next->jump) {
-        remember_jump(vcpu, block);
+    if (block && block->kind == BLOCK_NORMAL && (next->jump || (vcpu->mmu && next->site))) {
+        jumps_remember(vcpu, block);
     }
     if (block && next->site) {
         link_site(vcpu, next->site, next->near, block);
@@ -134,18 +160,74 @@ static Block *find_code(Vcpu *vcpu, const Next *next)
     return block;
 }
 
-/* Looks at the mode bits of the state, which something may have changed. */
+/* Looks at the bits of the state that translation depends on, which something may have changed. */
 static void update_mode(Vcpu *vcpu)
 {
-    u32 mode = vcpu->engine->guest->mode ? vcpu->engine->guest->mode(vcpu->state) : 0;
+    const Guest *guest = vcpu->engine->guest;
+    u32 mode = guest->mode ? guest->mode(vcpu->state) : 0;
+    u64 context = vcpu->mmu && guest->system->context ? guest->system->context(vcpu->state) : 0;
 
-    if (mode != vcpu->mode) {
+    if (mode != vcpu->mode || context != vcpu->context) {
         vcpu->mode = mode;
-        forget_jumps(vcpu);
+        vcpu->context = context;
+        jumps_switch(vcpu);
     }
 }
 
 /* -- Exits */
+
+/* -- System mode: the guest's state was changed at large, pc included */
+
+static void go_on_with_state(Vcpu *vcpu, Next *next)
+{
+    *next = (Next){.pc = get_pc(vcpu)};
+    update_mode(vcpu);
+}
+
+static u64 exception_word(const CpuCommon *common)
+{
+    u32 code = (u32)common->exit_code;
+
+    return code ? code : common->exit_address;
+}
+
+static bool leave_for_exception(Vcpu *vcpu, Next *next, u64 code)
+{
+    set_pc(vcpu, next->pc);
+    bool alive = system_deliver(vcpu, code);
+    go_on_with_state(vcpu, next);
+    if (!alive) {
+        vcpu->common->exit_kind = CPU_EXIT_SHUTDOWN;
+    }
+    return !alive;
+}
+
+/* Waits for an interrupt, unless one is there. */
+static bool leave_for_halt(Vcpu *vcpu, Next *next)
+{
+    set_pc(vcpu, next->pc);
+    system_interrupt(vcpu);
+    go_on_with_state(vcpu, next);
+    bool halted = vcpu->engine->guest->system->halted(vcpu->state);
+    if (halted) {
+        vcpu->common->exit_kind = CPU_EXIT_HALT;
+    }
+    return halted;
+}
+
+/* C code, or a store that is to be repeated, writes translated code. */
+static void drop_written_code(Vcpu *vcpu)
+{
+    Mmu *mmu = vcpu->mmu;
+    u64 size = mmu->late_size;
+
+    if (size) {
+        mmu->late_size = 0;
+        safepoint_leave(vcpu);
+        engine_ram_written(vcpu->engine, mmu->late_write, size);
+        safepoint_enter(vcpu);
+    }
+}
 
 /* An EXIT operation. Returns true if the caller of exec_run() has to act. */
 static bool leave_for_ir(Vcpu *vcpu, Next *next)
@@ -170,12 +252,16 @@ static bool leave_for_ir(Vcpu *vcpu, Next *next)
         return false; /* translating what is there will say what is wrong */
     case IR_EXIT_CODE_CHANGED:
         safepoint_leave(vcpu);
-        coherence_code_changed(vcpu->engine, next->pc, vcpu->mode);
+        coherence_code_changed(vcpu->engine, (BlockKey){.pc = next->pc, .mode = vcpu->mode});
         safepoint_enter(vcpu);
         return false;
     case IR_EXIT_YIELD:
         sched_yield();
         return false;
+    case IR_EXIT_HALT:
+        return leave_for_halt(vcpu, next);
+    case IR_EXIT_EXCEPTION:
+        return !vcpu->mmu || leave_for_exception(vcpu, next, exception_word(common));
     default:
         return true;
     }
@@ -218,7 +304,8 @@ static void leave_for_fp(Vcpu *vcpu, Next *next)
     }
     next->kind = BLOCK_EXACT_STEP;
     if (block && __atomic_add_fetch(&block->fp_traps, 1, __ATOMIC_RELAXED) == FP_TRAPS_TOLERATED) {
-        translate(vcpu, block->pc, BLOCK_NORMAL, true);
+        BlockKey key = block_key(block);
+        translate(vcpu, &key, true);
     }
 }
 
@@ -249,9 +336,71 @@ static bool leave(Vcpu *vcpu, Next *next, Block *block)
         leave_for_fp(vcpu, next);
         update_mode(vcpu);
         return false;
+    case CPU_EXIT_CODE_WRITE:
+        update_mode(vcpu);
+        next->kind = BLOCK_ONCE;
+        return false;
+    default:
+        break;
     }
     fprintf(stderr, "menura: bug: unknown exit %u from generated code\n", common->exit_kind);
     abort();
+}
+
+/* `interrupt` was seen. Returns true if the caller has to act. */
+static bool leave_for_interrupt(Vcpu *vcpu, Next *next)
+{
+    u64 pc = next->pc;
+    BlockKind kind = next->kind;
+
+    if (take_interrupt(vcpu)) {
+        vcpu->common->exit_kind = CPU_EXIT_INTERRUPT;
+        return true;
+    }
+    next->site = NULL;
+    next->jump = false;
+    if (vcpu->mmu && vcpu_lines(vcpu)) {
+        set_pc(vcpu, next->pc);
+        system_interrupt(vcpu);
+        go_on_with_state(vcpu, next);
+        next->kind = next->pc == pc ? kind : BLOCK_NORMAL;
+    }
+    return false;
+}
+
+/* There is nothing to execute. Returns true if the caller has to act. */
+static bool leave_for_fetch(Vcpu *vcpu, Next *next)
+{
+    if (vcpu->mmu) {
+        return leave_for_exception(vcpu, next, vcpu->fetch_exception);
+    }
+    vcpu->common->exit_kind = CPU_EXIT_FAULT;
+    return true;
+}
+
+static void enter(Vcpu *vcpu, const Block *block)
+{
+    const Engine *engine = vcpu->engine;
+
+    if (log_on(LOG_EXEC)) {
+        log_printf("exec 0x%llx\n", (unsigned long long)block->pc);
+    }
+    vcpu->fault_block = NULL;
+    if (vcpu->mmu) {
+        vcpu->mmu->running = true;
+    }
+    engine->host->enter(vcpu->state, engine->cache.base, block->code);
+    if (vcpu->mmu) {
+        vcpu->mmu->running = false;
+        drop_written_code(vcpu);
+    }
+}
+
+/* Whether a CPU that was run again goes on waiting. */
+static bool stays_halted(Vcpu *vcpu, Next *next)
+{
+    return vcpu->mmu && vcpu->engine->guest->system->halted(vcpu->state) &&
+           leave_for_halt(vcpu, next);
 }
 
 CpuExitKind exec_run(Vcpu *vcpu)
@@ -263,27 +412,19 @@ CpuExitKind exec_run(Vcpu *vcpu)
     safepoint_enter(vcpu);
     update_mode(vcpu);
     engine->host->set_fp(common);
-    for (;;) {
+    if (vcpu->mmu && vcpu_lines(vcpu)) { /* who looked last may have gone with a kick */
+        __atomic_store_n(&common->interrupt, 1, __ATOMIC_SEQ_CST);
+    }
+    bool done = stays_halted(vcpu, &next);
+    while (!done) {
         Block *block = find_code(vcpu, &next);
         if (interrupted(vcpu)) {
-            if (take_interrupt(vcpu)) {
-                common->exit_kind = CPU_EXIT_INTERRUPT;
-                break;
-            }
-            next.site = NULL;
-            continue;
-        }
-        if (!block) {
-            common->exit_kind = CPU_EXIT_FAULT;
-            break;
-        }
-        if (log_on(LOG_EXEC)) {
-            log_printf("exec 0x%llx\n", (unsigned long long)block->pc);
-        }
-        vcpu->fault_block = NULL;
-        engine->host->enter(vcpu->state, engine->cache.base, block->code);
-        if (leave(vcpu, &next, block)) {
-            break;
+            done = leave_for_interrupt(vcpu, &next);
+        } else if (!block) {
+            done = leave_for_fetch(vcpu, &next);
+        } else {
+            enter(vcpu, block);
+            done = leave(vcpu, &next, block);
         }
     }
     safepoint_leave(vcpu);

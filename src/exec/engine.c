@@ -3,7 +3,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "exec/engine.h"
+#include "exec/mmu.h"
 
 static const size_t jump_table_size = sizeof(JumpEntry) << JUMP_TABLE_BITS;
 
@@ -47,7 +47,8 @@ static bool make_config(Engine *engine)
         .helper_count = guest->helper_count,
         .strong_order = guest->strong_order,
         .fp_native = common->fp.nan_rule == FP_NAN_X86_SSE,
-        .x87 = guest->x87,
+        .x87 = engine->options.system ? NULL : guest->x87,
+        .soft_mmu = engine->options.system,
     };
     free(common);
     return true;
@@ -57,6 +58,11 @@ Engine *exec_engine_new(const ExecOptions *options, const char **error)
 {
     Engine *engine = calloc(1, sizeof *engine);
 
+    if (options->system && !options->guest->system) {
+        *error = "this guest CPU runs programs only, no machine can be made of it";
+        free(engine);
+        return NULL;
+    }
     *error = "not enough memory for the translation engine";
     if (!engine) {
         return NULL;
@@ -97,45 +103,76 @@ void engine_free(Engine *engine)
 
 /* -- vCPUs */
 
+/* What stands before the CpuCommon. */
+static size_t bytes_before(const Engine *engine)
+{
+    return engine->options.system ? tlb_bytes(engine->guest->system->space_count) : 0;
+}
+
+static void free_common(const Engine *engine, CpuCommon *common)
+{
+    if (common) {
+        engine->host->cpu_free(common);
+        free((u8 *)common - bytes_before(engine));
+    }
+}
+
 static CpuCommon *new_common(const Engine *engine)
 {
-    size_t size = sizeof(CpuCommon) + ALIGN_UP(engine->guest->state_size, (size_t)64);
-    CpuCommon *common = aligned_alloc(64, size);
+    size_t before = bytes_before(engine);
+    size_t size = before + sizeof(CpuCommon) + ALIGN_UP(engine->guest->state_size, (size_t)64);
+    u8 *memory = aligned_alloc(64, size);
 
-    if (!common) {
+    if (!memory) {
         return NULL;
     }
-    memset(common, 0, size);
+    memset(memory, 0, size);
+    CpuCommon *common = (CpuCommon *)(void *)(memory + before);
     if (engine->host->cpu_init(common)) {
-        free(common);
+        free(memory);
         return NULL;
     }
     return common;
 }
 
-Vcpu *vcpu_new(Engine *engine)
+static void free_vcpu(Vcpu *vcpu)
+{
+    jumps_free(vcpu);
+    free_common(vcpu->engine, vcpu->common);
+    mmu_free(vcpu);
+    arena_free(&vcpu->arena);
+    free(vcpu);
+}
+
+/* With all its memory, or NULL. */
+static Vcpu *alloc_vcpu(Engine *engine)
 {
     Vcpu *vcpu = calloc(1, sizeof *vcpu);
-    CpuCommon *common = vcpu ? new_common(engine) : NULL;
-    JumpEntry *table = common ? new_jump_table() : NULL;
 
-    if (!table) {
-        if (common) {
-            engine->host->cpu_free(common);
-        }
-        free(common);
-        free(vcpu);
+    if (!vcpu) {
         return NULL;
     }
-    common->engine = engine;
-    common->vcpu = vcpu;
-    common->helpers = engine->guest->helpers;
-    common->jump_table = table;
     vcpu->engine = engine;
-    vcpu->common = common;
-    vcpu->state = cpu_state(common);
-    vcpu->jump_table = table;
-    engine->guest->reset(vcpu->state, common);
+    vcpu->common = new_common(engine);
+    if (!vcpu->common || jumps_init(vcpu) || (engine->options.system && mmu_init(vcpu))) {
+        free_vcpu(vcpu);
+        return NULL;
+    }
+    return vcpu;
+}
+
+Vcpu *vcpu_new(Engine *engine)
+{
+    Vcpu *vcpu = alloc_vcpu(engine);
+
+    if (!vcpu) {
+        return NULL;
+    }
+    vcpu->common->engine = engine;
+    vcpu->common->vcpu = vcpu;
+    vcpu->common->helpers = engine->guest->helpers;
+    vcpu->state = cpu_state(vcpu->common);
+    engine->guest->reset(vcpu->state, vcpu->common);
 
     pthread_mutex_lock(&engine->lock);
     vcpu->next = engine->vcpus;
@@ -155,11 +192,7 @@ static void remove_vcpu(Vcpu *vcpu)
     if (vcpu->next) {
         vcpu->next->prev = vcpu->prev;
     }
-    munmap(vcpu->jump_table, jump_table_size);
-    vcpu->engine->host->cpu_free(vcpu->common);
-    arena_free(&vcpu->arena);
-    free(vcpu->common);
-    free(vcpu);
+    free_vcpu(vcpu);
 }
 
 void vcpu_free(Vcpu *vcpu)

@@ -19,6 +19,7 @@
 #include "host/host.h"
 
 typedef struct Block Block;
+typedef struct Mmu Mmu;
 typedef struct Link Link;
 typedef struct CodePage CodePage;
 typedef struct BlockTable BlockTable;
@@ -43,17 +44,33 @@ struct Link {
     u32 guard;          /* the same; 0: none. See HostLink */
 };
 
-/* The block itself and what the translator looked at ahead of it: code bytes it depends on. */
+/* The block itself and what the translator looked at ahead of it: code bytes it depends on. In
+ * system mode guest memory is known by the host addresses of RAM, here and in code pages. */
 enum { BLOCK_EXTENTS = 2, BLOCK_PAGES = 3 };
 
 typedef struct CodeExtent {
-    u64 start, end; /* guest addresses; empty when equal */
+    u64 start, end; /* addresses; empty when equal */
 } CodeExtent;
+
+/* What a block is found by. User mode has zeros from `context` on. */
+typedef struct BlockKey {
+    u64 pc;
+    u32 mode;
+    BlockKind kind;
+    u64 context;
+    u64 ram;       /* host address of its first byte */
+    u64 next_page; /* of an instruction across a page's end: host address of its second page, or
+                      BLOCK_ANY_PAGE to find whatever lies across; otherwise 0 */
+} BlockKey;
+
+enum { BLOCK_ANY_PAGE = 1 };
 
 struct Block {
     u64 pc;
     u32 mode;
-    u8 kind; /* BlockKind */
+    u8 kind;                     /* BlockKind */
+    u64 context, ram, next_page; /* see BlockKey */
+    u64 linear;                  /* address of its first byte; in user mode the pc */
     bool exact_fp;
     bool checked;     /* compares its code bytes when entered */
     bool dead;        /* atomic; out of the table and all links */
@@ -116,22 +133,38 @@ struct Engine {
     Vcpu *vcpus;         /* list */
 };
 
+/* Targets of indirect jumps in one translation mode. */
+enum { JUMP_TABLES = 4, JUMP_LIST = 256 };
+
+typedef struct JumpTable {
+    JumpEntry *entries; /* their pc fields: atomic, others may clear them */
+    u32 mode;
+    u64 context;
+    u32 list_count; /* more than JUMP_LIST: anything may be in use */
+    u16 list[JUMP_LIST];
+} JumpTable;
+
 struct Vcpu {
     Engine *engine;
     CpuCommon *common;
     void *state;           /* directly after *common */
-    JumpEntry *jump_table; /* entries' pc fields: atomic, others may clear them */
-    Vcpu *next, **prev;    /* engine->vcpus */
-    u32 inside;            /* atomic, a futex: holds pointers to blocks or runs generated code */
-    u32 kicked;            /* atomic: vcpu_kick() was called */
-    u32 stale;             /* atomic: code was evicted, so forget all addresses of code */
-    u32 mode;              /* guest->mode() the jump table is for */
-    Arena arena;           /* of the translation in progress */
+    JumpEntry *jump_table; /* entries of jumps[jump_current] */
+    JumpTable jumps[JUMP_TABLES];
+    u32 jump_current, jump_next; /* next: to be reused next */
+    Vcpu *next, **prev;          /* engine->vcpus */
+    u32 inside;  /* atomic, a futex: holds pointers to blocks or runs generated code */
+    u32 kicked;  /* atomic: vcpu_kick() was called */
+    u32 stale;   /* atomic: code was evicted, so forget all addresses of code */
+    u32 mode;    /* guest->mode() the jump table is for, */
+    u64 context; /* and guest->system->context() */
+    Mmu *mmu;    /* NULL in user mode */
+    Arena arena; /* of the translation in progress */
     /* The fetch of guest code in progress, if any: a fault in it jumps there. */
     volatile sig_atomic_t fetching;
     sigjmp_buf fetch_fault;
     ExecFault fault;
-    Block *fault_block; /* that the last fault or trap was in; NULL if none */
+    u64 fetch_exception; /* system mode: of the last block that could not be fetched */
+    Block *fault_block;  /* that the last fault or trap was in; NULL if none */
 };
 
 /* -- cache.c */
@@ -139,8 +172,9 @@ int cache_init(Engine *engine, size_t size);
 void cache_free(Engine *engine);
 /* Where the next block's code goes, and how much room is there. */
 u8 *cache_room(Engine *engine, size_t *room);
-/* Starts filling the next segment, evicting what it holds. The lock is held. */
-void cache_next_segment(Engine *engine);
+/* Starts filling the next segment, evicting what it holds. The lock is held. False: not now, as
+ * vCPUs in devices will return to every other segment. */
+bool cache_next_segment(Engine *engine);
 /* Whether the segment being filled is still empty. */
 bool cache_segment_is_empty(const Engine *engine);
 /* Records a zeroed block at cache_room() with `size` bytes of code; NULL if the segment can't hold
@@ -158,7 +192,9 @@ Block *cache_block_at(const Engine *engine, const u8 *address);
 int block_table_init(Engine *engine);
 void block_table_free(Engine *engine);
 /* The live block of that key; the caller is inside or holds the lock. */
-Block *block_find(const Engine *engine, u64 pc, u32 mode, BlockKind kind);
+Block *block_find(const Engine *engine, const BlockKey *key);
+BlockKey block_key(const Block *block);
+bool block_has_key(const Block *block, const BlockKey *key);
 void block_insert(Engine *engine, Block *block);
 /* Takes the block out of the table, its pages and all links: nobody finds it any more. Threads that
  * run it leave at its end. keep: it may be revived while its code is in the cache. */
@@ -180,8 +216,15 @@ void coherence_free(Engine *engine);
 CodePage *coherence_watch(Engine *engine, u64 page, u32 *version);
 /* Whether, as of that version, blocks of the page must compare their bytes when entered. */
 bool coherence_is_checked(u32 version);
-/* Drops the blocks at pc, one of which found that its bytes changed. The caller is outside. */
-void coherence_code_changed(Engine *engine, u64 pc, u32 mode);
+/* Drops the blocks of that key, of any kind, one of which found that its bytes changed. The caller
+ * is outside. */
+void coherence_code_changed(Engine *engine, BlockKey key);
+/* System mode: whether stores to the page of RAM must be noticed. */
+bool coherence_is_watched(const Engine *engine, u64 address);
+/* Whether the block was made of some of these bytes. */
+bool coherence_depends(const Block *block, u64 start, u64 last);
+/* System mode: RAM that may be watched is written. The lock is held. */
+void coherence_ram_written(Engine *engine, u64 start, u64 size);
 /* Whether nothing happened to the page since. The lock is held. */
 bool coherence_unchanged(const CodePage *page, u32 version);
 /* Adds the block to the lists of its pages; removes it. The lock is held. */
@@ -206,9 +249,29 @@ void safepoint_stop(Engine *engine);
 void safepoint_resume(Engine *engine);
 
 /* -- translate.c */
-/* Translates at pc in the vCPU's mode; the caller is inside, and outside for a while. NULL if the
- * first instruction can't be fetched, with vcpu->fault filled. exact_fp: regardless of the mode. */
-Block *translate(Vcpu *vcpu, u64 pc, BlockKind kind, bool exact_fp);
+/* Translates the block of that key; the caller is inside, and outside for a while. NULL if the
+ * first instruction can't be fetched, with vcpu->fault or vcpu->fetch_exception filled. exact_fp:
+ * regardless of the mode. */
+Block *translate(Vcpu *vcpu, const BlockKey *key, bool exact_fp);
+
+/* -- jump.c */
+/* Makes the tables; 0 or -1. */
+int jumps_init(Vcpu *vcpu);
+void jumps_free(Vcpu *vcpu);
+/* Remembers where the code of block->pc is. */
+void jumps_remember(Vcpu *vcpu, Block *block);
+/* Takes the block out of all tables of all vCPUs. The lock is held. */
+void jumps_remove(Engine *engine, const Block *block);
+/* Forgets all targets and predicted returns. */
+void jumps_forget(Vcpu *vcpu);
+/* The mode or context changed. */
+void jumps_switch(Vcpu *vcpu);
+
+/* -- system.c */
+/* Gives the guest an exception; false: the CPU is shut down. */
+bool system_deliver(Vcpu *vcpu, u64 code);
+/* Looks at interrupt lines; the state's pc is up to date before and after. */
+void system_interrupt(Vcpu *vcpu);
 
 /* Index of a guest address in jump tables. */
 static inline u32 jump_index(const Engine *engine, u64 pc)

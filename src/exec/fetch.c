@@ -3,17 +3,23 @@
 #include <string.h>
 
 #include "exec/job.h"
+#include "exec/mmu.h"
 
 void job_restart(Job *job, u64 pc)
 {
     job->missing = false;
     job->checked = false;
     job->page_count = 0;
-    job->extents[0] = (CodeExtent){pc, pc};
+    job->fetches = 0;
+    job->exception = 0;
+    job->key.next_page = 0;
+    u64 start = job->vcpu->mmu ? job->key.ram : pc;
+    job->extents[0] = (CodeExtent){start, start};
     job->extents[1] = (CodeExtent){0, 0};
     job->t = (GuestTranslation){
         .pc = pc,
         .mode = job->vcpu->mode,
+        .context = job->vcpu->context,
         .fetch = job_fetch,
         .opaque = job,
         .state = job->vcpu->state,
@@ -44,7 +50,7 @@ static bool open_page(Job *job, u64 address)
     if (i == BLOCK_PAGES || is_bad(job, address)) {
         return false;
     }
-    if (job->kind == BLOCK_ONCE) {
+    if (job->key.kind == BLOCK_ONCE) {
         return coherence_executable(engine, address);
     }
     job->pages[i] = coherence_watch(engine, address, &job->page_version[i]);
@@ -87,9 +93,8 @@ static void read_guest(Vcpu *vcpu, void *to, u64 from, u32 size)
     vcpu->fetching = 0;
 }
 
-bool job_fetch(GuestTranslation *t, u64 pc, void *bytes, u32 size)
+bool job_read_bytes(Job *job, u64 pc, void *bytes, u32 size)
 {
-    Job *job = t->opaque;
     u64 end = pc + size;
     bool open = end > pc; /* nothing is mapped at the very end of the address space */
     u64 page = ALIGN_DOWN(pc, (u64)CODE_PAGE);
@@ -98,7 +103,7 @@ bool job_fetch(GuestTranslation *t, u64 pc, void *bytes, u32 size)
         page += CODE_PAGE;
     }
     if (!open) {
-        job->missing |= pc == t->pc;
+        job->missing |= pc == job->extents[0].start;
         job->missing_address = MAX(pc, page);
         return false;
     }
@@ -109,6 +114,63 @@ bool job_fetch(GuestTranslation *t, u64 pc, void *bytes, u32 size)
     read_guest(job->vcpu, kept, pc, size);
     memcpy(bytes, kept, size);
     return true;
+}
+
+/* Code in a device's memory: what is there now. */
+static void read_device(Vcpu *vcpu, u64 physical, u8 *bytes, u32 size)
+{
+    const GuestBus *board = &vcpu->mmu->board;
+
+    for (u32 i = 0; i < size; i++) {
+        bytes[i] = (u8)board->read(board->opaque, physical + i, 1);
+    }
+}
+
+/* Whether it is the rest of a first instruction that goes across the page's end: nothing else may
+ * be looked for in another page, as a block has one, and looking has effects that the guest sees.
+ */
+static bool is_rest_of_first(const Job *job, u64 address)
+{
+    const CodeExtent *main = &job->extents[0];
+
+    return job->fetches == 2 && address == ALIGN_DOWN(job->linear, (u64)CODE_PAGE) + CODE_PAGE &&
+           (main->end % CODE_PAGE == 0 || !job->key.ram);
+}
+
+/* Bytes at a linear address, all in one page. */
+static bool fetch_linear(Job *job, u64 address, void *bytes, u32 size)
+{
+    u64 page = ALIGN_DOWN(address, (u64)CODE_PAGE), offset = address % CODE_PAGE;
+    const CodeTlbEntry *entry;
+
+    job->fetches++;
+    bool next = page != ALIGN_DOWN(job->linear, (u64)CODE_PAGE);
+    if (offset + size > CODE_PAGE || (next && !is_rest_of_first(job, address))) {
+        return false;
+    }
+    job->exception = mmu_code(job->vcpu, address, &entry);
+    if (job->exception) {
+        return false;
+    }
+    if (!entry->ram || !job->key.ram) {
+        if (job->key.kind != BLOCK_ONCE) {
+            return false;
+        }
+        read_device(job->vcpu, entry->physical + offset, bytes, size);
+        return true;
+    }
+    if (next) {
+        job->key.next_page = (u64)(uintptr_t)entry->ram;
+    }
+    return job_read_bytes(job, (u64)(uintptr_t)entry->ram + offset, bytes, size);
+}
+
+bool job_fetch(GuestTranslation *t, u64 address, void *bytes, u32 size)
+{
+    Job *job = t->opaque;
+
+    return job->vcpu->mmu ? fetch_linear(job, address, bytes, size)
+                          : job_read_bytes(job, address, bytes, size);
 }
 
 bool job_read(Job *job, void (*work)(Job *job))

@@ -24,9 +24,12 @@ typedef enum JobStage {
 typedef struct Job {
     GuestTranslation t;
     Vcpu *vcpu;
-    BlockKind kind;
+    BlockKey key;
+    u64 linear; /* address of the first byte of code; in user mode the pc */
     bool exact_fp;
     bool missing;        /* the first instruction could not be fetched */
+    u64 exception;       /* in system mode: what that raises */
+    u32 fetches;         /* by the guest's translator since it began */
     u64 missing_address; /* the first byte that could not */
     bool checked;        /* a page wants blocks to compare their bytes: see check.h */
     u32 bad_count;       /* pages whose bytes could not be read; with JOB_BAD_PAGES, no page can */
@@ -48,6 +51,9 @@ void job_restart(Job *job, u64 pc);
 /* Guest code bytes, for GuestTranslation.fetch: watches their pages and remembers that the block
  * depends on them. Must run under job_read(). */
 bool job_fetch(GuestTranslation *t, u64 pc, void *bytes, u32 size);
+
+/* The same by what code pages go by: in system mode host addresses of RAM. */
+bool job_read_bytes(Job *job, u64 address, void *bytes, u32 size);
 
 /* Runs `work`, which may call job_fetch(). Returns false, with the page noted as bad and the fault
  * in vcpu->fault, if bytes that the guest may execute could not be read; `work` was left where it

@@ -2,8 +2,8 @@
  * inline caches of indirect ones.
  *
  * A link is known by its site, the address of the jump. It may go to any live block of its target
- * address and its own block's mode, so what a thread remembers of an exit (site and target) is
- * checked against the tables under the lock, however old it is. */
+ * address and its own block's mode (and page, in system mode), so what a thread remembers of an
+ * exit (site and target) is checked against the tables under the lock, however old it is. */
 #include "exec/engine.h"
 
 static bool holds(const Block *block, const u8 *address)
@@ -58,6 +58,17 @@ static void link_to(const Engine *engine, Link *link, Block *target)
     }
 }
 
+/* In system mode only inside of a page, the same in the guest's and in RAM: while code runs there,
+ * nothing else can be mapped in its place. */
+static bool may_link(const Engine *engine, const Block *from, const Block *target)
+{
+    bool same_page = (from->linear ^ target->linear) < CODE_PAGE &&
+                     (from->ram ^ target->ram) < CODE_PAGE && !target->next_page;
+
+    return from->mode == target->mode && from->context == target->context && !target->dead &&
+           target->kind == BLOCK_NORMAL && (same_page || !engine->options.system);
+}
+
 static void unlink_from_target(const Engine *engine, Link *link)
 {
     *link->prev = link->next;
@@ -76,8 +87,7 @@ void link_site(Vcpu *vcpu, const u8 *site, Block *near, Block *target)
         return;
     }
     Link *link = find_link(engine, site, near);
-    if (link && !link->to && leads_to(link, target->pc) && link->from->mode == target->mode &&
-        !target->dead && target->kind == BLOCK_NORMAL) {
+    if (link && !link->to && leads_to(link, target->pc) && may_link(engine, link->from, target)) {
         link_to(engine, link, target);
     }
     pthread_mutex_unlock(&engine->lock);

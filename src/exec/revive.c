@@ -54,13 +54,12 @@ typedef struct Candidate {
 } Candidate;
 
 /* Copies the candidate number `skip`; false if there are not so many. The lock is held. */
-static bool find_candidate(const Job *job, u64 pc, u32 skip, Candidate *candidate)
+static bool find_candidate(const Job *job, u32 skip, Candidate *candidate)
 {
-    Block *block = *grave(job->vcpu->engine, pc);
+    Block *block = *grave(job->vcpu->engine, job->key.pc);
 
     for (u32 i = 0; block && i < PROBES; i++, block = block->buried_next) {
-        if (block->pc == pc && block->mode == job->vcpu->mode && block->kind == job->kind &&
-            (block->exact_fp || !job->exact_fp) && skip-- == 0) {
+        if (block_has_key(block, &job->key) && (block->exact_fp || !job->exact_fp) && skip-- == 0) {
             candidate->block = block;
             candidate->checked = block->checked;
             memcpy(candidate->extents, block->extents, sizeof candidate->extents);
@@ -80,7 +79,8 @@ static void read_extents(Job *job)
 
     for (u32 i = 0; i < BLOCK_EXTENTS; i++) {
         const CodeExtent *extent = &candidate->extents[i];
-        if (extent_size(extent) && !job_fetch(&job->t, extent->start, bytes, extent_size(extent))) {
+        if (extent_size(extent) &&
+            !job_read_bytes(job, extent->start, bytes, extent_size(extent))) {
             return;
         }
     }
@@ -101,10 +101,11 @@ static Block *dig_up(Job *job, const Candidate *candidate, u32 evictions)
     Vcpu *vcpu = job->vcpu;
     Engine *engine = vcpu->engine;
     Block *block = candidate->block;
+    BlockKey key = block_key(block);
 
     pthread_mutex_lock(&engine->lock);
     if (engine->cache.evictions != evictions || !block->buried_prev || !job_is_current(job) ||
-        block_find(engine, block->pc, block->mode, (BlockKind)block->kind)) {
+        block_find(engine, &key)) {
         pthread_mutex_unlock(&engine->lock);
         return NULL;
     }
@@ -128,7 +129,7 @@ Block *revive(Job *job, u64 pc)
     for (u32 i = 0; i < CANDIDATES; i++) {
         Candidate candidate;
         pthread_mutex_lock(&engine->lock);
-        bool found = find_candidate(job, pc, i, &candidate);
+        bool found = find_candidate(job, i, &candidate);
         u32 evictions = engine->cache.evictions;
         pthread_mutex_unlock(&engine->lock);
         if (!found) {

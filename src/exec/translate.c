@@ -58,9 +58,11 @@ static void log_guest_code(Job *job)
 
     log_printf("in: 0x%llx mode 0x%x\n", (unsigned long long)job->t.pc, job->t.mode);
     for (u64 pc = job->t.pc; pc < job->t.end;) {
-        u32 size = (u32)MIN((u64)sizeof bytes, job->t.end - pc);
+        u64 linear = pc - job->key.pc + job->linear;
+        u64 room = job->vcpu->mmu ? CODE_PAGE - linear % CODE_PAGE : sizeof bytes;
+        u32 size = (u32)MIN(MIN((u64)sizeof bytes, room), job->t.end - pc);
         char text[160] = "";
-        if (!job_fetch(&job->t, pc, bytes, size)) {
+        if (!job_fetch(&job->t, linear, bytes, size)) {
             return;
         }
         int used = guest->disassemble ? guest->disassemble(bytes, size, pc, text, sizeof text) : 0;
@@ -126,8 +128,9 @@ static IrRegion *new_region(Job *job, u64 pc)
     IrRegion *region = ir_region_new(&vcpu->arena);
     region->guest_pc = pc;
     region->exact_fp = job->exact_fp;
+    region->space = vcpu->mmu ? guest->system->space(vcpu->mode) : 0;
     region->fp_native = vcpu->engine->config.fp_native;
-    region->x87 = vcpu->engine->host->x87 ? guest->x87 : NULL;
+    region->x87 = vcpu->engine->config.x87 && vcpu->engine->host->x87 ? guest->x87 : NULL;
     region->helpers = guest->helpers;
     region->helper_count = guest->helper_count;
     region->slots = guest->slots;
@@ -182,7 +185,8 @@ static bool make_ir(Job *job, u64 pc, u32 max_insns)
         make_checked_ir(job, pc, MIN(max_insns, (u32)CHECK_MAX_INSNS));
     }
     if (job->missing) {
-        if (job->bad_count == 0) {
+        vcpu->fetch_exception = job->exception;
+        if (job->bad_count == 0 && !vcpu->mmu) {
             /* Mapped without execute permission, or not at all; mincore() fails for the latter. */
             u64 page = ALIGN_DOWN(job->missing_address, (u64)CODE_PAGE);
             u8 unused;
@@ -208,8 +212,8 @@ static bool make_ir(Job *job, u64 pc, u32 max_insns)
 
 /* -- Publishing, under the lock */
 
-/* Compiles to the cache, going to the next segment when this one is nearly full. Returns 0, or
- * -ENOSPC if the region does not fit. */
+/* Compiles to the cache, going to the next segment when this one is nearly full. Returns 0, -ENOSPC
+ * if the region does not fit, or -EAGAIN if there is no next segment at the moment. */
 static int compile(Job *job, HostBlock *out)
 {
     Engine *engine = job->vcpu->engine;
@@ -222,7 +226,9 @@ static int compile(Job *job, HostBlock *out)
         if (!error || room >= AMPLE_ROOM || cache_segment_is_empty(engine)) {
             return error;
         }
-        cache_next_segment(engine);
+        if (!cache_next_segment(engine)) {
+            return -EAGAIN;
+        }
     }
 }
 
@@ -274,12 +280,16 @@ static Block *record(Job *job, const HostBlock *code)
     if (code->side_table_size) {
         memcpy(side_table, code->side_table, code->side_table_size);
     }
-    block->pc = job->t.pc;
-    block->mode = job->t.mode;
-    block->kind = (u8)job->kind;
+    block->pc = job->key.pc;
+    block->mode = job->key.mode;
+    block->kind = (u8)job->key.kind;
+    block->context = job->key.context;
+    block->ram = job->key.ram;
+    block->next_page = job->key.next_page;
+    block->linear = job->linear;
     block->exact_fp = job->exact_fp;
     block->checked = job->checked;
-    block->dead = job->kind == BLOCK_ONCE;
+    block->dead = job->key.kind == BLOCK_ONCE;
     block->side_table = side_table;
     block->side_table_size = code->side_table_size;
     block->links = copy_links(engine, block, code);
@@ -310,7 +320,7 @@ static int publish(Job *job, Block **block)
     if (!job_is_current(job)) {
         return -EAGAIN;
     }
-    *block = job->kind == BLOCK_ONCE ? NULL : block_find(engine, job->t.pc, job->t.mode, job->kind);
+    *block = job->key.kind == BLOCK_ONCE ? NULL : block_find(engine, &job->key);
     if (*block && ((*block)->exact_fp || !job->exact_fp)) {
         return 0; /* another thread was faster */
     }
@@ -323,8 +333,8 @@ static int publish(Job *job, Block **block)
             return error;
         }
         *block = record(job, &code);
-        if (!*block) {
-            cache_next_segment(engine);
+        if (!*block && !cache_next_segment(engine)) {
+            return -EAGAIN;
         }
     } while (!*block);
     note_time(job, JOB_COMPILED);
@@ -332,23 +342,34 @@ static int publish(Job *job, Block **block)
     return 0;
 }
 
-Block *translate(Vcpu *vcpu, u64 pc, BlockKind kind, bool exact_fp)
+/* An instruction across a page's end may be another one on another second page. */
+static Block *revive_block(Job *job)
+{
+    bool whole = job->key.kind != BLOCK_ONCE && !job->key.next_page;
+
+    return whole ? revive(job, job->key.pc) : NULL;
+}
+
+Block *translate(Vcpu *vcpu, const BlockKey *key, bool exact_fp)
 {
     Engine *engine = vcpu->engine;
-    u32 max_insns = kind == BLOCK_NORMAL && !engine->options.single_step ? JOB_MAX_INSNS : 1;
+    const GuestSystem *system = vcpu->mmu ? engine->guest->system : NULL;
+    bool single = key->kind != BLOCK_NORMAL || engine->options.single_step;
+    u32 max_insns = single ? 1 : JOB_MAX_INSNS;
     Job job;
 
     safepoint_leave(vcpu);
     job.vcpu = vcpu;
-    job.kind = kind;
+    job.key = *key;
+    job.linear = system ? system->code_address(key->context, key->mode, key->pc) : key->pc;
     job.exact_fp = exact_fp || (vcpu->mode & GUEST_MODE_EXACT_FP);
     job.bad_count = 0;
-    Block *block = kind == BLOCK_ONCE ? NULL : revive(&job, pc);
+    Block *block = revive_block(&job);
     if (block) {
         return block;
     }
     job.bad_count = 0;
-    while (make_ir(&job, pc, max_insns)) {
+    while (make_ir(&job, key->pc, max_insns)) {
         pthread_mutex_lock(&engine->lock);
         int error = publish(&job, &block);
         if (!error) {

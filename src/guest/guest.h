@@ -65,6 +65,8 @@ typedef struct GuestSystem {
     /* Translates a linear address, for an access of that space. 0, or the code word of the
      * exception to raise. */
     u64 (*walk)(void *state, u64 address, GuestAccess access, u32 space, GuestPage *page);
+    /* The code word of an access that must be aligned and is not (IR_MEM_ALIGNED). */
+    u64 unaligned;
     /* Raises an exception; the state's pc is what the exception wants. False: the CPU is shut down
      * (x86's triple fault). */
     bool (*deliver)(void *state, u64 code);

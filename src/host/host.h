@@ -19,6 +19,7 @@
 #define HOST_HOST_H
 
 #include "ir/ir.h"
+#include "ir/tlb.h"
 
 /* A patchable jump of a block. Offsets are from the block's code start.
  *
@@ -53,6 +54,8 @@ typedef struct HostConfig {
     u32 hot_vector_count;
     u32 code_shift; /* jump table index = (pc >> code_shift) & mask */
     u64 guest_base; /* guest address + guest_base = host address; 0 folds away */
+    bool soft_mmu;  /* guest addresses are translated instead, as ir/tlb.h says; links to other
+                       pages go through the jump table */
     const IrHelper *helpers;
     u32 helper_count;
     bool strong_order; /* the guest's memory order is total store order: plain accesses of hosts
@@ -62,10 +65,12 @@ typedef struct HostConfig {
     const IrX87 *x87; /* the guest's x87 unit; NULL: it has none */
 } HostConfig;
 
-/* Host registers at a fault, as the signal's ucontext holds them. */
+/* Host registers at a fault, as the signal's ucontext holds them, or as the host itself saved them
+ * for an access that went the slow way (MmuAccess). */
 typedef struct HostFault {
     void *ucontext;
-    const u8 *code; /* start of the block's code */
+    const MmuAccess *access; /* NULL: ucontext counts */
+    const u8 *code;          /* start of the block's code */
     const u8 *side_table;
     u32 side_table_size;
     u64 pc; /* out: guest pc of the instruction */
@@ -96,6 +101,10 @@ typedef struct Host {
     /* Forgets predicted returns: their code may be gone. Called outside generated code by its
      * thread. */
     void (*reset_returns)(CpuCommon *common);
+    /* The same from C code that generated code called: the way back into that is kept. */
+    void (*trim_returns)(CpuCommon *common);
+    /* A place in the code that called the C code which runs now. */
+    const u8 *(*calling_code)(const CpuCommon *common);
     /* common->fp changed outside generated code: derive the host's control words. */
     void (*set_fp)(CpuCommon *common);
     /* Fault at an address inside generated code: fills state and fault->pc from registers and side

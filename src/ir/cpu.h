@@ -32,6 +32,8 @@ enum {
     CPU_LINE_VECTOR_SHIFT = 24, /* its vector: eight bits, valid while the line is up */
 };
 
+struct MmuAccess;
+
 /* One entry of the table that indirect branches probe: where the code of guest `pc` begins. */
 typedef struct JumpEntry {
     u64 pc;
@@ -54,7 +56,9 @@ typedef struct CpuCommon {
     const void *helpers;   /* IrHelper array of the guest */
     FpEnv fp;              /* rounding and modes; flags are complete outside generated code only */
     u8 fp_pad[16 - sizeof(FpEnv) % 16];
-    u32 lines;    /* atomic: CPU_LINE_* that are up; system mode */
+    u32 lines; /* atomic: CPU_LINE_* that are up; system mode */
+    /* The soft MMU's slow way: see ir/tlb.h. */
+    bool (*mmu_access)(void *state, struct MmuAccess *access);
     void *engine; /* the owner's */
     void *vcpu;
 } __attribute__((aligned(64))) CpuCommon;
@@ -81,6 +85,11 @@ typedef enum CpuExitKind {
     CPU_EXIT_IR,        /* an EXIT operation: its sub is in the high half of exit_code, imm2 low */
     CPU_EXIT_FAULT,     /* set by the fault handler: state was recovered */
     CPU_EXIT_FP, /* a floating-point operation needs the exact path: state recovered, pc at it */
+    CPU_EXIT_CODE_WRITE, /* a store to translated code was put off: state recovered, pc at it */
+    /* Of the engine only, in system mode: */
+    CPU_EXIT_HALT,     /* the guest CPU waits for an interrupt */
+    CPU_EXIT_SHUTDOWN, /* it stopped for good */
+    CPU_EXIT_DEBUG,    /* a breakpoint, or a single step was done */
 } CpuExitKind;
 
 /* A C function that generated code may call: arguments in io[1..], result in io[0].

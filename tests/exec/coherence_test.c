@@ -13,6 +13,12 @@
 
 static const MachineOptions defaults = {0};
 
+/* The block at code[at]. */
+static const Block *find(const Machine *machine, u32 at)
+{
+    return block_find(machine->engine, &(BlockKey){.pc = machine_address(machine, at)});
+}
+
 static void put_code(Machine *machine, u32 at, const u32 *code, u32 count)
 {
     memcpy(&machine->code[at], code, count * sizeof *code);
@@ -110,12 +116,10 @@ static void test_range(const Host *host)
     machine_run(machine, 0);
     machine_run(machine, 100);
     engine_invalidate(machine->engine, machine_address(machine, 101), 4);
-    OK(block_find(machine->engine, machine_address(machine, 0), 0, BLOCK_NORMAL) &&
-           !block_find(machine->engine, machine_address(machine, 100), 0, BLOCK_NORMAL),
-       "%s: invalidation is as precise as its range", host->name);
+    OK(find(machine, 0) && !find(machine, 100), "%s: invalidation is as precise as its range",
+       host->name);
     engine_invalidate(machine->engine, 0, ~(u64)0);
-    OK(!block_find(machine->engine, machine_address(machine, 0), 0, BLOCK_NORMAL),
-       "%s: everything can be invalidated", host->name);
+    OK(!find(machine, 0), "%s: everything can be invalidated", host->name);
     machine_free(machine);
 }
 

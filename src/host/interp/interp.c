@@ -27,6 +27,7 @@ enum {
     WORD_UNWIND,  /* sigjmp_buf *: where abandon() ends up */
     WORD_SITE,    /* const Step *: accessing guest memory now, or 0 */
     WORD_INSN_PC, /* guest pc of the current INSN */
+    WORD_CODE,    /* const Code *: being run */
 };
 
 typedef struct Step {
@@ -47,7 +48,9 @@ typedef struct Code {
     u32 move_max; /* longest list */
     u32 code_shift;
     u64 guest_base;
-    u8 order;     /* IrMem bits that plain accesses have besides their own */
+    u8 order; /* IrMem bits that plain accesses have besides their own */
+    u8 space; /* of memory accesses, with */
+    bool soft_mmu;
     Step steps[]; /* then the moves */
 } Code;
 
@@ -162,6 +165,8 @@ static int compile(const IrRegion *region, const HostConfig *config, u8 *cache, 
 {
     Code size = {.code_shift = config->code_shift,
                  .guest_base = config->guest_base,
+                 .soft_mmu = config->soft_mmu,
+                 .space = (u8)region->space,
                  .order = config->strong_order ? host_order : 0};
     Compiler c = {
         .region = region,
@@ -227,6 +232,13 @@ static bool interrupted(const CpuCommon *common)
     return __atomic_load_n(&common->interrupt, __ATOMIC_RELAXED) != 0;
 }
 
+static const JumpEntry *jump_entry(const Runner *r, u64 pc)
+{
+    const JumpEntry *table = __atomic_load_n(&r->common->jump_table, __ATOMIC_ACQUIRE);
+
+    return &table[pc >> r->code->code_shift & (((u64)1 << JUMP_TABLE_BITS) - 1)];
+}
+
 /* Each of these returns the code to go on with, or NULL after leave(). */
 
 static const u8 *run_goto(Runner *r, const Step *step)
@@ -237,6 +249,12 @@ static const u8 *run_goto(Runner *r, const Step *step)
         leave(r->common, CPU_EXIT_INTERRUPT, step->insn.imm, 0, NULL);
         return NULL;
     }
+    if (!link && r->code->soft_mmu) {
+        const JumpEntry *entry = jump_entry(r, step->insn.imm);
+        if (entry->pc == step->insn.imm) {
+            return entry->code;
+        }
+    }
     if (!link) {
         leave(r->common, CPU_EXIT_LINK, step->insn.imm, 0, &step->link);
         return NULL;
@@ -246,8 +264,7 @@ static const u8 *run_goto(Runner *r, const Step *step)
 
 static const u8 *run_igoto(Runner *r, u64 pc)
 {
-    const JumpEntry *table = __atomic_load_n(&r->common->jump_table, __ATOMIC_ACQUIRE);
-    const JumpEntry *entry = &table[pc >> r->code->code_shift & (((u64)1 << JUMP_TABLE_BITS) - 1)];
+    const JumpEntry *entry = jump_entry(r, pc);
 
     if (interrupted(r->common)) {
         leave(r->common, CPU_EXIT_INTERRUPT, pc, 0, NULL);
@@ -300,18 +317,12 @@ static void run_call(Runner *r, const Step *step)
     }
 }
 
-static void run_memory(Runner *r, const Step *step)
+/* LOAD, STORE, CAS or RMW of memory at a host address. */
+static void access_memory(Runner *r, const Step *step, u8 *at)
 {
     const IrInsn *insn = &step->insn;
     u32 size = ir_type_size((IrType)insn->type);
-    u64 index = insn->op == IR_LOAD || insn->op == IR_STORE
-                    ? (arg(r, step, 1)->i << (insn->sub & IR_MEM_SCALE)) + insn->imm
-                    : 0;
-    u64 address = arg(r, step, 0)->i + index;
-    u8 *at = (u8 *)(uintptr_t)((insn->sub & IR_MEM_WRAP32 ? (u32)address : address) +
-                               r->code->guest_base);
 
-    set_site(r->common, step);
     switch ((IrOp)insn->op) {
     case IR_LOAD:
         interp_load(at, size, insn->sub | r->code->order, &r->values[insn->prev]);
@@ -332,7 +343,77 @@ static void run_memory(Runner *r, const Step *step)
             (IrWord){.i = interp_rmw(at, size, insn->sub, (IrRmw)insn->imm, arg(r, step, 1)->i)};
         break;
     }
+}
+
+/* What the TLB doesn't settle. */
+static bool access_slowly(Runner *r, const Step *step, u64 address)
+{
+    static const u8 operations[] = {
+        [IR_LOAD] = MMU_LOAD, [IR_STORE] = MMU_STORE, [IR_CAS] = MMU_CAS, [IR_RMW] = MMU_RMW};
+    const IrInsn *insn = &step->insn;
+    MmuAccess access = {
+        .address = address,
+        .operation = operations[insn->op],
+        .size = (u8)ir_type_size((IrType)insn->type),
+        .space = r->code->space,
+        .sub = insn->sub | r->code->order,
+        .rmw = (u8)insn->imm,
+        .site = (const u8 *)step,
+    };
+
+    switch (access.operation) {
+    case MMU_STORE:
+        access.value = *arg(r, step, 2);
+        break;
+    case MMU_CAS:
+        access.expected = *arg(r, step, 1);
+        access.value = *arg(r, step, 2);
+        break;
+    case MMU_RMW:
+        access.value = *arg(r, step, 1);
+        break;
+    }
+    if (!r->common->mmu_access(r->state, &access)) {
+        return false;
+    }
+    if (insn->prev) {
+        r->values[insn->prev] = access.result;
+    }
+    return true;
+}
+
+static bool access_translated(Runner *r, const Step *step, u64 address)
+{
+    u32 size = ir_type_size((IrType)step->insn.type);
+    const TlbEntry *entry = tlb_entry(r->common, r->code->space, address);
+    const u64 *tag = step->insn.op == IR_LOAD ? &entry->read : &entry->write;
+    bool misaligned = step->insn.sub & IR_MEM_ALIGNED && address & 15;
+
+    if (misaligned ||
+        __atomic_load_n(tag, __ATOMIC_RELAXED) != ALIGN_DOWN(address + size - 1, (u64)TLB_PAGE)) {
+        return access_slowly(r, step, address);
+    }
+    access_memory(r, step, (u8 *)(uintptr_t)(address + entry->addend));
+    return true;
+}
+
+/* False: left. */
+static bool run_memory(Runner *r, const Step *step)
+{
+    const IrInsn *insn = &step->insn;
+    u64 index = insn->op == IR_LOAD || insn->op == IR_STORE
+                    ? (arg(r, step, 1)->i << (insn->sub & IR_MEM_SCALE)) + insn->imm
+                    : 0;
+    u64 address = arg(r, step, 0)->i + index;
+
+    address = insn->sub & IR_MEM_WRAP32 ? (u32)address : address;
+    if (r->code->soft_mmu) {
+        return access_translated(r, step, address);
+    }
+    set_site(r->common, step);
+    access_memory(r, step, (u8 *)(uintptr_t)(address + r->code->guest_base));
     set_site(r->common, NULL);
+    return true;
 }
 
 static void run_get(Runner *r, const Step *step)
@@ -350,8 +431,8 @@ static void run_value(Runner *r, const Step *step)
     ir_eval(&step->insn, step->arg_types, args, &r->values[step->insn.prev], &r->common->fp);
 }
 
-/* An operation that does not end its block. */
-static void run_step(Runner *r, const Step *step)
+/* An operation that does not end its block; false: it left nevertheless. */
+static bool run_step(Runner *r, const Step *step)
 {
     switch ((IrOp)step->insn.op) {
     case IR_GET:
@@ -366,8 +447,7 @@ static void run_step(Runner *r, const Step *step)
     case IR_STORE:
     case IR_CAS:
     case IR_RMW:
-        run_memory(r, step);
-        break;
+        return run_memory(r, step);
     case IR_FENCE:
         interp_fence();
         break;
@@ -381,6 +461,7 @@ static void run_step(Runner *r, const Step *step)
         run_value(r, step);
         break;
     }
+    return true;
 }
 
 /* Runs a block's code; returns the next code, or NULL when it left. */
@@ -391,6 +472,7 @@ static const u8 *run(void *state, const Code *code)
     const Step *step = code->steps;
 
     memset(&values[0], 0, sizeof(values[0]));
+    r.common->host[WORD_CODE] = (u64)(uintptr_t)code;
     for (;;) {
         switch ((IrOp)step->insn.op) {
         case IR_JUMP:
@@ -411,7 +493,9 @@ static const u8 *run(void *state, const Code *code)
                   (u64)step->insn.sub << 32 | (u32)step->insn.imm2, NULL);
             return NULL;
         default:
-            run_step(&r, step++);
+            if (!run_step(&r, step++)) {
+                return NULL;
+            }
             break;
         }
     }
@@ -445,6 +529,11 @@ static void link_site(u8 *site, const u8 *target)
 static const u8 *access_site(const CpuCommon *common)
 {
     return (const u8 *)(uintptr_t) * (const volatile u64 *)&common->host[WORD_SITE];
+}
+
+static const u8 *calling_code(const CpuCommon *common)
+{
+    return (const u8 *)(uintptr_t)common->host[WORD_CODE];
 }
 
 static bool recover(void *state, HostFault *fault)
@@ -520,6 +609,8 @@ const Host host_interp = {
     .cpu_init = cpu_init,
     .cpu_free = cpu_free,
     .reset_returns = nothing,
+    .trim_returns = nothing,
+    .calling_code = calling_code,
     .set_fp = nothing,
     .recover = recover,
     .abandon = abandon,

@@ -21,7 +21,7 @@ enum {
 };
 
 /* No IR instruction takes more code than this, out-of-line part not included; see x86_room(). */
-enum { INSN_ROOM = 1024, EDGE_ROOM = 4096, COLD_ROOM = 48 };
+enum { INSN_ROOM = 1024, EDGE_ROOM = 4096, COLD_ROOM = 80 };
 
 void append_bytes(Compiler *c, ByteBuffer *buffer, const void *bytes, u32 size)
 {
@@ -721,6 +721,19 @@ static void inherit_pc(Compiler *c, const u32 *order, u32 count)
     }
 }
 
+/* The jump table probe for a target that is known and in rax; falls through on a miss. */
+static void probe_for(Compiler *c, u64 target)
+{
+    u64 index = target >> c->config->code_shift & (((u64)1 << JUMP_TABLE_BITS) - 1);
+    s32 entry = (s32)(index * sizeof(JumpEntry));
+
+    x86_load(&c->as, 8, RCX, x86_at(RBP, COMMON(jump_table)));
+    x86_alu_to(&c->as, ALU_CMP, 8, x86_at(RCX, entry + (s32)offsetof(JumpEntry, pc)), RAX);
+    u8 *miss = x86_jcc_short(&c->as, CC_NE);
+    x86_op(&c->as, 0xff, 4, 4, x86_at(RCX, entry + (s32)offsetof(JumpEntry, code)), 0);
+    x86_bind_short(&c->as, miss);
+}
+
 static void emit_cold(Compiler *c)
 {
     for (u32 i = 0; i < c->cold_count && x86_room(&c->as, COLD_ROOM); i++) {
@@ -739,6 +752,9 @@ static void emit_cold(Compiler *c)
         }
         c->links[cold->link].stub = x86_offset(&c->as);
         x86_mov_imm(&c->as, RAX, cold->pc);
+        if (c->config->soft_mmu) {
+            probe_for(c, cold->pc);
+        }
         x86_lea_code(&c->as, RCX, site);
         emit_jump_stub(c, STUB_EXIT_LINK);
     }
@@ -880,6 +896,7 @@ int x86_compile(const IrRegion *region, const HostConfig *config, u8 *cache, u8 
     }
     bind_jumps(&c);
     emit_cold(&c);
+    emit_slow_stubs(&c);
     if (!x86_room(&c.as, c.pool.size + 16)) {
         return -ENOSPC;
     }

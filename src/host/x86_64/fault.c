@@ -187,7 +187,7 @@ static s64 get_signed(Reader *reader)
     return (s64)(number >> 1) ^ -(s64)(number & 1);
 }
 
-static const u8 *register_bytes(const ucontext_t *context, u8 reg)
+static const u8 *signal_register(const ucontext_t *context, u8 reg)
 {
     static const u8 greg[] = {
         [RAX] = REG_RAX, [RCX] = REG_RCX, [RDX] = REG_RDX, [RBX] = REG_RBX,
@@ -209,9 +209,16 @@ typedef struct Recovered {
 
 /* Where values are at a fault. */
 typedef struct Places {
-    const u8 *state;
-    const ucontext_t *context; /* NULL: nothing is wanted but to skip what is read */
+    const u8 *state; /* NULL: nothing is wanted but to skip what is read */
+    const ucontext_t *context;
+    const MmuAccess *access; /* if not NULL, it has the registers */
 } Places;
+
+static const u8 *register_bytes(const Places *places, u8 reg)
+{
+    return places->access ? x86_frame_register(places->access->host, reg)
+                          : signal_register(places->context, reg);
+}
 
 static IrWord get_place(Reader *reader, const Places *places);
 
@@ -230,7 +237,7 @@ static IrWord get_operation(Reader *reader, const Places *places)
         IrWord word = get_place(reader, places);
         args[i].i = word.i & ir_mask(ir_type_size((IrType)types[i]) * 8);
     }
-    if (places->context) {
+    if (places->state) {
         ir_eval(&insn, types, args, &result, NULL);
     }
     return result;
@@ -251,7 +258,7 @@ static IrWord get_place(Reader *reader, const Places *places)
     } else if (kind == NOTE_SPILL || kind == NOTE_SLOT) {
         where = get_number(reader);
     }
-    if (!places->context) {
+    if (!places->state) {
         return word;
     }
     if (kind == NOTE_SPILL) {
@@ -259,7 +266,7 @@ static IrWord get_place(Reader *reader, const Places *places)
     } else if (kind == NOTE_SLOT) {
         from = places->state + where;
     } else if (kind != NOTE_CONSTANT) {
-        from = register_bytes(places->context, (u8)kind);
+        from = register_bytes(places, (u8)kind);
     }
     memcpy(&word, from, kind < VECTOR ? 8 : 16);
     return word;
@@ -294,21 +301,29 @@ static bool find_entry(Reader *reader, u64 offset, u64 *pc, u64 *notes)
         *pc = entry_pc;
         *notes = count;
         for (u64 i = 0; i < count; i++) {
-            get_note(reader, &(Places){NULL, NULL}, NULL);
+            get_note(reader, &(Places){NULL, NULL, NULL}, NULL);
         }
     }
     *reader = found;
     return found.at != NULL;
 }
 
-bool x86_recover(void *state, HostFault *fault)
+static u64 fault_address(const HostFault *fault)
 {
     const ucontext_t *context = fault->ucontext;
+
+    return fault->access ? (u64)(uintptr_t)fault->access->site
+                         : (u64)context->uc_mcontext.gregs[REG_RIP];
+}
+
+bool x86_recover(void *state, HostFault *fault)
+{
+    const Places places = {state, fault->ucontext, fault->access};
     CpuCommon *common = cpu_common(state);
     const CacheHeader *header = cache_header((const u8 *)(uintptr_t)common->host[WORD_CACHE]);
     Reader reader = {fault->side_table, fault->side_table + fault->side_table_size};
     Recovered notes[NOTE_MAX];
-    u64 offset = (u64)context->uc_mcontext.gregs[REG_RIP] - (u64)(uintptr_t)fault->code, count;
+    u64 offset = fault_address(fault) - (u64)(uintptr_t)fault->code, count;
 
     if (common->host[WORD_HELPER_BUSY]) { /* all slots are in memory */
         fault->pc = common->host[WORD_HELPER_PC];
@@ -318,11 +333,11 @@ bool x86_recover(void *state, HostFault *fault)
         return false;
     }
     for (u32 i = 0; i < count; i++) {
-        get_note(&reader, &(Places){state, context}, &notes[i]);
+        get_note(&reader, &places, &notes[i]);
     }
     for (u32 i = 0; i < header->pins.count; i++) {
         const RegPin *pin = &header->pins.pin[i];
-        memcpy((u8 *)state + pin->offset, register_bytes(context, pin->reg), pin->size);
+        memcpy((u8 *)state + pin->offset, register_bytes(&places, pin->reg), pin->size);
     }
     for (u32 i = 0; i < count; i++) {
         memcpy((u8 *)state + notes[i].offset, notes[i].bytes, notes[i].size);

@@ -94,12 +94,25 @@ static void swap_bytes(Compiler *c, u32 size, u8 reg)
     x86_byte(&c->as, 0xc8 | (reg & 7));
 }
 
+/* Scratch registers of an access are free for its result once all else is fetched. */
+static void release_scratch(Compiler *c, const Place *place)
+{
+    if (c->config->soft_mmu) {
+        ra_release(&c->ra, place->index);
+        if (!place->borrows) {
+            ra_release(&c->ra, place->tag);
+        }
+    }
+}
+
 static void load_int(Compiler *c, IrVal value, const IrInsn *insn, u32 size)
 {
-    X86Rm address = guest_address(c, insn);
-    u8 to = define(c, value, insn->sub & IR_MEM_BIG_ENDIAN ? RA_NO_PIN : 0);
+    u8 sign = c->fused[value] == FUSE_SIGN32 ? 2 : c->fused[value] == FUSE_SIGN64 ? 3 : 0;
+    Place place = begin_access(c, insn, false);
 
-    fault_point(c);
+    release_scratch(c, &place);
+    u8 to = define(c, value, insn->sub & IR_MEM_BIG_ENDIAN ? RA_NO_PIN : 0);
+    X86Rm address = reach_memory(c, &place);
     if (insn->sub & IR_MEM_BIG_ENDIAN && size > 1) {
         if (c->as.features & X86_MOVBE && size >= 4) {
             x86_op(&c->as, OP_MOVBE_LOAD, size, to, address, 0);
@@ -114,6 +127,7 @@ static void load_int(Compiler *c, IrVal value, const IrInsn *insn, u32 size)
     } else {
         x86_load(&c->as, size, to, address);
     }
+    end_access(c, &place, (AccessValues){.operation = MMU_LOAD, .result = to, .sign = sign});
 }
 
 /* All bytes of a vector register's value in reverse order. */
@@ -136,10 +150,10 @@ bool lower_load(Compiler *c, IrVal value, const IrInsn *insn)
         load_int(c, value, insn, size);
         return true;
     }
-    X86Rm address = guest_address(c, insn);
+    Place place = begin_access(c, insn, false);
     bool swap = insn->sub & IR_MEM_BIG_ENDIAN;
     u8 to = define(c, value, swap ? RA_NO_PIN : 0);
-    fault_point(c);
+    X86Rm address = reach_memory(c, &place);
     if (insn->sub & IR_MEM_ALIGNED) {
         x86_vector2(&c->as, V_MOVAPS, to, address);
     } else {
@@ -148,6 +162,7 @@ bool lower_load(Compiler *c, IrVal value, const IrInsn *insn)
     if (swap) {
         swap_vector(c, size, to);
     }
+    end_access(c, &place, (AccessValues){.operation = MMU_LOAD, .result = to + VECTOR});
     return true;
 }
 
@@ -167,61 +182,76 @@ bool lower_fence(Compiler *c, IrVal value, const IrInsn *insn)
     return true;
 }
 
+static void store_vector_value(Compiler *c, const IrInsn *insn, u32 size)
+{
+    Place place = begin_access(c, insn, false);
+    u8 value = use(c, insn->arg[2]), from = value;
+
+    if (insn->sub & IR_MEM_BIG_ENDIAN) {
+        from = scratch_vector(c);
+        move_register(c, from + VECTOR, value + VECTOR);
+        swap_vector(c, size, from);
+    }
+    X86Rm address = reach_memory(c, &place);
+    if (insn->sub & IR_MEM_ALIGNED) {
+        x86_vector2(&c->as, V_MOVAPS_STORE, from, address);
+    } else {
+        store_vector(c, size, address, from);
+    }
+    end_access(c, &place, (AccessValues){.operation = MMU_STORE, .value = value + VECTOR});
+    if (insn->sub & IR_MEM_RELEASE) {
+        fence(c);
+    }
+}
+
+/* In another byte order, or by xchg; the value itself stays for a slow access. */
+static void store_copy(Compiler *c, const IrInsn *insn, u32 size)
+{
+    bool borrow = c->config->soft_mmu; /* address, index, value, copy */
+    Place place = begin_access(c, insn, borrow);
+    u8 from = use(c, insn->arg[2]), copy = scratch_int(c);
+
+    x86_mov(&c->as, 8, copy, from);
+    if (insn->sub & IR_MEM_BIG_ENDIAN && size > 1) {
+        swap_bytes(c, size, copy);
+    }
+    X86Rm address = reach_memory(c, &place);
+    if (insn->sub & IR_MEM_RELEASE) {
+        x86_op(&c->as, size == 1 ? 0x86 : 0x87, size, copy, address, 0);
+    } else {
+        x86_store(&c->as, size, address, copy);
+    }
+    end_access(c, &place,
+               (AccessValues){.operation = MMU_STORE, .value = from, .result = REG_NONE});
+}
+
 bool lower_store(Compiler *c, IrVal value, const IrInsn *insn)
 {
     u32 size = ir_type_size((IrType)insn->type);
-    bool release = insn->sub & IR_MEM_RELEASE, swap = insn->sub & IR_MEM_BIG_ENDIAN && size > 1;
     s32 imm;
 
     (void)value;
     assert(insn->type != IR_V256 && "no guest needs it yet");
     if (is_vector_type((IrType)insn->type)) {
-        X86Rm address = guest_address(c, insn);
-        u8 from = use(c, insn->arg[2]);
-        if (swap) {
-            u8 copy = scratch_vector(c);
-            move_register(c, copy + VECTOR, from + VECTOR);
-            swap_vector(c, size, copy);
-            from = copy;
-        }
-        fault_point(c);
-        if (insn->sub & IR_MEM_ALIGNED) {
-            x86_vector2(&c->as, V_MOVAPS_STORE, from, address);
-        } else {
-            store_vector(c, size, address, from);
-        }
-        if (release) {
-            fence(c);
-        }
+        store_vector_value(c, insn, size);
         return true;
     }
-    if (!release && !swap && ra_where(&c->ra, insn->arg[2]) == REG_NONE &&
-        is_immediate(c, insn->arg[2], (IrType)insn->type, &imm)) {
-        X86Rm address = guest_address(c, insn);
-        fault_point(c);
-        x86_store_imm(&c->as, size, address, imm);
+    if (insn->sub & IR_MEM_RELEASE || (insn->sub & IR_MEM_BIG_ENDIAN && size > 1)) {
+        store_copy(c, insn, size);
         return true;
     }
-    u8 from = use(c, insn->arg[2]);
-    if (swap || release) {
-        u8 copy = scratch_int(c);
-        x86_mov(&c->as, 8, copy, from);
-        ra_unlock(&c->ra, from);
-        if (swap) {
-            swap_bytes(c, size, copy);
-        }
-        X86Rm address = guest_address(c, insn);
-        fault_point(c);
-        if (release) {
-            x86_op(&c->as, size == 1 ? 0x86 : 0x87, size, copy, address, 0);
-        } else {
-            x86_store(&c->as, size, address, copy);
-        }
-        return true;
+    bool constant = ra_where(&c->ra, insn->arg[2]) == REG_NONE &&
+                    is_immediate(c, insn->arg[2], (IrType)insn->type, &imm);
+    Place place = begin_access(c, insn, false);
+    AccessValues values = {.operation = MMU_STORE, .result = REG_NONE, .constant = constant};
+    if (constant) {
+        values.immediate = imm;
+        x86_store_imm(&c->as, size, reach_memory(c, &place), imm);
+    } else {
+        values.value = use(c, insn->arg[2]);
+        x86_store(&c->as, size, reach_memory(c, &place), values.value);
     }
-    X86Rm address = guest_address(c, insn);
-    fault_point(c);
-    x86_store(&c->as, size, address, from);
+    end_access(c, &place, values);
     return true;
 }
 
@@ -250,6 +280,12 @@ static bool lower_cas16(Compiler *c, IrVal value, const IrInsn *insn)
     ra_claim(&c->ra, RAX);
     ra_claim(&c->ra, RDX);
     ra_claim(&c->ra, RCX);
+    u8 to = define(c, value, RA_EARLY | RA_NO_PIN);
+    Place place = access_at(c, insn, RDI, RCX, RDX);
+    X86Rm rm = reach_memory(c, &place);
+    if (c->config->soft_mmu) {
+        x86_lea(&c->as, 8, RDI, rm);
+    }
     x86_store(&c->as, 8, saved, RBX);
     fault_point_saving(c, RBX, word);
     x86_vector2(&c->as, OP_MOVQ_STORE, expected, x86_reg(RAX));
@@ -260,9 +296,13 @@ static bool lower_cas16(Compiler *c, IrVal value, const IrInsn *insn)
     x86_flags_op(&c->as, OP_CMPXCHG16B, 8, 1, x86_at(RDI, 0), 0);
     x86_load(&c->as, 8, RBX, saved);
     fault_point(c);
-    u8 to = define(c, value, RA_EARLY);
     x86_vector2(&c->as, OP_MOVQ_LOAD, to, x86_reg(RAX));
     x86_vector_imm(&c->as, OP_PINSRQ, to, to, x86_reg(RDX), 1);
+    end_access(c, &place,
+               (AccessValues){.operation = MMU_CAS,
+                              .value = desired + VECTOR,
+                              .expected = expected + VECTOR,
+                              .result = to + VECTOR});
     return true;
 }
 
@@ -275,16 +315,19 @@ bool lower_cas(Compiler *c, IrVal value, const IrInsn *insn)
         return lower_cas16(c, value, insn);
     }
     ra_use_fixed(&c->ra, insn->arg[1], RAX);
+    Place place = begin_access(c, insn, true);
     u8 from = use(c, insn->arg[2]);
-    X86Rm address = guest_address(c, insn);
-    fault_point(c);
+    X86Rm address = reach_memory(c, &place);
     locked(c, OP_CMPXCHG, size, from, address);
+    end_access(c, &place,
+               (AccessValues){.operation = MMU_CAS, .value = from, .expected = RAX, .result = RAX});
     ra_define_in(&c->ra, value, RAX);
     return true;
 }
 
 /* [address] = op([address], operand) by compare and exchange; the old value is in rax. */
-static void rmw_loop(Compiler *c, const IrInsn *insn, u32 size, X86Rm address, u8 operand)
+static void rmw_loop(Compiler *c, const IrInsn *insn, u32 size, X86Rm address, u8 operand,
+                     u8 result)
 {
     static const struct {
         u8 alu, take; /* X86Alu; or X86Cond: of old - operand, under which old stays */
@@ -293,9 +336,7 @@ static void rmw_loop(Compiler *c, const IrInsn *insn, u32 size, X86Rm address, u
         [IR_RMW_SMAX] = {0, CC_G},   [IR_RMW_SMIN] = {0, CC_L}, [IR_RMW_UMAX] = {0, CC_A},
         [IR_RMW_UMIN] = {0, CC_B},
     };
-    u8 result = scratch_int(c);
 
-    fault_point(c);
     x86_load(&c->as, size, RAX, address);
     u8 *again = c->as.at;
     x86_mov(&c->as, 8, result, operand);
@@ -310,38 +351,58 @@ static void rmw_loop(Compiler *c, const IrInsn *insn, u32 size, X86Rm address, u
     *retry = (u8)(again - retry - 1);
 }
 
+static void rmw_by_loop(Compiler *c, IrVal value, const IrInsn *insn, u32 size)
+{
+    ra_claim(&c->ra, RAX);
+    Place place = begin_access(c, insn, true);
+    u8 operand = use(c, insn->arg[1]);
+    if (c->config->soft_mmu) { /* the address goes into its index */
+        ra_unlock(&c->ra, place.address);
+    }
+    u8 result = scratch_int(c);
+    X86Rm address = reach_memory(c, &place);
+    if (c->config->soft_mmu) {
+        x86_lea(&c->as, 8, place.index, address);
+        address = x86_at(place.index, 0);
+    }
+    rmw_loop(c, insn, size, address, operand, result);
+    end_access(c, &place,
+               (AccessValues){
+                   .operation = MMU_RMW, .value = operand, .result = RAX, .rmw = (u8)insn->imm});
+    ra_define_in(&c->ra, value, RAX);
+}
+
 bool lower_rmw(Compiler *c, IrVal value, const IrInsn *insn)
 {
+    static const u8 alus[] = {[IR_RMW_AND] = ALU_AND, [IR_RMW_OR] = ALU_OR, [IR_RMW_XOR] = ALU_XOR};
     u32 size = ir_type_size((IrType)insn->type);
     IrRmw rmw = (IrRmw)insn->imm;
+    AccessValues values = {.operation = MMU_RMW, .rmw = (u8)rmw};
 
     assert(!(insn->sub & IR_MEM_BIG_ENDIAN) && "no guest needs it yet");
     if (rmw == IR_RMW_ADD || rmw == IR_RMW_XCHG) {
-        X86Rm address = guest_address(c, insn);
+        Place place = begin_access(c, insn, true);
         u8 to = define_over(c, value, insn->arg[1], RA_EARLY | RA_NO_PIN);
-        fault_point(c);
+        X86Rm address = reach_memory(c, &place);
         if (rmw == IR_RMW_ADD) {
             locked(c, OP_XADD, size, to, address);
         } else {
             x86_op(&c->as, size == 1 ? 0x86 : 0x87, size, to, address, 0);
         }
-        return true;
-    }
-    if (rmw <= IR_RMW_XOR && c->ra.values[value].first_use == REG_NEVER) {
-        static const u8 alus[] = {
-            [IR_RMW_AND] = ALU_AND, [IR_RMW_OR] = ALU_OR, [IR_RMW_XOR] = ALU_XOR};
-        X86Rm address = guest_address(c, insn);
+        values.value = values.result = to;
+        end_access(c, &place, values);
+    } else if (rmw <= IR_RMW_XOR && c->ra.values[value].first_use == REG_NEVER) {
+        Place place = begin_access(c, insn, true);
         u8 operand = use(c, insn->arg[1]);
-        fault_point(c);
+        X86Rm address = reach_memory(c, &place);
         x86_byte(&c->as, 0xf0);
         x86_alu_to(&c->as, (X86Alu)alus[rmw], size, address, operand);
+        values.value = operand;
+        values.result = REG_NONE;
+        end_access(c, &place, values);
         c->ra.values[value].next_use = REG_NEVER;
-        return true;
+    } else {
+        rmw_by_loop(c, value, insn, size);
     }
-    ra_claim(&c->ra, RAX);
-    X86Rm address = guest_address(c, insn);
-    u8 operand = use(c, insn->arg[1]);
-    rmw_loop(c, insn, size, address, operand);
-    ra_define_in(&c->ra, value, RAX);
     return true;
 }

@@ -346,9 +346,9 @@ static bool keeps_eflags(const Prepare *p, IrVal value, const IrInsn *flags)
     case IR_BITCAST:
         return true;
     case IR_LOAD:
-        return !(insn->sub & IR_MEM_BIG_ENDIAN);
+        return !(insn->sub & IR_MEM_BIG_ENDIAN) && !c->config->soft_mmu;
     case IR_STORE:
-        return !(insn->sub & (IR_MEM_BIG_ENDIAN | IR_MEM_RELEASE));
+        return !(insn->sub & (IR_MEM_BIG_ENDIAN | IR_MEM_RELEASE)) && !c->config->soft_mmu;
     case IR_DEP:
         return insn->sub == 0 && (insn->imm == 8 || insn->imm == 16);
     case IR_ADD:

@@ -377,6 +377,7 @@ size_t x86_begin_cache(u8 *code, size_t room, const HostConfig *config)
     }
     emit_x87_stub(&as, header, STUB_X87_LOAD, WORD_X87_LOAD);
     emit_x87_stub(&as, header, STUB_X87_SAVE, WORD_X87_SAVE);
+    x86_emit_mmu_stub(&as, header);
     header->size = x86_offset(&as);
     return header->size;
 }
@@ -415,6 +416,7 @@ int x86_cpu_init(CpuCommon *common)
     common->host[WORD_STACK_TOP] = (u64)(uintptr_t)(stack + RETURN_STACK_SIZE - 64);
     common->host[WORD_EVAL] = (u64)(uintptr_t)ir_eval;
     common->host[WORD_SET_FP] = (u64)(uintptr_t)x86_set_fp;
+    common->host[WORD_MMU] = (u64)(uintptr_t)x86_mmu_access;
     common->host[WORD_X87_LOAD] = (u64)(uintptr_t)x86_x87_load;
     common->host[WORD_X87_SAVE] = (u64)(uintptr_t)x86_x87_save;
     x86_reset_returns(common);
@@ -436,6 +438,21 @@ void x86_reset_returns(CpuCommon *common)
 
     common->host[WORD_RETURN_STACK] = common->host[WORD_STACK_TOP];
     top[1] = ~(u64)0; /* an address that no guest returns to */
+}
+
+/* The way back is the call's return address, on top of the stack. */
+void x86_trim_returns(CpuCommon *common)
+{
+    u64 way_back = *(const u64 *)(uintptr_t)common->host[WORD_RETURN_STACK];
+
+    x86_reset_returns(common);
+    common->host[WORD_RETURN_STACK] -= sizeof(u64);
+    *(u64 *)(uintptr_t)common->host[WORD_RETURN_STACK] = way_back;
+}
+
+const u8 *x86_calling_code(const CpuCommon *common)
+{
+    return *(const u8 *const *)(uintptr_t)common->host[WORD_RETURN_STACK];
 }
 
 /* Rounding that MXCSR lacks (away, odd) never comes from a guest's control register. Guests with

@@ -37,6 +37,7 @@ enum {
     WORD_STACK_BASE,   /* mapping of the return stack */
     WORD_STACK_TOP,    /* its highest entry, which matches no return */
     WORD_CACHE,        /* cache entered last */
+    WORD_MMU,          /* address of x86_mmu_access */
     WORD_SCRATCH,
     WORD_X87,      /* u32: the guest's x87 is in the host's, not in its slots */
     WORD_X87_LOAD, /* addresses of x86_x87_load, x86_x87_save */
@@ -59,6 +60,7 @@ typedef enum Stub {
     STUB_EVAL,           /* call: rdi = IrInsn followed by u8 arg_types[3] */
     STUB_X87_LOAD,       /* call: the guest's x87 into the host's; no register changes */
     STUB_X87_SAVE,       /* call: back into its slots */
+    STUB_MMU,            /* call: an access goes the slow way; see soft_mmu.c */
     STUB_HELPER,         /* call: eax = offset of the helper's function in the table; + flags & 7 */
     STUB_COUNT = STUB_HELPER + 8,
 } Stub;
@@ -94,6 +96,8 @@ void x86_enter(void *state, const u8 *cache, const u8 *code);
 int x86_cpu_init(CpuCommon *common);
 void x86_cpu_free(CpuCommon *common);
 void x86_reset_returns(CpuCommon *common);
+void x86_trim_returns(CpuCommon *common);
+const u8 *x86_calling_code(const CpuCommon *common);
 void x86_set_fp(CpuCommon *common);
 void x86_link(u8 *site, const u8 *target);
 /* Size of the return stack's mapping, its guard page included. */
@@ -109,6 +113,15 @@ typedef struct ColdStub {
     u32 link; /* COLD_LINK: number of the link */
     u64 pc;
 } ColdStub;
+
+/* An access that missed, out of line. */
+typedef struct SlowStub {
+    u32 site;        /* offset of the jump's displacement */
+    u32 back;        /* offset of the code that follows the access */
+    u32 description; /* see soft_mmu.c */
+    u8 immediate_to; /* register that gets `immediate` first, or REG_NONE */
+    s32 immediate;
+} SlowStub;
 
 typedef struct BlockJump {
     u32 site;
@@ -161,6 +174,8 @@ typedef struct Compiler {
     u8 *compare_at; /* code of the last comparison: to be kept adjacent to its jump */
     BlockJump *jumps;
     ColdStub *cold;
+    SlowStub *slow;
+    u32 slow_count, slow_capacity;
     HostLink *links;
     u32 jump_count, cold_count, link_count, limit; /* of these three arrays */
     ByteBuffer pool;
@@ -333,6 +348,53 @@ static inline IrVal field_operand(const Compiler *c, const IrInsn *dep)
 
 /* Address of LOAD, STORE; the operands are locked. */
 X86Rm guest_address(Compiler *c, const IrInsn *insn);
+
+/* -- soft_mmu.c: accesses to guest memory, behind a soft MMU or not.
+ *
+ * An access is emitted in steps:
+ *     place = begin_access(): makes the address, and takes scratch registers;
+ *     the lowering gets all other registers it needs;
+ *     rm = reach_memory(): the fault point and the probe. From here to the end no register may be
+ *     asked for, as a miss passes over the code in between;
+ *     one or more instructions use rm;
+ *     end_access() says in which registers a miss finds and leaves values. */
+typedef struct Place {
+    X86Rm rm;
+    u32 size; /* of the access */
+    u8 sub;   /* IR_MEM_* */
+    bool is_write;
+    bool borrows;   /* rbx serves as `tag`, its value being in a word of the context meanwhile */
+    u8 address;     /* register with the guest address */
+    u8 index, tag;  /* scratch registers; `index` is a part of rm */
+    const u8 *miss; /* place of the jump's displacement */
+} Place;
+
+/* Values in and out of a slow access: registers, or REG_NONE. */
+typedef struct AccessValues {
+    u8 operation; /* MmuOperation */
+    u8 value, expected, result;
+    u8 sign;       /* log2 of the size that a loaded integer is sign-extended to; 0: none */
+    u8 rmw;        /* IrRmw */
+    bool constant; /* the value is `immediate` */
+    s32 immediate;
+} AccessValues;
+
+/* borrow: leave a temporary to the lowering by borrowing rbx, which must not hold a value that the
+ * access takes. */
+Place begin_access(Compiler *c, const IrInsn *insn, bool borrow);
+/* The same where the address is in a register already, and the scratch registers are taken. */
+Place access_at(Compiler *c, const IrInsn *insn, u8 address, u8 index, u8 tag);
+X86Rm reach_memory(Compiler *c, Place *place);
+void end_access(Compiler *c, const Place *place, AccessValues values);
+/* The out-of-line part of all of them. */
+void emit_slow_stubs(Compiler *c);
+
+void x86_emit_mmu_stub(X86Asm *as, CacheHeader *header);
+/* What that stub calls: `frame` holds the registers, the call returns to `after_call`. False: the
+ * code is to be left. */
+bool x86_mmu_access(void *state, void *frame, const u8 *after_call);
+/* General register (0..15) or vector register (16..31) in a frame. */
+const u8 *x86_frame_register(const void *frame, u8 reg);
 
 /* -- Lowering. Each function emits one IR instruction; returns false, having emitted and asked for
  * nothing, when it has no code for this form: then ir_eval does it. */

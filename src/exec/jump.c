@@ -1,0 +1,127 @@
+/* Jump tables: where indirect jumps, and in system mode jumps to other pages, find their target.
+ *
+ * A vCPU has a few tables of the same size, one for each translation mode that it was in last, so
+ * that going to the kernel and back forgets nothing. What was entered since a table was last empty
+ * is listed, so that emptying it costs little.
+ *
+ * Only the vCPU's thread adds entries; others clear those of blocks that they kill. */
+#include <sys/mman.h>
+
+#include "exec/mmu.h"
+
+static const size_t entries_size = sizeof(JumpEntry) << JUMP_TABLE_BITS;
+
+int jumps_init(Vcpu *vcpu)
+{
+    u8 *map = mmap(NULL, JUMP_TABLES * entries_size, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (map == MAP_FAILED) {
+        return -1;
+    }
+    for (u32 i = 0; i < JUMP_TABLES; i++) {
+        vcpu->jumps[i].entries = (JumpEntry *)(void *)(map + i * entries_size);
+        vcpu->jumps[i].entries[0].pc = jump_never(0);
+    }
+    vcpu->jump_table = vcpu->jumps[0].entries;
+    vcpu->common->jump_table = vcpu->jump_table;
+    return 0;
+}
+
+void jumps_free(Vcpu *vcpu)
+{
+    if (vcpu->jump_table) {
+        munmap(vcpu->jumps[0].entries, JUMP_TABLES * entries_size);
+    }
+}
+
+/* Either who kills the block sees the new entry, or this thread sees that the block is dead (both
+ * orders are sequentially consistent). */
+void jumps_remember(Vcpu *vcpu, Block *block)
+{
+    JumpTable *table = &vcpu->jumps[vcpu->jump_current];
+    u32 index = jump_index(vcpu->engine, block->pc);
+    JumpEntry *entry = &table->entries[index];
+
+    if (table->list_count < JUMP_LIST) {
+        table->list[table->list_count] = (u16)index;
+    }
+    table->list_count += table->list_count <= JUMP_LIST;
+    __atomic_store_n(&entry->code, block->code, __ATOMIC_RELAXED);
+    __atomic_store_n(&entry->pc, block->pc, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&block->dead, __ATOMIC_SEQ_CST)) {
+        __atomic_store_n(&entry->pc, jump_never(index), __ATOMIC_RELAXED);
+    }
+}
+
+void jumps_remove(Engine *engine, const Block *block)
+{
+    u32 index = jump_index(engine, block->pc);
+
+    for (Vcpu *vcpu = engine->vcpus; vcpu; vcpu = vcpu->next) {
+        for (u32 i = 0; i < JUMP_TABLES; i++) {
+            JumpEntry *entry = &vcpu->jumps[i].entries[index];
+            if (__atomic_load_n(&entry->pc, __ATOMIC_SEQ_CST) == block->pc) {
+                __atomic_store_n(&entry->pc, jump_never(index), __ATOMIC_RELAXED);
+            }
+        }
+    }
+}
+
+static void empty(JumpTable *table)
+{
+    bool all = table->list_count > JUMP_LIST;
+    u32 count = all ? 1u << JUMP_TABLE_BITS : table->list_count;
+
+    for (u32 i = 0; i < count; i++) {
+        u32 index = all ? i : table->list[i];
+        __atomic_store_n(&table->entries[index].pc, jump_never(index), __ATOMIC_RELAXED);
+    }
+    table->list_count = 0;
+}
+
+static void forget_returns(Vcpu *vcpu)
+{
+    const Host *host = vcpu->engine->host;
+
+    if (vcpu->mmu && vcpu->mmu->running) {
+        host->trim_returns(vcpu->common);
+    } else {
+        host->reset_returns(vcpu->common);
+    }
+}
+
+void jumps_forget(Vcpu *vcpu)
+{
+    for (u32 i = 0; i < JUMP_TABLES; i++) {
+        empty(&vcpu->jumps[i]);
+    }
+    forget_returns(vcpu);
+}
+
+static u32 find_table(Vcpu *vcpu)
+{
+    for (u32 i = 0; i < JUMP_TABLES; i++) {
+        if (vcpu->jumps[i].mode == vcpu->mode && vcpu->jumps[i].context == vcpu->context) {
+            return i;
+        }
+    }
+    u32 i = vcpu->jump_next;
+    vcpu->jump_next = (i + 1) % JUMP_TABLES;
+    empty(&vcpu->jumps[i]);
+    vcpu->jumps[i].mode = vcpu->mode;
+    vcpu->jumps[i].context = vcpu->context;
+    return i;
+}
+
+void jumps_switch(Vcpu *vcpu)
+{
+    JumpEntry *before = vcpu->jump_table;
+
+    vcpu->jump_current = find_table(vcpu);
+    vcpu->jump_table = vcpu->jumps[vcpu->jump_current].entries;
+    /* Who wants the thread out has put the empty table there, which stays. */
+    __atomic_compare_exchange_n(&vcpu->common->jump_table, &before, vcpu->jump_table, false,
+                                __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    forget_returns(vcpu);
+}

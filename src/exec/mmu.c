@@ -1,0 +1,584 @@
+/* The soft MMU: see mmu.h. Filling and flushing the TLBs, and accesses that go the slow way.
+ *
+ * A page's write tag has TLB_WATCHED while stores to it must be noticed: because code was
+ * translated from it (coherence.c), or the board wants to know (GuestBus.dirty). Whoever starts to
+ * watch a page says so first and then sets the bits in all TLBs; whoever fills an entry looks
+ * afterwards whether the page is watched. So one of the two sees the other.
+ *
+ * A slow access runs inside (safepoint.c), in C code that generated code called. It may try the
+ * engine's lock, not wait for it: a store that needs it and doesn't get it is put off, that is, the
+ * code is left and the instruction is repeated by dispatch.c.
+ * Must not know page tables. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "exec/mmu.h"
+#include "host/interp/memory.h"
+
+static u64 page_of(u64 address)
+{
+    return ALIGN_DOWN(address, (u64)TLB_PAGE);
+}
+
+/* -- Filling */
+
+static void clear_entry(TlbEntry *entry)
+{
+    __atomic_store_n(&entry->write, TLB_NONE, __ATOMIC_RELAXED);
+    entry->read = TLB_NONE;
+    entry->info &= TLB_LISTED;
+}
+
+int mmu_init(Vcpu *vcpu)
+{
+    u32 spaces = vcpu->engine->guest->system->space_count;
+    Mmu *mmu = calloc(1, sizeof *mmu);
+
+    if (!mmu) {
+        return -1;
+    }
+    for (u32 i = 0; i < spaces * TLB_ENTRIES; i++) {
+        clear_entry(&tlb_table(vcpu->common, spaces - 1)[i]);
+    }
+    for (u32 i = 0; i < CODE_TLB_ENTRIES; i++) {
+        mmu->code[i].tag = CODE_TLB_NONE;
+    }
+    mmu->large_low = ~(u64)0;
+    vcpu->mmu = mmu;
+    vcpu->common->mmu_access = mmu_access;
+    return 0;
+}
+
+void mmu_free(Vcpu *vcpu)
+{
+    free(vcpu->mmu);
+}
+
+static void note_large(Mmu *mmu, u64 address, u32 page_bits)
+{
+    u64 size = (u64)1 << page_bits;
+
+    if (page_bits > TLB_PAGE_BITS) {
+        mmu->large_low = MIN(mmu->large_low, ALIGN_DOWN(address, size));
+        mmu->large_high = MAX(mmu->large_high, ALIGN_DOWN(address, size) + size - 1);
+    }
+}
+
+/* What an access comes to: RAM, or the board's devices. */
+typedef struct Target {
+    u8 *ram; /* NULL: a device or nothing */
+    u64 physical;
+    u32 size;     /* bytes in this page */
+    bool watched; /* a store is to be noticed */
+} Target;
+
+static bool ram_is_watched(Vcpu *vcpu, const u8 *ram, u64 physical)
+{
+    const GuestBus *board = &vcpu->mmu->board;
+
+    return coherence_is_watched(vcpu->engine, (u64)(uintptr_t)ram) ||
+           (board->dirty && !board->dirty(board->opaque, physical));
+}
+
+/* The write tag for a page of RAM. `store`: a store is about to happen, which was reported. */
+static u64 write_tag(Vcpu *vcpu, u64 page, u8 *ram, u64 physical, bool store)
+{
+    const GuestBus *board = &vcpu->mmu->board;
+
+    if (!store && (ram_is_watched(vcpu, ram, physical) ||
+                   !board->ram(board->opaque, physical, TLB_PAGE, true))) {
+        return TLB_NONE; /* the first store will ask */
+    }
+    return page | (ram_is_watched(vcpu, ram, physical) ? TLB_WATCHED : 0);
+}
+
+/* The page of the access is RAM as a whole. */
+static void fill_ram(Vcpu *vcpu, TlbEntry *entry, u64 address, const GuestPage *page, u8 *ram,
+                     bool store)
+{
+    u64 linear = page_of(address), physical = page_of(page->physical);
+
+    __atomic_store_n(&entry->write, TLB_NONE, __ATOMIC_RELAXED);
+    entry->read = linear;
+    __atomic_store_n(&entry->addend, (u64)(uintptr_t)ram - linear, __ATOMIC_RELAXED);
+    if (!store && !page->writable) {
+        return;
+    }
+    u64 tag = write_tag(vcpu, linear, ram, physical, store);
+    __atomic_store_n(&entry->write, tag, __ATOMIC_SEQ_CST);
+    if (tag == linear && ram_is_watched(vcpu, ram, physical)) {
+        __atomic_store_n(&entry->write, tag | TLB_WATCHED, __ATOMIC_SEQ_CST);
+    }
+}
+
+static void fill_device(TlbEntry *entry, u64 address, const GuestPage *page, bool store)
+{
+    u64 linear = page_of(address);
+
+    entry->read = linear | TLB_DEVICE;
+    __atomic_store_n(&entry->write, store || page->writable ? linear | TLB_DEVICE : TLB_NONE,
+                     __ATOMIC_RELAXED);
+    entry->addend = page_of(page->physical) - linear;
+}
+
+/* Puts the entry on the list of those that a flush must look at. */
+static void list_entry(Mmu *mmu, TlbEntry *entry, u32 space, u32 index, const GuestPage *page)
+{
+    u64 listed = entry->info & TLB_LISTED;
+
+    if (!listed) {
+        mmu->list[space][mmu->list_count[space]++] = (u16)index;
+    }
+    entry->info = TLB_LISTED | (page->global ? TLB_GLOBAL : 0) | (u64)page->page_bits << 8;
+}
+
+/* Walks, and fills the entry as far as the page is one thing. Returns 0 or the exception. */
+static u64 fill(Vcpu *vcpu, u64 address, u32 space, bool store, Target *target)
+{
+    Mmu *mmu = vcpu->mmu;
+    const GuestBus *board = &mmu->board;
+    GuestPage page = {0};
+    u64 code = vcpu->engine->guest->system->walk(vcpu->state, address,
+                                                 store ? GUEST_WRITE : GUEST_READ, space, &page);
+
+    if (code) {
+        return code;
+    }
+    TlbEntry *entry = tlb_entry(vcpu->common, space, address);
+    u32 index = (u32)(entry - tlb_table(vcpu->common, space));
+    u64 physical = page_of(page.physical);
+    u8 *ram = board->ram(board->opaque, physical, TLB_PAGE, store);
+    target->physical = page.physical;
+    target->ram = ram ? ram + page.physical % TLB_PAGE
+                      : board->ram(board->opaque, page.physical, target->size, store);
+    if (ram) {
+        fill_ram(vcpu, entry, address, &page, ram, store);
+    } else if (!target->ram && !board->ram(board->opaque, physical, TLB_PAGE, false)) {
+        fill_device(entry, address, &page, store);
+    } else {
+        clear_entry(entry); /* stores to ROM, pages of several parts */
+        return 0;
+    }
+    target->watched = store && entry->write & TLB_WATCHED;
+    mmu->physical[space][index] = physical;
+    list_entry(mmu, entry, space, index, &page);
+    note_large(mmu, address, page.page_bits);
+    return 0;
+}
+
+/* Finds the target of an access to target->size bytes in one page. */
+static u64 find_target(Vcpu *vcpu, u64 address, u32 space, bool store, Target *target)
+{
+    const GuestBus *board = &vcpu->mmu->board;
+    TlbEntry *entry = tlb_entry(vcpu->common, space, address);
+    u64 tag = store ? __atomic_load_n(&entry->write, __ATOMIC_RELAXED) : entry->read;
+
+    if (page_of(tag) != page_of(address) || tag & TLB_NONE) {
+        return fill(vcpu, address, space, store, target);
+    }
+    if (tag & TLB_DEVICE) {
+        target->ram = NULL;
+        target->physical = address + entry->addend;
+        return 0;
+    }
+    target->ram = (u8 *)(uintptr_t)(address + entry->addend);
+    target->watched = tag & TLB_WATCHED;
+    if (target->watched) {
+        u32 index = (u32)(entry - tlb_table(vcpu->common, space));
+        target->physical = vcpu->mmu->physical[space][index] + address % TLB_PAGE;
+        board->ram(board->opaque, target->physical, target->size, true);
+    }
+    return 0;
+}
+
+/* -- Watched stores */
+
+bool mmu_watch_ram(Vcpu *vcpu, const u8 *ram, u64 size)
+{
+    u32 spaces = vcpu->engine->guest->system->space_count;
+    TlbEntry *entries = tlb_table(vcpu->common, spaces - 1);
+    bool found = false;
+
+    for (u32 i = 0; i < spaces * TLB_ENTRIES; i++) {
+        u64 tag = __atomic_load_n(&entries[i].write, __ATOMIC_SEQ_CST);
+        u64 host = tag + __atomic_load_n(&entries[i].addend, __ATOMIC_RELAXED);
+        if (!(tag % TLB_PAGE) && host + TLB_PAGE > (u64)(uintptr_t)ram &&
+            host < (u64)(uintptr_t)ram + size) {
+            __atomic_compare_exchange_n(&entries[i].write, &tag, tag | TLB_WATCHED, false,
+                                        __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+            found = true;
+        }
+    }
+    return found;
+}
+
+/* After a store that was noticed: the next one is fast if nobody watches any more. */
+static void unwatch(Vcpu *vcpu, const Target *target, u64 address, u32 space)
+{
+    TlbEntry *entry = tlb_entry(vcpu->common, space, address);
+    u64 page = page_of(address), watched = page | TLB_WATCHED;
+
+    if (ram_is_watched(vcpu, target->ram, target->physical) ||
+        !__atomic_compare_exchange_n(&entry->write, &watched, page, false, __ATOMIC_SEQ_CST,
+                                     __ATOMIC_RELAXED)) {
+        return;
+    }
+    if (ram_is_watched(vcpu, target->ram, target->physical)) {
+        __atomic_compare_exchange_n(&entry->write, &page, page | TLB_WATCHED, false,
+                                    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+    }
+}
+
+/* -- Leaving generated code at the access */
+
+static void recover(Vcpu *vcpu, const MmuAccess *access)
+{
+    const Engine *engine = vcpu->engine;
+    const Block *block = cache_block_at(engine, access->site);
+    HostFault fault = {
+        .access = access,
+        .code = block->code,
+        .side_table = block->side_table,
+        .side_table_size = block->side_table_size,
+    };
+
+    if (!engine->host->recover(vcpu->state, &fault)) {
+        fprintf(stderr, "menura: bug: no precise state for an access at +0x%zx of 0x%llx\n",
+                (size_t)(access->site - block->code), (unsigned long long)block->pc);
+        abort();
+    }
+    vcpu->common->pc = fault.pc;
+}
+
+static bool raise_exception(Vcpu *vcpu, const MmuAccess *access, u64 code)
+{
+    recover(vcpu, access);
+    vcpu->common->exit_kind = CPU_EXIT_IR;
+    vcpu->common->exit_code = (u64)IR_EXIT_EXCEPTION << 32;
+    vcpu->common->exit_address = code;
+    return false;
+}
+
+void mmu_note_write(Vcpu *vcpu, const u8 *ram, u64 size)
+{
+    Mmu *mmu = vcpu->mmu;
+    const u8 *end = ram + size;
+
+    if (mmu->late_size) {
+        end = MAX(end, mmu->late_write + mmu->late_size);
+        ram = MIN(ram, mmu->late_write);
+    }
+    mmu->late_write = ram;
+    mmu->late_size = (u64)(end - ram);
+}
+
+/* The access's instruction is to be repeated when the code of its target is dropped. */
+static bool put_off(Vcpu *vcpu, const MmuAccess *access, const Target *target)
+{
+    recover(vcpu, access);
+    mmu_note_write(vcpu, target->ram, target->size);
+    vcpu->common->exit_kind = CPU_EXIT_CODE_WRITE;
+    return false;
+}
+
+/* -- Doing an access */
+
+/* On memory of the host. */
+static void access_host(MmuAccess *access, u8 *at)
+{
+    switch ((MmuOperation)access->operation) {
+    case MMU_LOAD:
+        interp_load(at, access->size, access->sub, &access->result);
+        break;
+    case MMU_STORE:
+        interp_store(at, access->size, access->sub, &access->value);
+        break;
+    case MMU_CAS:
+        if (access->size == 16) {
+            interp_cas16(at, &access->expected, &access->value, &access->result);
+        } else {
+            access->result.i =
+                interp_cas(at, access->size, access->sub, access->expected.i, access->value.i);
+        }
+        break;
+    case MMU_RMW:
+        access->result.i =
+            interp_rmw(at, access->size, access->sub, (IrRmw)access->rmw, access->value.i);
+        break;
+    }
+}
+
+/* Pieces that a device is accessed in: whole if it can be one. */
+static u32 piece_size(u32 size)
+{
+    return size == 16 ? 8 : size == 8 || size == 4 || size == 2 ? size : 1;
+}
+
+static void read_target(Vcpu *vcpu, const Target *target, u8 *bytes)
+{
+    const GuestBus *board = &vcpu->mmu->board;
+    u32 step = piece_size(target->size);
+
+    if (target->ram) {
+        memcpy(bytes, target->ram, target->size);
+        return;
+    }
+    bus_leave(vcpu);
+    for (u32 at = 0; at < target->size; at += step) {
+        u64 value = board->read(board->opaque, target->physical + at, step);
+        memcpy(bytes + at, &value, step); /* hosts are little-endian */
+    }
+    bus_return(vcpu);
+}
+
+static void write_target(Vcpu *vcpu, const Target *target, const u8 *bytes)
+{
+    const GuestBus *board = &vcpu->mmu->board;
+    u32 step = piece_size(target->size);
+
+    if (target->ram) {
+        memcpy(target->ram, bytes, target->size);
+        return;
+    }
+    bus_leave(vcpu);
+    for (u32 at = 0; at < target->size; at += step) {
+        u64 value = 0;
+        memcpy(&value, bytes + at, step);
+        board->write(board->opaque, target->physical + at, step, value);
+    }
+    bus_return(vcpu);
+}
+
+/* Through a copy: devices, and parts that lie apart. Not atomic. */
+static void access_copy(Vcpu *vcpu, MmuAccess *access, const Target *targets)
+{
+    u8 bytes[16] __attribute__((aligned(16))) = {0};
+    u32 first = targets[0].size;
+
+    if (access->operation != MMU_STORE) {
+        read_target(vcpu, &targets[0], bytes);
+        if (first < access->size) {
+            read_target(vcpu, &targets[1], bytes + first);
+        }
+    }
+    access_host(access, bytes);
+    if (access->operation != MMU_LOAD) {
+        write_target(vcpu, &targets[0], bytes);
+        if (first < access->size) {
+            write_target(vcpu, &targets[1], bytes + first);
+        }
+    }
+}
+
+static void do_access(Vcpu *vcpu, MmuAccess *access, const Target *targets)
+{
+    bool together =
+        targets[0].size == access->size || targets[0].ram + targets[0].size == targets[1].ram;
+
+    if (targets[0].ram && together) {
+        access_host(access, targets[0].ram);
+    } else {
+        access_copy(vcpu, access, targets);
+    }
+}
+
+/* A store to pages that are watched, perhaps for code: that is dropped under the lock, together
+ * with the store. */
+static bool do_watched(Vcpu *vcpu, MmuAccess *access, const Target *targets, u32 count)
+{
+    Engine *engine = vcpu->engine;
+    const Block *running = cache_block_at(engine, access->site);
+    bool code = false;
+
+    for (u32 i = 0; i < count; i++) {
+        u64 ram = (u64)(uintptr_t)targets[i].ram;
+        if (!targets[i].watched || !coherence_is_watched(engine, ram)) {
+            continue;
+        }
+        code = true;
+        if (running->kind != BLOCK_ONCE &&
+            coherence_depends(running, ram, ram + targets[i].size - 1)) {
+            return put_off(vcpu, access, &targets[i]);
+        }
+    }
+    if (!code) {
+        do_access(vcpu, access, targets);
+        return true;
+    }
+    if (pthread_mutex_trylock(&engine->lock)) {
+        return put_off(vcpu, access, &targets[!targets[0].watched]);
+    }
+    for (u32 i = 0; i < count; i++) {
+        if (targets[i].watched) {
+            coherence_ram_written(engine, (u64)(uintptr_t)targets[i].ram, targets[i].size);
+        }
+    }
+    do_access(vcpu, access, targets);
+    pthread_mutex_unlock(&engine->lock);
+    return true;
+}
+
+bool mmu_access(void *state, MmuAccess *access)
+{
+    Vcpu *vcpu = cpu_common(state)->vcpu;
+    u64 address[2] = {access->address, page_of(access->address) + TLB_PAGE};
+    Target targets[2] = {{.size = (u32)MIN((u64)access->size, address[1] - address[0])}};
+    u32 count = targets[0].size < access->size ? 2 : 1;
+    bool store = access->operation != MMU_LOAD;
+
+    if ((access->sub & IR_MEM_ALIGNED ||
+         (store && access->size == 16 && access->operation != MMU_STORE)) &&
+        access->address & (access->size - 1u)) {
+        return raise_exception(vcpu, access, vcpu->engine->guest->system->unaligned);
+    }
+    if (access->sub & IR_MEM_WRAP32) {
+        address[1] = (u32)address[1];
+    }
+    targets[1].size = access->size - targets[0].size;
+    for (u32 i = 0; i < count; i++) {
+        u64 code = find_target(vcpu, address[i], access->space, store, &targets[i]);
+        if (code) {
+            return raise_exception(vcpu, access, code);
+        }
+    }
+    if (!targets[0].watched && !targets[1].watched) {
+        do_access(vcpu, access, targets);
+        return true;
+    }
+    if (!do_watched(vcpu, access, targets, count)) {
+        return false;
+    }
+    for (u32 i = 0; i < count; i++) {
+        if (targets[i].watched) {
+            unwatch(vcpu, &targets[i], address[i], access->space);
+        }
+    }
+    return true;
+}
+
+/* -- Code */
+
+static u32 code_space(const Vcpu *vcpu)
+{
+    return vcpu->engine->guest->system->space(vcpu->mode);
+}
+
+u64 mmu_code(Vcpu *vcpu, u64 address, const CodeTlbEntry **found)
+{
+    Mmu *mmu = vcpu->mmu;
+    u64 tag = page_of(address) | code_space(vcpu);
+    CodeTlbEntry *entry = &mmu->code[address >> TLB_PAGE_BITS & (CODE_TLB_ENTRIES - 1)];
+    GuestPage page = {0};
+
+    *found = entry;
+    if (entry->tag == tag) {
+        return 0;
+    }
+    u64 code = vcpu->engine->guest->system->walk(vcpu->state, address, GUEST_FETCH,
+                                                 code_space(vcpu), &page);
+    if (code) {
+        return code;
+    }
+    *entry = (CodeTlbEntry){
+        .tag = tag,
+        .ram = mmu->board.ram(mmu->board.opaque, page_of(page.physical), TLB_PAGE, false),
+        .physical = page_of(page.physical),
+        .global = page.global,
+        .page_bits = page.page_bits,
+    };
+    note_large(mmu, address, page.page_bits);
+    return 0;
+}
+
+/* -- Flushing */
+
+static bool in_page(u64 tag, u64 address, u32 page_bits)
+{
+    return (tag ^ address) >> page_bits == 0;
+}
+
+/* Drops the listed entries that `drop` says; keeps the others listed. */
+static void sweep(Vcpu *vcpu, u32 space, bool (*drop)(const TlbEntry *entry, u64 argument),
+                  u64 argument)
+{
+    Mmu *mmu = vcpu->mmu;
+    TlbEntry *table = tlb_table(vcpu->common, space);
+    u16 *list = mmu->list[space];
+    u32 kept = 0;
+
+    for (u32 i = 0; i < mmu->list_count[space]; i++) {
+        TlbEntry *entry = &table[list[i]];
+        if (drop(entry, argument)) {
+            clear_entry(entry);
+            entry->info = 0;
+        } else {
+            list[kept++] = list[i];
+        }
+    }
+    mmu->list_count[space] = kept;
+}
+
+static bool drop_unless_global(const TlbEntry *entry, u64 global)
+{
+    return global || !(entry->info & TLB_GLOBAL);
+}
+
+/* The page may have been small when the entry was made and be large now, or the other way round. */
+static bool drop_in_page(const TlbEntry *entry, u64 address)
+{
+    u32 page_bits = MAX((u32)(entry->info >> 8 & 0xff), (u32)TLB_PAGE_BITS);
+
+    return in_page(entry->read, address, page_bits);
+}
+
+void mmu_flush(void *state, bool global)
+{
+    Vcpu *vcpu = cpu_common(state)->vcpu;
+    Mmu *mmu = vcpu->mmu;
+
+    for (u32 space = 0; space < vcpu->engine->guest->system->space_count; space++) {
+        sweep(vcpu, space, drop_unless_global, global);
+    }
+    for (u32 i = 0; i < CODE_TLB_ENTRIES; i++) {
+        if (global || !mmu->code[i].global) {
+            mmu->code[i].tag = CODE_TLB_NONE;
+        }
+    }
+    if (global) {
+        mmu->large_low = ~(u64)0;
+        mmu->large_high = 0;
+    }
+    jumps_forget(vcpu);
+}
+
+static void flush_small(Vcpu *vcpu, u32 space, u64 address)
+{
+    TlbEntry *entry = tlb_entry(vcpu->common, space, address);
+
+    if (page_of(entry->read) == page_of(address)) {
+        clear_entry(entry); /* it stays listed */
+    }
+}
+
+void mmu_flush_page(void *state, u64 address)
+{
+    Vcpu *vcpu = cpu_common(state)->vcpu;
+    Mmu *mmu = vcpu->mmu;
+    bool large = address >= mmu->large_low && address <= mmu->large_high;
+
+    for (u32 space = 0; space < vcpu->engine->guest->system->space_count; space++) {
+        if (large) {
+            sweep(vcpu, space, drop_in_page, address);
+        } else {
+            flush_small(vcpu, space, address);
+        }
+    }
+    for (u32 i = 0; i < CODE_TLB_ENTRIES; i++) {
+        CodeTlbEntry *entry = &mmu->code[i];
+        if (entry->tag != CODE_TLB_NONE && in_page(entry->tag, address, entry->page_bits)) {
+            entry->tag = CODE_TLB_NONE;
+        }
+    }
+    jumps_forget(vcpu);
+}

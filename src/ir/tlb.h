@@ -1,0 +1,83 @@
+/* The soft MMU's cache of address translations, as generated code probes it and exec/ fills it.
+ *
+ * A vCPU has one table for each space of its guest, direct-mapped by the number of the page. They
+ * stand before its CpuCommon, the one of space 0 last, so that generated code reaches an entry at a
+ * constant displacement from the context pointer. A probe takes the entry of the first byte's page
+ * and compares the tag with the page of the last byte, so that an access across a page's end never
+ * hits. A tag with low bits set never hits either: that is how accesses are sent the slow way.
+ *
+ * The vCPU's thread writes entries; others may set low bits of a write tag (atomically), which
+ * takes effect with the next probe.
+ * Must not know any guest or host. */
+#ifndef IR_TLB_H
+#define IR_TLB_H
+
+#include "ir/cpu.h"
+
+enum {
+    TLB_PAGE_BITS = 12,
+    TLB_PAGE = 1 << TLB_PAGE_BITS,
+    TLB_BITS = 10,
+    TLB_ENTRIES = 1 << TLB_BITS,
+    TLB_ENTRY_BITS = 5, /* log2 of an entry's size */
+};
+
+/* Low bits of tags. */
+enum {
+    TLB_DEVICE = 1,  /* no RAM: the addend leads to the physical address */
+    TLB_WATCHED = 2, /* RAM; stores are to be noticed */
+    TLB_NONE = 4,    /* not this page */
+};
+
+/* TlbEntry.info, beside the page's size in bits 15..8. */
+enum { TLB_GLOBAL = 1, TLB_LISTED = 2 /* in the list of entries to flush */ };
+
+typedef struct TlbEntry {
+    u64 read;   /* page that loads may access, */
+    u64 write;  /* and stores; see TLB_DEVICE ... */
+    u64 addend; /* host address of a byte (or physical address) - its linear address */
+    u64 info;
+} TlbEntry;
+
+_Static_assert(sizeof(TlbEntry) == 1 << TLB_ENTRY_BITS, "generated code scales by this");
+
+/* Bytes before the CpuCommon of a vCPU whose guest has so many spaces. */
+static inline size_t tlb_bytes(u32 spaces)
+{
+    return (size_t)spaces * TLB_ENTRIES * sizeof(TlbEntry);
+}
+
+static inline TlbEntry *tlb_table(CpuCommon *common, u32 space)
+{
+    return (TlbEntry *)common - (size_t)(space + 1) * TLB_ENTRIES;
+}
+
+static inline TlbEntry *tlb_entry(CpuCommon *common, u32 space, u64 address)
+{
+    return &tlb_table(common, space)[address >> TLB_PAGE_BITS & (TLB_ENTRIES - 1)];
+}
+
+/* -- The slow way */
+
+typedef enum MmuOperation { MMU_LOAD, MMU_STORE, MMU_CAS, MMU_RMW } MmuOperation;
+
+/* One access of generated code that the probe does not settle. */
+typedef struct MmuAccess {
+    u64 address;  /* linear */
+    u8 operation; /* MmuOperation */
+    u8 size;      /* in bytes: 1, 2, 4, 8 or 16 */
+    u8 space;
+    u8 sub;           /* IR_MEM_* of the operation */
+    u8 rmw;           /* IrRmw */
+    IrWord value;     /* stored; the operand of RMW, the new value of CAS */
+    IrWord expected;  /* of CAS */
+    IrWord result;    /* out: loaded, or the old value; zero-extended */
+    const u8 *site;   /* place in the block's code that the access belongs to */
+    const void *host; /* the host's registers, for recover() */
+} MmuAccess;
+
+/* Does the access. False: the access was not done, and CpuCommon says why generated code is to be
+ * left, the guest's precise state being in memory. */
+typedef bool MmuAccessFn(void *state, MmuAccess *access);
+
+#endif
