@@ -22,8 +22,7 @@ typedef struct Request {
     NbdConnection *connection;
     u16 flags, command;
     u64 cookie, offset, bytes;
-    bool in_extended; /* the header was */
-    u8 *buffer;       /* data to write, or room for what is read; the thread's */
+    u8 *buffer; /* data to write, or room for what is read; the thread's */
     size_t room;
     u64 counted; /* bytes counted in c->buffered */
 } Request;
@@ -96,7 +95,8 @@ static int receive(Request *r)
     if (r->command == NBD_CMD_DISC) {
         return -ECONNRESET;
     }
-    bool has_data = extended ? r->flags & NBD_CMD_PAYLOAD_LEN : r->command == NBD_CMD_WRITE;
+    /* qemu does not flag the data of writes, although it should. */
+    bool has_data = r->command == NBD_CMD_WRITE || (extended && (r->flags & NBD_CMD_PAYLOAD_LEN));
     if (!has_data) {
         return 0;
     }
@@ -413,10 +413,6 @@ static int examine(const Request *r)
 
     if (r->command >= COUNT(commands) || !commands[r->command].act ||
         (r->flags & ~(commands[r->command].flags | NBD_CMD_FUA))) {
-        return -EINVAL;
-    }
-    if (r->command == NBD_CMD_WRITE && r->connection->headers == NBD_HEADERS_EXTENDED &&
-        !(r->flags & NBD_CMD_PAYLOAD_LEN)) {
         return -EINVAL;
     }
     if (commands[r->command].writes && !export->writable) {
