@@ -4,6 +4,7 @@
 const DeviceDef *const device_defs[] = {
     &device_fw_cfg,
     &device_i440fx,
+    &device_i8042,
     &device_i8237,
     &device_i8259,
     &device_isa_debug_exit,
