@@ -158,6 +158,30 @@ static void guest_priority_write(void *opaque, u8 priority)
     bus_return(vcpu);
 }
 
+static void guest_set_smm(void *opaque, bool on)
+{
+    Vcpu *vcpu = opaque;
+    const GuestBus *board = &vcpu->mmu->board;
+
+    bus_leave(vcpu);
+    if (board->set_smm) {
+        board->set_smm(board->opaque, on);
+    }
+    bus_return(vcpu);
+}
+
+static void guest_fp_error(void *opaque)
+{
+    Vcpu *vcpu = opaque;
+    const GuestBus *board = &vcpu->mmu->board;
+
+    bus_leave(vcpu);
+    if (board->fp_error) {
+        board->fp_error(board->opaque);
+    }
+    bus_return(vcpu);
+}
+
 static int guest_acknowledge(void *opaque)
 {
     Vcpu *vcpu = opaque;
@@ -185,6 +209,8 @@ void bus_attach(Vcpu *vcpu, GuestBus *bus)
         .priority_read = guest_priority_read,
         .priority_write = guest_priority_write,
         .acknowledge = guest_acknowledge,
+        .set_smm = guest_set_smm,
+        .fp_error = guest_fp_error,
         .flush_page = mmu_flush_page,
         .flush = mmu_flush,
     };

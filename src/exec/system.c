@@ -5,6 +5,7 @@ void vcpu_set_bus(Vcpu *vcpu, GuestBus *bus)
 {
     bus_attach(vcpu, bus);
     vcpu->mmu->bus = bus;
+    vcpu->engine->guest->system->attach(vcpu->state, bus);
 }
 
 /* -- Interrupts and exceptions */
