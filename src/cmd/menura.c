@@ -9,6 +9,7 @@
 
 #include "base/types.h"
 #include "block/driver.h"
+#include "cmd/boot/boot.h"
 #include "cmd/img/img.h"
 #include "cmd/nbd/nbd.h"
 #include "cmd/version.h"
@@ -24,6 +25,7 @@ static int help(void)
     puts("Usage: menura COMMAND [ARGUMENT]...\n"
          "\n"
          "  run [OPTION]... PROGRAM [ARGUMENT]...   run a Linux program built for another CPU\n"
+         "  boot [OPTION]... [DISK]                 start a whole PC\n"
          "  img COMMAND [ARGUMENT]...               disk images: create, convert, check, ...\n"
          "  nbd [OPTION]... DISK                    serve a disk image over the network\n"
          "  list [cpus|accels|formats]              what this build offers\n"
@@ -124,6 +126,9 @@ int main(int argc, char **argv)
     }
     if (!strcmp(command, "img")) {
         return img_main("menura img", argc - 1, argv + 1);
+    }
+    if (!strcmp(command, "boot")) {
+        return boot_main("menura boot", false, argc - 1, argv + 1);
     }
     if (!strcmp(command, "run")) {
         return run(argv + 1);

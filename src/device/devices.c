@@ -16,5 +16,6 @@ const DeviceDef *const device_defs[] = {
     &device_piix3,
     &device_piix3_ide,
     &device_port92,
+    &device_vga,
     NULL,
 };

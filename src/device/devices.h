@@ -18,5 +18,6 @@ extern const DeviceDef device_mc146818rtc;
 extern const DeviceDef device_piix3;
 extern const DeviceDef device_piix3_ide;
 extern const DeviceDef device_port92;
+extern const DeviceDef device_vga;
 
 #endif

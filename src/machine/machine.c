@@ -157,6 +157,35 @@ static int make_core(Machine *machine, char **error)
     return loop_watch(machine->loop, clock_fd(board->clock), EPOLLIN, clock_ready, machine);
 }
 
+static int open_port(Machine *machine, CharPort **port, const char *spec, char **error)
+{
+    return spec ? char_open(port, spec, machine->loop, error) : 0;
+}
+
+/* What the host supplies. */
+static int make_backends(Machine *machine, char **error)
+{
+    const MachineOptions *options = machine->options;
+    int result = open_port(machine, &machine->debug, options->debug, error);
+
+    for (u32 i = 0; i < MACHINE_SERIAL_PORTS && result == 0; i++) {
+        result = open_port(machine, &machine->serial[i], options->serial[i], error);
+    }
+    machine->display = display_new();
+    machine->input = input_new();
+    return result;
+}
+
+static void free_backends(Machine *machine)
+{
+    for (u32 i = 0; i < MACHINE_SERIAL_PORTS; i++) {
+        char_close(machine->serial[i]);
+    }
+    char_close(machine->debug);
+    display_free(machine->display);
+    input_free(machine->input);
+}
+
 static int make_ram(Machine *machine, char **error)
 {
     const MachineOptions *options = machine->options;
@@ -205,8 +234,8 @@ Machine *machine_new(const MachineOptions *options, char **error)
     machine->options = options;
     machine->def = options->board ? options->board : board_defs[0];
     machine->drives = options->drives;
-    if (make_core(machine, error) < 0 || make_ram(machine, error) < 0 ||
-        make_cpus(machine, error) < 0) {
+    if (make_core(machine, error) < 0 || make_backends(machine, error) < 0 ||
+        make_ram(machine, error) < 0 || make_cpus(machine, error) < 0) {
         machine_free(machine);
         return NULL;
     }
@@ -217,6 +246,7 @@ Machine *machine_new(const MachineOptions *options, char **error)
         machine_free(machine);
         return NULL;
     }
+    processors_attach(machine);
     return machine;
 }
 
@@ -240,6 +270,7 @@ void machine_free(Machine *machine)
     if (machine->def->destroy) {
         machine->def->destroy(machine);
     }
+    free_backends(machine);
     pthread_mutex_unlock(&machine->lock);
     processors_free(machine);
     if (machine->engine) {

@@ -14,6 +14,9 @@
 #define MACHINE_MACHINE_H
 
 #include "accel/vcpu.h"
+#include "backend/char/char.h"
+#include "backend/display/display.h"
+#include "backend/input/input.h"
 #include "block/block.h"
 #include "device/core/device.h"
 #include "guest/bus.h"
@@ -37,6 +40,8 @@ typedef struct DriveRequest {
     struct DriveRequest *next;
 } DriveRequest;
 
+enum { MACHINE_SERIAL_PORTS = 4 };
+
 typedef struct MachineOptions {
     const BoardDef *board; /* NULL: the default */
     const char *name;      /* of the machine, for people */
@@ -50,11 +55,11 @@ typedef struct MachineOptions {
     bool boot_menu;
     DriveRequest *drives;
     DeviceRequest *devices;
-    struct CharPort *serial[4];    /* NULL: none */
-    struct CharPort *debug;        /* port 0x402, 0xe9; NULL: none */
-    const char *vga;               /* "std", "none", ...; NULL: the board's */
-    bool no_reboot;                /* a reset ends the machine */
-    bool stopped;                  /* start paused */
+    const char *serial[MACHINE_SERIAL_PORTS]; /* as char_open() takes them; NULL: none */
+    const char *debug;                        /* the same, of the firmware's debug port */
+    const char *vga;                          /* "std", "none", ...; NULL: the board's */
+    bool no_reboot;                           /* a reset ends the machine */
+    bool stopped;                             /* start paused */
     void (*log)(const char *text); /* for messages to the user at run time; NULL: stderr */
 } MachineOptions;
 
@@ -111,6 +116,9 @@ struct Machine {
     RamBlock *ram;
     Device *devices; /* in the order of making; owned */
     DriveRequest *drives;
+    CharPort *serial[MACHINE_SERIAL_PORTS], *debug; /* NULL: none */
+    Display *display;
+    InputHub *input;
     MachineState state;
     pthread_cond_t stood; /* a processor came to stand */
     bool quitting;        /* threads end */
@@ -164,6 +172,8 @@ int processors_start(Machine *machine, char **error);
 void processors_stop(Machine *machine); /* joins the threads */
 void processors_reset(Machine *machine);
 int processors_new(Machine *machine, u32 count, char **error);
+/* The board has filled the buses. */
+void processors_attach(Machine *machine);
 void processors_free(Machine *machine);
 /* Returns when every processor stands. The lock is held, and given up meanwhile. */
 void processors_pause(Machine *machine);

@@ -182,9 +182,15 @@ int processors_new(Machine *machine, u32 count, char **error)
             return -ENOMEM;
         }
         init_bus(p);
-        vcpu_set_bus(p->vcpu, &p->bus);
     }
     return 0;
+}
+
+void processors_attach(Machine *machine)
+{
+    for (u32 i = 0; i < machine->processor_count; i++) {
+        vcpu_set_bus(machine->processors[i].vcpu, &machine->processors[i].bus);
+    }
 }
 
 int processors_start(Machine *machine, char **error)

@@ -11,7 +11,6 @@ typedef struct BootCommand {
     bool qemu;           /* QEMU's command line */
     bool snapshot;       /* disks are left as they are */
     const char *display; /* "none", "terminal", "window"; NULL: what fits */
-    const char *serial;  /* of --serial; NULL: what fits */
     const char *log_file;
     bool done; /* --help and the like: nothing to run */
 } BootCommand;

@@ -97,6 +97,19 @@ static bool parse_boot(BootCommand *command, const char *text)
     return true;
 }
 
+/* The next serial port. */
+static bool add_serial(BootCommand *command, const char *text)
+{
+    for (u32 i = 0; i < MACHINE_SERIAL_PORTS; i++) {
+        if (!command->machine.serial[i]) {
+            command->machine.serial[i] = !strcmp(text, "none") ? "null" : text;
+            return true;
+        }
+    }
+    boot_fail(command, "a machine has at most %d serial ports", MACHINE_SERIAL_PORTS);
+    return false;
+}
+
 static bool parse_log(BootCommand *command, const char *text)
 {
     const char *bad;
@@ -164,7 +177,8 @@ static const Option options[] = {
     {NULL, "-hdd", DISK, true, 0, NULL, "ide", 3},
     {"--drive", "-drive", DRIVE, true, 0, NULL, "ide", -1},
     {"--device", "-device", DEVICE, true, 0, NULL, NULL, 0},
-    {"--serial", "-serial", TEXT, true, AT(serial), NULL, NULL, 0},
+    {"--serial", "-serial", CALL, true, 0, add_serial, NULL, 0},
+    {"--debug-port", "-debugcon", TEXT, true, AT(machine.debug), NULL, NULL, 0},
     {"--vga", "-vga", TEXT, true, AT(machine.vga), NULL, NULL, 0},
     {"--display", "-display", TEXT, true, AT(display), NULL, NULL, 0},
     {"--snapshot", "-snapshot", SWITCH, false, AT(snapshot), NULL, NULL, 0},

@@ -25,7 +25,7 @@ typedef struct DeviceDef DeviceDef;
 typedef struct Register {
     u32 at; /* offset in the bank, bytes */
     const char *name;
-    u16 offset; /* of the backing field */
+    u32 offset; /* of the backing field */
     u8 size;    /* of the backing field: 1, 2, 4, 8; 0: none */
     u8 width;   /* of the register; 0: the bank's */
     u64 reset;
@@ -52,7 +52,7 @@ typedef struct Register {
 typedef struct RegisterBank {
     const char *name;
     u64 size;   /* of the region in bytes */
-    u16 region; /* offset of the Region in the device's struct */
+    u32 region; /* offset of the Region in the device's struct */
     bool ports; /* in I/O space */
     u8 width;   /* of most registers, bytes: 1, 2, 4 or 8 */
     ByteOrder order;

@@ -5,6 +5,7 @@
  * by ISA devices, by the PCI lines routed to it, and by power management. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "device/devices.h"
 #include "device/interrupt/i8259.h"
@@ -131,16 +132,16 @@ static int add_bridges(Pc *pc, char **error)
 }
 
 /* Serial ports that have something at the other end. */
-static int add_serial_ports(Pc *pc, const MachineOptions *options, char **error)
+static int add_serial_ports(Pc *pc, char **error)
 {
-    for (u32 i = 0; i < COUNT(options->serial); i++) {
-        if (!options->serial[i]) {
+    for (u32 i = 0; i < MACHINE_SERIAL_PORTS; i++) {
+        if (!pc->machine->serial[i]) {
             continue;
         }
         void *serial =
             machine_add(pc->machine, device_new(&device_isa_serial, &pc->machine->board, NULL));
         device_set_u64(serial, "index", i);
-        if (device_set_backend(serial, "chardev", options->serial[i], error) < 0 ||
+        if (device_set_backend(serial, "chardev", pc->machine->serial[i], error) < 0 ||
             device_start(serial, error) < 0) {
             return -1;
         }
@@ -149,16 +150,16 @@ static int add_serial_ports(Pc *pc, const MachineOptions *options, char **error)
     return 0;
 }
 
-static int add_debug_port(Pc *pc, const MachineOptions *options, char **error)
+static int add_debug_port(Pc *pc, char **error)
 {
     void *port;
 
-    if (!options->debug) {
+    if (!pc->machine->debug) {
         return 0;
     }
     port = machine_add(pc->machine, device_new(&device_isa_debugcon, &pc->machine->board, NULL));
     device_set_u64(port, "iobase", 0x402);
-    return device_set_backend(port, "chardev", options->debug, error) < 0
+    return device_set_backend(port, "chardev", pc->machine->debug, error) < 0
                ? -1
                : device_start(port, error);
 }
@@ -225,6 +226,40 @@ static int add_ide(Pc *pc, const MachineOptions *options, char **error)
     return pc_add_drives(pc, options, error);
 }
 
+static const char *find_vga_rom(void)
+{
+    static const char *const places[] = {"/usr/share/seabios/vgabios-stdvga.bin",
+                                         "/usr/share/qemu/vgabios-stdvga.bin"};
+
+    for (size_t i = 0; i < COUNT(places); i++) {
+        if (access(places[i], R_OK) == 0) {
+            return places[i];
+        }
+    }
+    return "";
+}
+
+static int add_vga(Pc *pc, const MachineOptions *options, char **error)
+{
+    const char *kind = options->vga ? options->vga : pc->machine->def->vga;
+    void *vga;
+
+    if (!strcmp(kind, "none")) {
+        return 0;
+    }
+    if (strcmp(kind, "std") != 0) {
+        device_error(error, "there is no graphics adapter '%s'; there are std and none", kind);
+        return -1;
+    }
+    vga = machine_add(pc->machine, device_new(&device_vga, &pc->machine->board, NULL));
+    if (device_set(vga, "romfile", find_vga_rom(), error) < 0 ||
+        device_set_backend(vga, "display", pc->machine->display, error) < 0 ||
+        device_start(vga, error) < 0) {
+        return -1;
+    }
+    return pci_attach(pc->pci, vga, 2, 0, error);
+}
+
 static int add_devices(Pc *pc, const MachineOptions *options, char **error)
 {
     pc->pic = machine_make(pc->machine, &device_i8259, NULL, error);
@@ -233,8 +268,8 @@ static int add_devices(Pc *pc, const MachineOptions *options, char **error)
     }
     device_connect(pc->pic, "intr", 0, intr_input, pc, 0);
     if (add_bridges(pc, error) < 0 || add_isa_devices(pc, error) < 0 ||
-        add_serial_ports(pc, options, error) < 0 || add_debug_port(pc, options, error) < 0 ||
-        add_ide(pc, options, error) < 0) {
+        add_serial_ports(pc, error) < 0 || add_debug_port(pc, error) < 0 ||
+        add_ide(pc, options, error) < 0 || add_vga(pc, options, error) < 0) {
         return -1;
     }
     pc->fw_cfg = machine_make(pc->machine, &device_fw_cfg, NULL, error);
