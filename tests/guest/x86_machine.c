@@ -70,17 +70,15 @@ static void bus_flush(void *state, bool global)
     machine_of(state)->flushes++;
 }
 
-Machine *machine_new(u64 ram_size)
+Machine *machine_around(X86State *cpu, u64 ram_size)
 {
     Machine *m = calloc(1, sizeof(*m));
-    size_t size = ALIGN_UP(sizeof(CpuCommon) + guest_x86_64.state_size, 64);
-    CpuCommon *common = aligned_alloc(64, size);
 
-    if (!m || !common || !(m->ram = calloc(1, ram_size))) {
+    if (!m || !(m->ram = aligned_alloc(4096, ram_size))) {
         abort();
     }
-    memset(common, 0, size);
-    m->cpu = cpu_state(common);
+    memset(m->ram, 0, ram_size);
+    m->cpu = cpu;
     m->ram_size = ram_size;
     m->vector = -1;
     m->bus = (GuestBus){.opaque = m,
@@ -92,6 +90,21 @@ Machine *machine_new(u64 ram_size)
                         .acknowledge = bus_acknowledge,
                         .flush_page = bus_flush_page,
                         .flush = bus_flush};
+    return m;
+}
+
+Machine *machine_new(u64 ram_size)
+{
+    size_t size = ALIGN_UP(sizeof(CpuCommon) + guest_x86_64.state_size, 64);
+    CpuCommon *common = aligned_alloc(64, size);
+    Machine *m;
+
+    if (!common) {
+        abort();
+    }
+    memset(common, 0, size);
+    m = machine_around(cpu_state(common), ram_size);
+    m->owns_cpu = true;
     common->helpers = guest_x86_64.helpers;
     guest_x86_64.reset(m->cpu, common);
     guest_x86_64.system->attach(m->cpu, &m->bus);
@@ -101,7 +114,9 @@ Machine *machine_new(u64 ram_size)
 void machine_free(Machine *m)
 {
     arena_free(&m->arena);
-    free(cpu_common(m->cpu));
+    if (m->owns_cpu) {
+        free(cpu_common(m->cpu));
+    }
     free(m->ram);
     free(m);
 }

@@ -17,6 +17,7 @@ typedef enum MachineStop {
 
 typedef struct Machine {
     X86State *cpu; /* a CpuCommon before it */
+    bool owns_cpu;
     u8 *ram;
     u64 ram_size;
     u64 rom_start; /* physical address of a second view of the RAM's last rom_size bytes below 1 MiB
@@ -32,6 +33,8 @@ typedef struct Machine {
 
 /* Ports and interrupt are the caller's to fill in m->bus. Exits when memory runs out. */
 Machine *machine_new(u64 ram_size);
+/* The same round a CPU that something else runs, and gives the bus to. */
+Machine *machine_around(X86State *cpu, u64 ram_size);
 void machine_free(Machine *m);
 /* Executes a block of at most `count` instructions, or takes an interrupt. */
 MachineStop machine_step(Machine *m, u32 count);

@@ -1,8 +1,10 @@
 /* Runs a BIOS image that tests the CPU, on a machine that has nothing but memory, a diagnostic port
  * and a text port:
  *
- *   x86-rom IMAGE [--post PORT] [--text PORT] [--count N] [--trace] [--cpu MODEL]
+ *   x86-rom IMAGE [--accel NAME | --count N | --trace] [--post PORT] [--text PORT] [--cpu MODEL]
+ *           [--log KINDS]
  *
+ * The CPU is the engine's with that accelerator, or else the IR is walked (x86_machine.h).
  * The image's end is at 1 MiB, and again at 4 GiB; it may be 64 or 128 KiB long. Text goes to the
  * standard output, POST codes and the end to the standard error. It ends when the CPU halts, shuts
  * down, writes FFh to the POST port or has executed N instructions; the exit status is 0 for FFh.
@@ -13,12 +15,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "accel/vcpu.h"
 #include "base/log.h"
 #include "guest/x86/cpuid.h"
 #include "x86_machine.h"
 
 typedef struct Board {
     Machine *machine;
+    Engine *engine; /* NULL: the IR is walked */
+    Vcpu *vcpu;
     u16 post_port, text_port;
     int post; /* the last code; -1: none yet */
 } Board;
@@ -33,6 +38,9 @@ static void port_write(void *opaque, u16 port, unsigned size, u32 value)
         board->post = (u8)value;
         fprintf(stderr, "POST %02x after %llu instructions\n", board->post,
                 (unsigned long long)m->instructions);
+        if (board->vcpu && board->post == 0xff) {
+            vcpu_kick(board->vcpu);
+        }
     } else if (port == board->text_port) {
         putchar((u8)value);
     }
@@ -74,7 +82,7 @@ static void print_state(const Machine *m)
     }
 }
 
-static MachineStop run(Machine *m, u64 count, bool trace)
+static MachineStop walk(Machine *m, u64 count, bool trace)
 {
     Board *board = m->opaque;
     MachineStop stop = MACHINE_RUNS;
@@ -88,48 +96,118 @@ static MachineStop run(Machine *m, u64 count, bool trace)
     return stop;
 }
 
-int main(int argc, char **argv)
+static MachineStop run(Board *board)
 {
-    Board board = {.post_port = 0x190, .text_port = 0x3f8, .post = -1};
-    u64 count = ~(u64)0;
-    bool trace = false;
-    X86Cpu cpu = {.model = NULL};
-    char message[200];
-    MachineStop stop;
+    VcpuExit exit;
+
+    do {
+        vcpu_run(board->vcpu, &exit);
+    } while (exit.kind == VCPU_INTERRUPT && board->post != 0xff);
+    return exit.kind == VCPU_HALT       ? MACHINE_HALTED
+           : exit.kind == VCPU_SHUTDOWN ? MACHINE_SHUTDOWN
+                                        : MACHINE_RUNS;
+}
+
+typedef struct Options {
+    const char *accel, *cpu;
+    u64 count;
+    bool trace;
+} Options;
+
+static void usage(void)
+{
+    fprintf(stderr, "usage: x86-rom IMAGE [--accel NAME | --count N | --trace] [--post PORT] "
+                    "[--text PORT] [--cpu MODEL] [--log KINDS]\n");
+    exit(2);
+}
+
+static Options parse(int argc, char **argv, Board *board)
+{
+    Options o = {.count = ~(u64)0};
 
     for (int i = 2; i < argc; i++) {
-        const char *value = i + 1 < argc ? argv[i + 1] : "";
-        if (strcmp(argv[i], "--trace") == 0) {
-            trace = true;
-        } else if (strcmp(argv[i], "--post") == 0) {
-            board.post_port = (u16)strtoul(value, NULL, 0), i++;
-        } else if (strcmp(argv[i], "--text") == 0) {
-            board.text_port = (u16)strtoul(value, NULL, 0), i++;
-        } else if (strcmp(argv[i], "--count") == 0) {
-            count = strtoull(value, NULL, 0), i++;
-        } else if (strcmp(argv[i], "--cpu") == 0) {
-            if (!x86_parse_cpu(value, &cpu, message, sizeof(message))) {
-                fprintf(stderr, "x86-rom: %s\n", message);
-                return 2;
+        const char *option = argv[i];
+        if (strcmp(option, "--trace") == 0) {
+            o.trace = true;
+            continue;
+        }
+        if (++i == argc) {
+            usage();
+        }
+        if (strcmp(option, "--post") == 0) {
+            board->post_port = (u16)strtoul(argv[i], NULL, 0);
+        } else if (strcmp(option, "--text") == 0) {
+            board->text_port = (u16)strtoul(argv[i], NULL, 0);
+        } else if (strcmp(option, "--count") == 0) {
+            o.count = strtoull(argv[i], NULL, 0);
+        } else if (strcmp(option, "--cpu") == 0) {
+            o.cpu = argv[i];
+        } else if (strcmp(option, "--log") == 0) {
+            const char *bad;
+            if (!log_parse(argv[i], &bad)) {
+                usage();
             }
-            i++;
+        } else if (strcmp(option, "--accel") == 0) {
+            o.accel = argv[i];
+        } else {
+            usage();
         }
     }
-    if (argc < 2) {
-        fprintf(stderr, "usage: x86-rom IMAGE [--post PORT] [--text PORT] [--count N] [--trace] "
-                        "[--cpu MODEL]\n");
-        return 2;
+    return o;
+}
+
+static void make_machine(Board *board, const Options *o)
+{
+    EngineOptions options = {.guest = "x86_64", .accel = o->accel, .system = true};
+    const char *error;
+
+    if (!o->accel) {
+        board->machine = machine_new(0x200000);
+        return;
     }
-    board.machine = machine_new(0x200000);
+    board->engine = engine_new(&options, &error);
+    board->vcpu = board->engine ? vcpu_new(board->engine) : NULL;
+    if (!board->vcpu) {
+        fprintf(stderr, "x86-rom: %s\n", error);
+        exit(2);
+    }
+    board->machine = machine_around(vcpu_state(board->vcpu), 0x200000);
+}
+
+static void choose_cpu(Board *board, const char *text)
+{
+    char message[200];
+    X86Cpu cpu;
+
+    if (!x86_parse_cpu(text, &cpu, message, sizeof(message))) {
+        fprintf(stderr, "x86-rom: %s\n", message);
+        exit(2);
+    }
+    x86_set_cpu(board->machine->cpu, &cpu);
+}
+
+int main(int argc, char **argv)
+{
+    Board board = {.post_port = 0x190, .text_port = 0xe9, .post = -1};
+    Options o = parse(argc, argv, &board);
+    MachineStop stop;
+
+    if (argc < 2) {
+        usage();
+    }
+    make_machine(&board, &o);
     board.machine->opaque = &board;
     board.machine->bus.port_write = port_write;
-    if (cpu.model) {
-        x86_set_cpu(board.machine->cpu, &cpu);
+    if (o.cpu) {
+        choose_cpu(&board, o.cpu);
     }
     if (!load(board.machine, argv[1])) {
         return 2;
     }
-    stop = run(board.machine, count, trace);
+    if (board.vcpu) {
+        vcpu_set_bus(board.vcpu, &board.machine->bus);
+    }
+    stop = board.vcpu ? run(&board) : walk(board.machine, o.count, o.trace);
     fprintf(stderr, "%s, POST %02x, %llu instructions\n",
             stop == MACHINE_HALTED     ? "halted"
             : stop == MACHINE_SHUTDOWN ? "shut down"
@@ -137,5 +215,9 @@ int main(int argc, char **argv)
             board.post & 0xff, (unsigned long long)board.machine->instructions);
     print_state(board.machine);
     machine_free(board.machine);
+    if (board.vcpu) {
+        vcpu_free(board.vcpu);
+        engine_free(board.engine);
+    }
     return board.post == 0xff ? 0 : 1;
 }

@@ -21,7 +21,7 @@ static inline IrVal resize(Tr *t, IrType type, IrVal x)
 }
 
 /* GuestSystem.code_address. `context` is the code segment's base and, in its high half, limit; of
- * no meaning in 64-bit mode; 0 for programs. */
+ * no meaning in 64-bit mode; 0 for programs in Linux's own code segments. */
 static inline u64 x86_code_address(u64 context, u32 mode, u64 pc)
 {
     return mode & X86_MODE_CODE64 ? pc : (u32)(pc + context);
@@ -30,7 +30,7 @@ static inline u64 x86_code_address(u64 context, u32 mode, u64 pc)
 /* Last valid offset in the code segment of a translation. */
 static inline u64 x86_code_limit(const GuestTranslation *g)
 {
-    bool limited = g->mode & X86_MODE_SYSTEM && !(g->mode & X86_MODE_CODE64);
+    bool limited = (g->mode & X86_MODE_SYSTEM || g->context) && !(g->mode & X86_MODE_CODE64);
 
     return limited ? g->context >> 32 : ~(u64)0;
 }

@@ -28,8 +28,9 @@ static u64 context(const void *state)
 {
     const X86State *s = state;
     const X86Segment *cs = &s->segment[X86_CS];
+    bool ordinary = s->user_mode && cs->base == 0 && cs->limit == 0xffffffff;
 
-    return x86_in_64_bit_mode(s) ? 0 : (u32)cs->base | (u64)cs->limit << 32;
+    return x86_in_64_bit_mode(s) || ordinary ? 0 : (u32)cs->base | (u64)cs->limit << 32;
 }
 
 static u64 walk(void *state, u64 address, GuestAccess access, u32 space, GuestPage *page)
