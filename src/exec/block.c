@@ -56,13 +56,13 @@ static BlockTable *new_table(u32 bits, BlockTable *smaller)
     return table;
 }
 
-int block_table_init(Engine *engine)
+int blocks_init(Engine *engine)
 {
     engine->blocks = new_table(FIRST_BITS, NULL);
     return engine->blocks ? 0 : -1;
 }
 
-void block_table_free(Engine *engine)
+void blocks_free(Engine *engine)
 {
     while (engine->blocks) {
         BlockTable *smaller = engine->blocks->smaller;

@@ -73,7 +73,7 @@ Engine *exec_engine_new(const ExecOptions *options, const char **error)
     pthread_mutex_init(&engine->lock, NULL);
     engine->buried = calloc((size_t)1 << BURIED_BITS, sizeof *engine->buried);
     engine->no_jumps = new_jump_table();
-    if (!engine->buried || block_table_init(engine) || !engine->no_jumps || !make_config(engine) ||
+    if (!engine->buried || blocks_init(engine) || !engine->no_jumps || !make_config(engine) ||
         coherence_init(engine)) {
         engine_free(engine);
         return NULL;
@@ -92,7 +92,7 @@ void engine_free(Engine *engine)
     cache_free(engine);
     coherence_free(engine);
     arena_free(&engine->arena);
-    block_table_free(engine);
+    blocks_free(engine);
     free(engine->buried);
     if (engine->no_jumps) {
         munmap(engine->no_jumps, jump_table_size);

@@ -52,7 +52,7 @@ typedef struct CodeExtent {
     u64 start, end; /* addresses; empty when equal */
 } CodeExtent;
 
-/* What a block is found by. User mode has zeros from `context` on. */
+/* What a block is found by. User mode has zeros from `ram` on. */
 typedef struct BlockKey {
     u64 pc;
     u32 mode;
@@ -70,7 +70,7 @@ struct Block {
     u32 mode;
     u8 kind;                     /* BlockKind */
     u64 context, ram, next_page; /* see BlockKey */
-    u64 linear;                  /* address of its first byte; in user mode the pc */
+    u64 linear;                  /* address of its first byte */
     bool exact_fp;
     bool checked;     /* compares its code bytes when entered */
     bool dead;        /* atomic; out of the table and all links */
@@ -189,8 +189,8 @@ bool cache_contains(const Engine *engine, const u8 *address);
 Block *cache_block_at(const Engine *engine, const u8 *address);
 
 /* -- block.c */
-int block_table_init(Engine *engine);
-void block_table_free(Engine *engine);
+int blocks_init(Engine *engine);
+void blocks_free(Engine *engine);
 /* The live block of that key; the caller is inside or holds the lock. */
 Block *block_find(const Engine *engine, const BlockKey *key);
 BlockKey block_key(const Block *block);

@@ -8,6 +8,13 @@ void vcpu_set_bus(Vcpu *vcpu, GuestBus *bus)
     vcpu->engine->guest->system->attach(vcpu->state, bus);
 }
 
+void vcpu_reset(Vcpu *vcpu)
+{
+    vcpu->engine->guest->reset(vcpu->state, vcpu->common);
+    vcpu->engine->guest->system->attach(vcpu->state, vcpu->mmu->bus);
+    mmu_flush(vcpu->state, true);
+}
+
 /* -- Interrupts and exceptions */
 
 void vcpu_raise(Vcpu *vcpu, u32 lines)
