@@ -1,0 +1,561 @@
+/* System mode: paging, faults with precise state, accesses across pages, devices, code that
+ * changes, interrupts, several CPUs. Every test runs on every host that this machine has. */
+#include <pthread.h>
+#include <string.h>
+
+#include "board.h"
+#include "exec/mmu.h"
+#include "guest/x86/system.h"
+#include "tests/tap.h"
+
+/* -- Guest programs. They end with `out 0xf4, al` and a loop. */
+
+static const u8 sum_32[] = {
+    0xb9, 0xe8, 0x03, 0x00, 0x00, /* mov ecx,0x3e8 */
+    0x31, 0xc0,                   /* xor eax,eax */
+    0x01, 0xc8,                   /* add eax,ecx */
+    0x49,                         /* dec ecx */
+    0x75, 0xfb,                   /* jne 0x7 */
+    0x50,                         /* push eax */
+    0x5b,                         /* pop ebx */
+    0xe7, 0x80,                   /* out 0x80,eax */
+    0xf4,                         /* hlt */
+    0xe6, 0x81,                   /* out 0x81,al */
+    0xe6, 0xf4,                   /* out 0xf4,al */
+    0xeb, 0xfe,                   /* jmp 0x15 */
+};
+
+static const u8 fault_64[] = {
+    0xb8, 0x05, 0x00, 0x00, 0x00,             /* mov eax,0x5 */
+    0xbb, 0x07, 0x00, 0x00, 0x00,             /* mov ebx,0x7 */
+    0x48, 0xc7, 0xc2, 0x00, 0x00, 0x00, 0x40, /* mov rdx,0x40000000 */
+    0x83, 0xc0, 0x01,                         /* add eax,0x1 */
+    0x39, 0xd8,                               /* cmp eax,ebx */
+    0x48, 0x8b, 0x4c, 0xc2, 0xd8,             /* mov rcx,QWORD PTR [rdx+rax*8-0x28] */
+    0x83, 0xc0, 0x64,                         /* add eax,0x64 */
+    0x48, 0x89, 0x4a, 0x10,                   /* mov QWORD PTR [rdx+0x10],rcx */
+    0x05, 0xe8, 0x03, 0x00, 0x00,             /* add eax,0x3e8 */
+    0xe7, 0x80,                               /* out 0x80,eax */
+    0xe6, 0xf4,                               /* out 0xf4,al */
+    0xeb, 0xfe,                               /* jmp 0x2b */
+};
+
+static const u8 handler_64[] = {
+    0x50,                   /* push rax */
+    0x0f, 0x20, 0xd0,       /* mov rax,cr2 */
+    0xe7, 0x90,             /* out 0x90,eax */
+    0x8b, 0x44, 0x24, 0x08, /* mov eax,DWORD PTR [rsp+0x8] */
+    0xe7, 0x91,             /* out 0x91,eax */
+    0x8b, 0x44, 0x24, 0x10, /* mov eax,DWORD PTR [rsp+0x10] */
+    0xe7, 0x92,             /* out 0x92,eax */
+    0x8b, 0x44, 0x24, 0x20, /* mov eax,DWORD PTR [rsp+0x20] */
+    0xe7, 0x93,             /* out 0x93,eax */
+    0x58,                   /* pop rax */
+    0xe7, 0x94,             /* out 0x94,eax */
+    0xe6, 0xf4,             /* out 0xf4,al */
+    0xeb, 0xfe,             /* jmp 0x1d */
+};
+
+static const u8 crossing_64[] = {
+    0x48, 0xc7, 0xc2, 0xfc, 0x0f, 0x60, 0x00,                   /* mov rdx,0x600ffc */
+    0x48, 0xb8, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11, /* movabs rax,0x1122334455667788 */
+    0x48, 0x89, 0x02,                                           /* mov QWORD PTR [rdx],rax */
+    0x48, 0x8b, 0x1a,                                           /* mov rbx,QWORD PTR [rdx] */
+    0x0f, 0x10, 0x42, 0xfc, /* movups xmm0,XMMWORD PTR [rdx-0x4] */
+    0x0f, 0x11, 0x42, 0xf8, /* movups XMMWORD PTR [rdx-0x8],xmm0 */
+    0x8b, 0x4a, 0xf8,       /* mov ecx,DWORD PTR [rdx-0x8] */
+    0xe6, 0xf4,             /* out 0xf4,al */
+    0xeb, 0xfe,             /* jmp 0x24 */
+};
+
+static const u8 split_64[] = {
+    0x48, 0xc7, 0xc2, 0xfe, 0x0f, 0x60, 0x00, /* mov rdx,0x600ffe */
+    0xbb, 0x99, 0x99, 0x99, 0x99,             /* mov ebx,0x99999999 */
+    0x89, 0x1a,                               /* mov DWORD PTR [rdx],ebx */
+    0x89, 0x5a, 0x02,                         /* mov DWORD PTR [rdx+0x2],ebx */
+    0xe6, 0xf4,                               /* out 0xf4,al */
+    0xeb, 0xfe,                               /* jmp 0x13 */
+};
+
+static const u8 modify_32[] = {
+    0xb8, 0x03, 0x00, 0x00, 0x00, /* mov eax,0x3 */
+    0xa2, 0x0c, 0x40, 0x00, 0x00, /* mov ds:0x400c,al */
+    0x90,                         /* nop */
+    0xbb, 0x11, 0x00, 0x00, 0x00, /* mov ebx,0x11 */
+    0xe7, 0x80,                   /* out 0x80,eax */
+    0x93,                         /* xchg ebx,eax */
+    0xe7, 0x81,                   /* out 0x81,eax */
+    0x93,                         /* xchg ebx,eax */
+    0x48,                         /* dec eax */
+    0x75, 0xec,                   /* jne 0x5 */
+    0xe6, 0xf4,                   /* out 0xf4,al */
+    0xeb, 0xfe,                   /* jmp 0x1b */
+};
+
+static const u8 caller_64[] = {
+    0xff, 0xd3, /* call rbx */
+    0xe7, 0x80, /* out 0x80,eax */
+    0xe6, 0xf4, /* out 0xf4,al */
+    0xeb, 0xfe, /* jmp 0x6 */
+    0xeb, 0xf6, /* jmp 0x0 */
+};
+
+static const u8 remap_64[] = {
+    0x48, 0xc7, 0xc7, 0x00, 0x30, 0x01, 0x00, /* mov rdi,0x13000 */
+    0x48, 0xc7, 0xc3, 0x00, 0x00, 0x60, 0x00, /* mov rbx,0x600000 */
+    0xff, 0xd3,                               /* call rbx */
+    0xe7, 0x80,                               /* out 0x80,eax */
+    0x48, 0x8b, 0x47, 0x08,                   /* mov rax,QWORD PTR [rdi+0x8] */
+    0x48, 0x89, 0x07,                         /* mov QWORD PTR [rdi],rax */
+    0x0f, 0x01, 0x3b,                         /* invlpg BYTE PTR [rbx] */
+    0xff, 0xd3,                               /* call rbx */
+    0xe7, 0x81,                               /* out 0x81,eax */
+    0x48, 0x8b, 0x47, 0x10,                   /* mov rax,QWORD PTR [rdi+0x10] */
+    0x48, 0x89, 0x07,                         /* mov QWORD PTR [rdi],rax */
+    0x0f, 0x20, 0xd8,                         /* mov rax,cr3 */
+    0x0f, 0x22, 0xd8,                         /* mov cr3,rax */
+    0xff, 0xd3,                               /* call rbx */
+    0xe7, 0x82,                               /* out 0x82,eax */
+    0xe6, 0xf4,                               /* out 0xf4,al */
+    0xeb, 0xfe,                               /* jmp 0x33 */
+};
+
+static const u8 device_32[] = {
+    0xbe, 0x00, 0x00, 0x00, 0x20, /* mov esi,0x20000000 */
+    0xb8, 0x78, 0x56, 0x34, 0x12, /* mov eax,0x12345678 */
+    0x89, 0x46, 0x08,             /* mov DWORD PTR [esi+0x8],eax */
+    0x88, 0x46, 0x03,             /* mov BYTE PTR [esi+0x3],al */
+    0x66, 0x89, 0x46, 0x06,       /* mov WORD PTR [esi+0x6],ax */
+    0x0f, 0xb6, 0x5e, 0x01,       /* movzx ebx,BYTE PTR [esi+0x1] */
+    0x0f, 0xbf, 0x4e, 0x02,       /* movsx ecx,WORD PTR [esi+0x2] */
+    0x83, 0x46, 0x04, 0x05,       /* add DWORD PTR [esi+0x4],0x5 */
+    0xf0, 0x83, 0x46, 0x04, 0x05, /* lock add DWORD PTR [esi+0x4],0x5 */
+    0xe6, 0xf4,                   /* out 0xf4,al */
+    0xeb, 0xfe,                   /* jmp 0x27 */
+};
+
+static const u8 interrupt_32[] = {
+    0xfb,       /* sti */
+    0x31, 0xdb, /* xor ebx,ebx */
+    0x43,       /* inc ebx */
+    0xeb, 0xfd, /* jmp 0x3 */
+};
+
+static const u8 irq_handler_32[] = {
+    0x47,       /* inc edi */
+    0xe6, 0x90, /* out 0x90,al */
+    0xcf,       /* iret */
+};
+
+static const u8 wait_32[] = {
+    0xfb,       /* sti */
+    0xf4,       /* hlt */
+    0xe6, 0x91, /* out 0x91,al */
+    0xeb, 0xfa, /* jmp 0x0 */
+};
+
+static const u8 off_32[] = {
+    0xfa,                         /* cli */
+    0xb9, 0x40, 0x0d, 0x03, 0x00, /* mov ecx,0x30d40 */
+    0x49,                         /* dec ecx */
+    0x75, 0xfd,                   /* jne 0x6 */
+    0xe6, 0x81,                   /* out 0x81,al */
+    0xfb,                         /* sti */
+    0x90,                         /* nop */
+    0xe6, 0x82,                   /* out 0x82,al */
+    0xf4,                         /* hlt */
+};
+
+static const u8 cross_32[] = {
+    0xbb, 0x00, 0x50, 0x00, 0x00, /* mov ebx,0x5000 */
+    0xb9, 0x00, 0x00, 0x00, 0x00, /* mov ecx,0x0 */
+    0xff, 0xd3,                   /* call ebx */
+    0x41,                         /* inc ecx */
+    0x83, 0xf8, 0x77,             /* cmp eax,0x77 */
+    0x75, 0xf8,                   /* jne 0xa */
+    0xe7, 0x80,                   /* out 0x80,eax */
+    0xe6, 0xf4,                   /* out 0xf4,al */
+    0xeb, 0xfe,                   /* jmp 0x16 */
+};
+
+static const u8 value_32[] = {
+    0xb8, 0x11, 0x00, 0x00, 0x00, /* mov eax,0x11 */
+    0xc3,                         /* ret */
+};
+
+static const u8 writer_32[] = {
+    0xbb, 0x00, 0x50, 0x00, 0x00, /* mov ebx,0x5000 */
+    0xb9, 0x20, 0x4e, 0x00, 0x00, /* mov ecx,0x4e20 */
+    0xc6, 0x43, 0x01, 0x12,       /* mov BYTE PTR [ebx+0x1],0x12 */
+    0xc6, 0x43, 0x01, 0x13,       /* mov BYTE PTR [ebx+0x1],0x13 */
+    0x49,                         /* dec ecx */
+    0x75, 0xf5,                   /* jne 0xa */
+    0xc6, 0x43, 0x01, 0x77,       /* mov BYTE PTR [ebx+0x1],0x77 */
+    0xe6, 0xf4,                   /* out 0xf4,al */
+    0xeb, 0xfe,                   /* jmp 0x1b */
+};
+
+static const u8 adder_32[] = {
+    0xb9, 0xa0, 0x86, 0x01, 0x00,                   /* mov ecx,0x186a0 */
+    0xf0, 0xff, 0x05, 0x00, 0x60, 0x00, 0x00,       /* lock inc DWORD PTR ds:0x6000 */
+    0xb8, 0x01, 0x00, 0x00, 0x00,                   /* mov eax,0x1 */
+    0xf0, 0x0f, 0xc1, 0x05, 0x04, 0x60, 0x00, 0x00, /* lock xadd DWORD PTR ds:0x6004,eax */
+    0xa1, 0x08, 0x60, 0x00, 0x00,                   /* mov eax,ds:0x6008 */
+    0x8d, 0x50, 0x01,                               /* lea edx,[eax+0x1] */
+    0xf0, 0x0f, 0xb1, 0x15, 0x08, 0x60, 0x00, 0x00, /* lock cmpxchg DWORD PTR ds:0x6008,edx */
+    0x75, 0xee,                                     /* jne 0x19 */
+    0x49,                                           /* dec ecx */
+    0x75, 0xd7,                                     /* jne 0x5 */
+    0xe6, 0xf4,                                     /* out 0xf4,al */
+    0xeb, 0xfe,                                     /* jmp 0x30 */
+};
+
+/* -- Helpers */
+
+enum { CODE = 0x4000, FUNCTION = 0x5000, HANDLER = 0x7000, IDT = 0x20000, GDT = 0x21000 };
+
+#define LOAD(board, at, code) memcpy((board)->ram + (at), code, sizeof(code))
+
+static bool wrote(const Board *board, u32 index, u16 port, u32 value)
+{
+    bool right = index < board->out_count && board->out[index].port == port &&
+                 board->out[index].value == value;
+
+    if (!right && index < board->out_count) {
+        printf("# port %x: %x\n", board->out[index].port, board->out[index].value);
+    }
+    return right;
+}
+
+static void set_u64(Board *board, u64 at, u64 value)
+{
+    memcpy(board->ram + at, &value, 8);
+}
+
+/* Interrupt gates of all vectors to HANDLER, and a GDT with the board's code and data segments. */
+static void make_tables(Board *board, u32 cpu, bool wide)
+{
+    X86State *s = board->cpu[cpu].state;
+
+    for (u32 vector = 0; vector < 64; vector++) {
+        u64 gate = (u64)8 << 16 | HANDLER | (u64)0x8e00 << 32;
+        set_u64(board, IDT + vector * (wide ? 16u : 8u), gate);
+    }
+    set_u64(board, GDT + 8, wide ? 0x00af9b000000ffff : 0x00cf9b000000ffff);
+    set_u64(board, GDT + 16, 0x00cf93000000ffff);
+    s->idt_base = IDT;
+    s->idt_limit = 0xfff;
+    s->gdt_base = GDT;
+    s->gdt_limit = 0xff;
+}
+
+/* Maps a 4 KiB page in 64-bit mode: linear addresses from 0x600000 to 0x7fffff. */
+static void map_small(Board *board, u64 linear, u64 physical)
+{
+    enum { PD = 0x12000, PT = 0x13000 };
+
+    set_u64(board, PD + 3 * 8, PT | 7);
+    set_u64(board, PT + (linear >> 12 & 511) * 8, physical);
+}
+
+/* -- Tests */
+
+static void test_run(const Host *host)
+{
+    Board *board = board_new(host, 1, 0);
+    const X86State *s = board->cpu[0].state;
+
+    LOAD(board, CODE, sum_32);
+    board_enter_32(board, 0, CODE);
+    CpuExitKind kind = board_run(board, 0);
+    OK(kind == CPU_EXIT_HALT && wrote(board, 0, 0x80, 500500) && s->gpr[X86_RBX] == 500500,
+       "%s: a loop, the stack and a port, then HLT", host->name);
+    kind = board_run(board, 0);
+    OK(kind == CPU_EXIT_HALT && board->out_count == 1, "%s: it stays halted", host->name);
+    board_free(board);
+}
+
+static void test_fault(const Host *host)
+{
+    Board *board = board_new(host, 1, 0);
+
+    LOAD(board, CODE, fault_64);
+    LOAD(board, HANDLER, handler_64);
+    board_enter_64(board, 0, CODE);
+    make_tables(board, 0, true);
+    CpuExitKind kind = board_run(board, 0);
+    OK(kind == CPU_EXIT_INTERRUPT && wrote(board, 0, 0x90, 0x40000008) &&
+           wrote(board, 1, 0x91, 0) && wrote(board, 2, 0x92, CODE + 22) && wrote(board, 4, 0x94, 6),
+       "%s: a load from a page that is absent faults with the state before it", host->name);
+    OK(board->out_count == 5 && board->out[3].value & X86_EFLAGS_SF &&
+           !(board->out[3].value & X86_EFLAGS_ZF),
+       "%s: flags included", host->name);
+    board_free(board);
+}
+
+static void test_crossing(const Host *host)
+{
+    Board *board = board_new(host, 1, 0);
+    X86State *s = board->cpu[0].state;
+
+    LOAD(board, CODE, crossing_64);
+    LOAD(board, HANDLER, handler_64);
+    board_enter_64(board, 0, CODE);
+    make_tables(board, 0, true);
+    map_small(board, 0x600000, 0x800000 | 7);
+    map_small(board, 0x601000, 0x700000 | 7);
+    CpuExitKind kind = board_run(board, 0);
+    u32 low, high;
+    memcpy(&low, board->ram + 0x800ffc, 4);
+    memcpy(&high, board->ram + 0x700000, 4);
+    OK(kind == CPU_EXIT_INTERRUPT && s->gpr[X86_RBX] == 0x1122334455667788,
+       "%s: an access across two pages", host->name);
+    OK(s->gpr[X86_RCX] == 0 && low == 0x11223344 && high == 0, "%s: also of a vector", host->name);
+    map_small(board, 0x601000, 0x700000);
+    board->cpu[0].bus.flush_page(s, 0x601000);
+    LOAD(board, CODE, split_64);
+    engine_ram_written(board->engine, board->ram + CODE, sizeof split_64);
+    s->rip = CODE;
+    kind = board_run(board, 0);
+    memcpy(&low, board->ram + 0x800ffc, 4);
+    OK(kind == CPU_EXIT_INTERRUPT && wrote(board, 0, 0x90, 0x601000) && wrote(board, 1, 0x91, 2) &&
+           low == 0x11223344,
+       "%s: a store whose second page is absent writes nothing", host->name);
+    board_free(board);
+}
+
+static void test_modify(const Host *host)
+{
+    Board *board = board_new(host, 1, 0);
+
+    LOAD(board, CODE, modify_32);
+    board_enter_32(board, 0, CODE);
+    CpuExitKind kind = board_run(board, 0);
+    OK(kind == CPU_EXIT_INTERRUPT && board->out_count == 6, "%s: code that changes itself runs",
+       host->name);
+    bool right = true;
+    for (u32 i = 0; i < 3; i++) {
+        right &= wrote(board, 2 * i, 0x80, 3 - i) && wrote(board, 2 * i + 1, 0x81, 3 - i);
+    }
+    OK(right, "%s: a store takes effect for the next instruction but one", host->name);
+    board_free(board);
+}
+
+static void test_remap(const Host *host)
+{
+    static const u8 functions[][6] = {{0xb8, 1, 0, 0, 0, 0xc3}, /* mov eax, 1; ret */
+                                      {0xb8, 2, 0, 0, 0, 0xc3},
+                                      {0xb8, 3, 0, 0, 0, 0xc3}};
+    Board *board = board_new(host, 1, 0);
+
+    for (u32 i = 0; i < 3; i++) {
+        memcpy(board->ram + 0x800000 + i * 0x1000, functions[i], 6);
+    }
+    LOAD(board, CODE, remap_64);
+    board_enter_64(board, 0, CODE);
+    map_small(board, 0x600000, 0x800000 | 7);
+    set_u64(board, 0x13008, 0x801000 | 7); /* to be copied over the first entry */
+    set_u64(board, 0x13010, 0x802000 | 7);
+    CpuExitKind kind = board_run(board, 0);
+    OK(kind == CPU_EXIT_INTERRUPT && wrote(board, 0, 0x80, 1) && wrote(board, 1, 0x81, 2) &&
+           wrote(board, 2, 0x82, 3),
+       "%s: other code mapped at the same address runs", host->name);
+    board_free(board);
+}
+
+static void test_device(const Host *host)
+{
+    Board *board = board_new(host, 1, 0);
+    const X86State *s = board->cpu[0].state;
+
+    board->device_value = 0x80f1;
+    LOAD(board, CODE, device_32);
+    board_enter_32(board, 0, CODE);
+    CpuExitKind kind = board_run(board, 0);
+    OK(kind == CPU_EXIT_INTERRUPT && board->device_writes == 5 && board->device_reads == 4,
+       "%s: accesses reach the device (%u, %u)", host->name, board->device_writes,
+       board->device_reads);
+    OK(s->gpr[X86_RBX] == 0x78 && s->gpr[X86_RCX] == 0x5678, "%s: with their sizes", host->name);
+    OK(board->device_value == 0x5678 + 10 && board->device_address == BOARD_DEVICE + 4 &&
+           board->device_size == 4,
+       "%s: it is read and written by one instruction", host->name);
+    board_free(board);
+}
+
+typedef struct Raiser {
+    Board *board;
+    u32 count;
+} Raiser;
+
+static void *raise_often(void *opaque)
+{
+    Raiser *raiser = opaque;
+    Board *board = raiser->board;
+
+    for (u32 i = 0; i < raiser->count; i++) {
+        __atomic_store_n(&board->vector, 0x20, __ATOMIC_SEQ_CST);
+        vcpu_raise(board->cpu[0].vcpu, CPU_LINE_IRQ);
+        while (__atomic_load_n(&board->vector, __ATOMIC_SEQ_CST) >= 0) {
+            sched_yield();
+        }
+    }
+    vcpu_kick(board->cpu[0].vcpu);
+    return NULL;
+}
+
+static void test_interrupt(const Host *host)
+{
+    Board *board = board_new(host, 1, 0);
+    X86State *s = board->cpu[0].state;
+    Raiser raiser = {board, 100};
+    pthread_t thread;
+
+    LOAD(board, CODE, interrupt_32);
+    LOAD(board, HANDLER, irq_handler_32);
+    board_enter_32(board, 0, CODE);
+    make_tables(board, 0, false);
+    pthread_create(&thread, NULL, raise_often, &raiser);
+    CpuExitKind kind = board_run(board, 0);
+    pthread_join(thread, NULL);
+    OK(kind == CPU_EXIT_INTERRUPT && s->gpr[X86_RDI] == 100 && s->gpr[X86_RBX] > 0,
+       "%s: each interrupt is taken once", host->name);
+    board_free(board);
+}
+
+static void test_masked(const Host *host)
+{
+    Board *board = board_new(host, 1, 0);
+    X86State *s = board->cpu[0].state;
+
+    LOAD(board, CODE, off_32);
+    LOAD(board, HANDLER, irq_handler_32);
+    board_enter_32(board, 0, CODE);
+    make_tables(board, 0, false);
+    board->vector = 0x20;
+    vcpu_raise(board->cpu[0].vcpu, CPU_LINE_IRQ);
+    vcpu_kick(board->cpu[0].vcpu);
+    board_run(board, 0);
+    OK(s->rip == CODE && s->gpr[X86_RDI] == 0, "%s: a kick comes first", host->name);
+    s->gpr[X86_RAX] = 0;
+    CpuExitKind kind = board_run(board, 0);
+    OK(kind == CPU_EXIT_HALT && wrote(board, 0, 0x81, 0) && wrote(board, 1, 0x90, 0) &&
+           wrote(board, 2, 0x82, 0),
+       "%s: an interrupt waits for STI and the instruction behind it", host->name);
+    board_free(board);
+}
+
+static void test_wait(const Host *host)
+{
+    Board *board = board_new(host, 1, 0);
+    X86State *s = board->cpu[0].state;
+    u32 halts = 0;
+
+    LOAD(board, CODE, wait_32);
+    LOAD(board, HANDLER, irq_handler_32);
+    board_enter_32(board, 0, CODE);
+    make_tables(board, 0, false);
+    for (u32 i = 0; i < 10; i++) {
+        halts += board_run(board, 0) == CPU_EXIT_HALT;
+        board->vector = 0x20;
+        vcpu_raise(board->cpu[0].vcpu, CPU_LINE_IRQ);
+    }
+    halts += board_run(board, 0) == CPU_EXIT_HALT;
+    OK(halts == 11 && s->gpr[X86_RDI] == 10 && board->out_count == 20,
+       "%s: interrupts wake a halted CPU", host->name);
+    board_free(board);
+}
+
+static void *run_cpu(void *opaque)
+{
+    BoardCpu *cpu = opaque;
+
+    exec_run(cpu->vcpu);
+    return NULL;
+}
+
+static void run_all(Board *board)
+{
+    pthread_t threads[BOARD_CPUS];
+
+    for (u32 i = 0; i < board->cpu_count; i++) {
+        pthread_create(&threads[i], NULL, run_cpu, &board->cpu[i]);
+    }
+    for (u32 i = 0; i < board->cpu_count; i++) {
+        pthread_join(threads[i], NULL);
+    }
+}
+
+static void test_cross_modification(const Host *host)
+{
+    Board *board = board_new(host, 2, 0);
+
+    LOAD(board, CODE, cross_32);
+    LOAD(board, FUNCTION, value_32);
+    LOAD(board, 0x8000, writer_32);
+    board_enter_32(board, 0, CODE);
+    board_enter_32(board, 1, 0x8000);
+    board->cpu[1].state->gpr[X86_RSP] = 0xa000;
+    run_all(board);
+    OK(wrote(board, 0, 0x80, 0x77), "%s: a CPU sees what another makes of its code", host->name);
+    board_free(board);
+}
+
+static void test_atomics(const Host *host)
+{
+    Board *board = board_new(host, 2, 0);
+    u32 sums[3];
+
+    LOAD(board, CODE, adder_32);
+    board_enter_32(board, 0, CODE);
+    board_enter_32(board, 1, CODE);
+    run_all(board);
+    memcpy(sums, board->ram + 0x6000, sizeof sums);
+    OK(sums[0] == 200000 && sums[1] == 200000 && sums[2] == 200000,
+       "%s: locked instructions are atomic", host->name);
+    board_free(board);
+}
+
+/* What DMA writes is executed; what the CPU writes is reported. */
+static void test_ram(const Host *host)
+{
+    Board *board = board_new(host, 1, 0);
+    X86State *s = board->cpu[0].state;
+    static const u8 store[] = {0x88, 0x04, 0x25, 0x00, 0x60, 0x00, 0x00, /* mov [0x6000], al */
+                               0xb0, 0x11,                               /* mov al, 0x11 */
+                               0xf4};
+
+    board->track_dirty = true;
+    LOAD(board, CODE, store);
+    board_enter_64(board, 0, CODE);
+    for (u32 i = 0; i < 4; i++) {
+        board->dirty[6] = 0;
+        engine_watch_ram(board->engine, board->ram + 0x6000, 0x1000);
+        s->rip = CODE;
+        s->halted = 0;
+        board->ram[CODE + 8] = (u8)i;
+        engine_ram_written(board->engine, board->ram + CODE + 8, 1);
+        board_run(board, 0);
+        OK(board->dirty[6] && (u8)s->gpr[X86_RAX] == i,
+           "%s: stores are reported, code from outside runs (%u)", host->name, i);
+    }
+    board_free(board);
+}
+
+int main(void)
+{
+    for (const Host *const *host = hosts; *host; host++) {
+        test_run(*host);
+        test_fault(*host);
+        test_crossing(*host);
+        test_modify(*host);
+        test_remap(*host);
+        test_device(*host);
+        test_interrupt(*host);
+        test_masked(*host);
+        test_wait(*host);
+        test_cross_modification(*host);
+        test_atomics(*host);
+        test_ram(*host);
+    }
+    return tap_done();
+}
