@@ -140,7 +140,8 @@ static Block *find_block(Vcpu *vcpu, BlockKey *key)
 static Block *find_code(Vcpu *vcpu, Next *next)
 {
     Block *block = NULL;
-    BlockKey key = {.pc = next->pc, .mode = vcpu->mode, .kind = next->kind};
+    BlockKey key = {
+        .pc = next->pc, .mode = vcpu->mode, .kind = next->kind, .context = vcpu->context};
 
     if (vcpu->mmu && !make_key(vcpu, next, &key)) {
         return NULL;
@@ -165,7 +166,8 @@ static void update_mode(Vcpu *vcpu)
 {
     const Guest *guest = vcpu->engine->guest;
     u32 mode = guest->mode ? guest->mode(vcpu->state) : 0;
-    u64 context = vcpu->mmu && guest->system->context ? guest->system->context(vcpu->state) : 0;
+    const GuestSystem *system = guest->system;
+    u64 context = system && system->context ? system->context(vcpu->state) : 0;
 
     if (mode != vcpu->mode || context != vcpu->context) {
         vcpu->mode = mode;
@@ -252,7 +254,8 @@ static bool leave_for_ir(Vcpu *vcpu, Next *next)
         return false; /* translating what is there will say what is wrong */
     case IR_EXIT_CODE_CHANGED:
         safepoint_leave(vcpu);
-        coherence_code_changed(vcpu->engine, (BlockKey){.pc = next->pc, .mode = vcpu->mode});
+        coherence_code_changed(
+            vcpu->engine, (BlockKey){.pc = next->pc, .mode = vcpu->mode, .context = vcpu->context});
         safepoint_enter(vcpu);
         return false;
     case IR_EXIT_YIELD:
@@ -285,7 +288,9 @@ static bool leave_for_fault(Vcpu *vcpu, Next *next)
     bool repeat = coherence_write_fault(vcpu->engine, fault->address);
     safepoint_enter(vcpu);
     /* Within two pages of pc: the page may hold this very instruction. */
-    if (repeat && fault->address - next->pc + 2 * CODE_PAGE < 4 * CODE_PAGE) {
+    u64 linear =
+        guest->system ? guest->system->code_address(vcpu->context, vcpu->mode, next->pc) : next->pc;
+    if (repeat && fault->address - linear + 2 * CODE_PAGE < 4 * CODE_PAGE) {
         next->kind = BLOCK_ONCE;
     }
     return !repeat;

@@ -13,7 +13,7 @@ void job_restart(Job *job, u64 pc)
     job->fetches = 0;
     job->exception = 0;
     job->key.next_page = 0;
-    u64 start = job->vcpu->mmu ? job->key.ram : pc;
+    u64 start = job->vcpu->mmu ? job->key.ram : job->linear + (pc - job->key.pc);
     job->extents[0] = (CodeExtent){start, start};
     job->extents[1] = (CodeExtent){0, 0};
     job->t = (GuestTranslation){

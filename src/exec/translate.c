@@ -174,6 +174,29 @@ static void make_checked_ir(Job *job, u64 pc, u32 max_insns)
     }
 }
 
+/* Says why there is no code: mapped without execute permission, or not at all, for which mincore()
+ * fails; or no address that this host could map. */
+static void fill_fetch_fault(Job *job)
+{
+    enum { UNUSED_BITS = 16 };
+    Vcpu *vcpu = job->vcpu;
+    u64 address = job->missing_address;
+    bool invalid = (s64)(address << UNUSED_BITS) >> UNUSED_BITS != (s64)address;
+    u8 unused;
+
+    vcpu->fetch_exception = job->exception;
+    if (job->bad_count == 0 && !vcpu->mmu) {
+        void *page = guest_pointer(vcpu->engine, ALIGN_DOWN(address, (u64)CODE_PAGE));
+        vcpu->fault.signal = SIGSEGV;
+        vcpu->fault.code = invalid                             ? SI_KERNEL
+                           : mincore(page, CODE_PAGE, &unused) ? SEGV_MAPERR
+                                                               : SEGV_ACCERR;
+    }
+    vcpu->fault.access = ACCESS_FETCH;
+    vcpu->fault.address = address;
+    vcpu->fault.invalid = invalid;
+}
+
 /* Leaves optimised IR in the job; false if there is no code at pc, with the fault filled. */
 static bool make_ir(Job *job, u64 pc, u32 max_insns)
 {
@@ -185,17 +208,7 @@ static bool make_ir(Job *job, u64 pc, u32 max_insns)
         make_checked_ir(job, pc, MIN(max_insns, (u32)CHECK_MAX_INSNS));
     }
     if (job->missing) {
-        vcpu->fetch_exception = job->exception;
-        if (job->bad_count == 0 && !vcpu->mmu) {
-            /* Mapped without execute permission, or not at all; mincore() fails for the latter. */
-            u64 page = ALIGN_DOWN(job->missing_address, (u64)CODE_PAGE);
-            u8 unused;
-            bool mapped = !mincore(guest_pointer(vcpu->engine, page), CODE_PAGE, &unused);
-            vcpu->fault.signal = SIGSEGV;
-            vcpu->fault.code = mapped ? SEGV_ACCERR : SEGV_MAPERR;
-        }
-        vcpu->fault.access = ACCESS_FETCH;
-        vcpu->fault.address = job->missing_address;
+        fill_fetch_fault(job);
         return false;
     }
     if (log_on(LOG_IR)) {
@@ -353,7 +366,7 @@ static Block *revive_block(Job *job)
 Block *translate(Vcpu *vcpu, const BlockKey *key, bool exact_fp)
 {
     Engine *engine = vcpu->engine;
-    const GuestSystem *system = vcpu->mmu ? engine->guest->system : NULL;
+    const GuestSystem *system = engine->guest->system;
     bool single = key->kind != BLOCK_NORMAL || engine->options.single_step;
     u32 max_insns = single ? 1 : JOB_MAX_INSNS;
     Job job;

@@ -21,9 +21,9 @@ typedef struct GuestTranslation {
     IrBuilder b;   /* current block is 0, empty */
     u64 pc;        /* where to start */
     u32 mode;      /* what guest->mode() said: part of the block's key */
-    u64 context;   /* what guest->system->context() said, likewise; 0 in user mode */
+    u64 context;   /* what guest->system->context() said, likewise */
     u32 max_insns; /* stop after so many guest instructions */
-    /* Guest code bytes at a linear address (in user mode the pc), `size` of them, into *bytes in
+    /* Guest code bytes at a linear address, `size` of them, into *bytes in
      * guest order; false when they cannot be fetched. */
     bool (*fetch)(struct GuestTranslation *t, u64 address, void *bytes, u32 size);
     void *opaque; /* fetch's */
