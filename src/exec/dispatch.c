@@ -417,8 +417,8 @@ CpuExitKind exec_run(Vcpu *vcpu)
     safepoint_enter(vcpu);
     update_mode(vcpu);
     engine->host->set_fp(common);
-    if (vcpu->mmu && vcpu_lines(vcpu)) { /* who looked last may have gone with a kick */
-        __atomic_store_n(&common->interrupt, 1, __ATOMIC_SEQ_CST);
+    if (vcpu->mmu) {
+        system_begin(vcpu);
     }
     bool done = stays_halted(vcpu, &next);
     while (!done) {

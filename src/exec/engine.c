@@ -137,6 +137,7 @@ static CpuCommon *new_common(const Engine *engine)
 
 static void free_vcpu(Vcpu *vcpu)
 {
+    signals_detach(vcpu);
     jumps_free(vcpu);
     free_common(vcpu->engine, vcpu->common);
     mmu_free(vcpu);

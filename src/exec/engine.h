@@ -270,6 +270,8 @@ void jumps_switch(Vcpu *vcpu);
 /* -- system.c */
 /* Gives the guest an exception; false: the CPU is shut down. */
 bool system_deliver(Vcpu *vcpu, u64 code);
+/* exec_run() begins. */
+void system_begin(Vcpu *vcpu);
 /* Looks at interrupt lines; the state's pc is up to date before and after. */
 void system_interrupt(Vcpu *vcpu);
 

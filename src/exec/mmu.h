@@ -64,6 +64,13 @@ bool mmu_watch_ram(Vcpu *vcpu, const u8 *ram, u64 size);
  * has been left. */
 void mmu_note_write(Vcpu *vcpu, const u8 *ram, u64 size);
 
+/* -- signals.c */
+
+/* This thread is about to run the vCPU. */
+void signals_attach(Vcpu *vcpu);
+/* It is about to be freed. */
+void signals_detach(const Vcpu *vcpu);
+
 /* -- bus.c: the board's functions, called for the guest */
 
 /* Fills *bus with functions that stand between the guest and the board. */

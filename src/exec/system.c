@@ -36,6 +36,15 @@ u32 vcpu_lines(const Vcpu *vcpu)
     return __atomic_load_n(&vcpu->common->lines, __ATOMIC_SEQ_CST);
 }
 
+/* Who looked at the lines last may have gone with a kick. */
+void system_begin(Vcpu *vcpu)
+{
+    signals_attach(vcpu);
+    if (vcpu_lines(vcpu)) {
+        __atomic_store_n(&vcpu->common->interrupt, 1, __ATOMIC_SEQ_CST);
+    }
+}
+
 bool system_deliver(Vcpu *vcpu, u64 code)
 {
     return vcpu->engine->guest->system->deliver(vcpu->state, code);

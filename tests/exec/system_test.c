@@ -210,6 +210,20 @@ static const u8 adder_32[] = {
     0xeb, 0xfe,                                     /* jmp 0x30 */
 };
 
+static const u8 recurse_64[] = {
+    0xb9, 0x50, 0xc3, 0x00, 0x00,             /* mov ecx,0xc350 */
+    0x48, 0xc7, 0xc4, 0x00, 0x00, 0x80, 0x00, /* mov rsp,0x800000 */
+    0xe8, 0x06, 0x00, 0x00, 0x00,             /* call 0x17 */
+    0xe7, 0x80,                               /* out 0x80,eax */
+    0xe6, 0xf4,                               /* out 0xf4,al */
+    0xeb, 0xfe,                               /* jmp 0x15 */
+    0xff, 0xc0,                               /* inc eax */
+    0xff, 0xc9,                               /* dec ecx */
+    0x74, 0x05,                               /* je 0x22 */
+    0xe8, 0xf5, 0xff, 0xff, 0xff,             /* call 0x17 */
+    0xc3,                                     /* ret */
+};
+
 /* -- Helpers */
 
 enum { CODE = 0x4000, FUNCTION = 0x5000, HANDLER = 0x7000, IDT = 0x20000, GDT = 0x21000 };
@@ -272,6 +286,19 @@ static void test_run(const Host *host)
        "%s: a loop, the stack and a port, then HLT", host->name);
     kind = board_run(board, 0);
     OK(kind == CPU_EXIT_HALT && board->out_count == 1, "%s: it stays halted", host->name);
+    board_free(board);
+}
+
+/* Deeper than returns are predicted. */
+static void test_recursion(const Host *host)
+{
+    Board *board = board_new(host, 1, 0);
+
+    LOAD(board, CODE, recurse_64);
+    board_enter_64(board, 0, CODE);
+    CpuExitKind kind = board_run(board, 0);
+    OK(kind == CPU_EXIT_INTERRUPT && wrote(board, 0, 0x80, 50000), "%s: a deep recursion returns",
+       host->name);
     board_free(board);
 }
 
@@ -395,7 +422,7 @@ static void *raise_often(void *opaque)
     for (u32 i = 0; i < raiser->count; i++) {
         __atomic_store_n(&board->vector, 0x20, __ATOMIC_SEQ_CST);
         vcpu_raise(board->cpu[0].vcpu, CPU_LINE_IRQ);
-        while (__atomic_load_n(&board->vector, __ATOMIC_SEQ_CST) >= 0) {
+        while (__atomic_load_n(&board->out_count, __ATOMIC_SEQ_CST) == i) {
             sched_yield();
         }
     }
@@ -545,6 +572,7 @@ int main(void)
 {
     for (const Host *const *host = hosts; *host; host++) {
         test_run(*host);
+        test_recursion(*host);
         test_fault(*host);
         test_crossing(*host);
         test_modify(*host);
