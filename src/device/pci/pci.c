@@ -153,7 +153,7 @@ static void place_rom(PciFunction *f)
 
     if (f->rom) {
         place(f->d.board->memory, &f->rom_region,
-              bar & 1 && command(f) & COMMAND_MEMORY && address && address < 0xfe000000, address);
+              bar & 1 && command(f) & COMMAND_MEMORY && address, address);
     }
 }
 
