@@ -2,11 +2,13 @@
 #include "device/devices.h"
 
 const DeviceDef *const device_defs[] = {
+    &device_apic,
     &device_fw_cfg,
     &device_i440fx,
     &device_i8042,
     &device_i8237,
     &device_i8259,
+    &device_ioapic,
     &device_isa_debug_exit,
     &device_isa_debugcon,
     &device_isa_pcspk,

@@ -4,11 +4,13 @@
 
 #include "device/core/device.h"
 
+extern const DeviceDef device_apic;
 extern const DeviceDef device_fw_cfg;
 extern const DeviceDef device_i440fx;
 extern const DeviceDef device_i8042;
 extern const DeviceDef device_i8237;
 extern const DeviceDef device_i8259;
+extern const DeviceDef device_ioapic;
 extern const DeviceDef device_isa_debug_exit;
 extern const DeviceDef device_isa_debugcon;
 extern const DeviceDef device_isa_pcspk;
