@@ -178,7 +178,7 @@ static u64 cpu_nanoseconds(void)
 
 int crypto_pbkdf2_speed(CryptoHash hash, size_t bytes, u64 *iterations)
 {
-    enum { LEAST = 1 << 13, MOST = 1 << 30, ENOUGH = 100000000 /* ns */ };
+    enum { LEAST = 1 << 13, MOST = 1 << 30, ENOUGH = 50000000 /* ns */ };
     u8 key[CRYPTO_MAX_KEY_BYTES], salt[32] = {1};
     u64 spent = 0;
     u32 count = LEAST / 2;

@@ -278,9 +278,9 @@ int luks_wish(LuksWish *wish, const BlockOptions *options, BlockError *error)
     if (block_options_get(options, "iter-time")) {
         wish->iteration_time = block_option_number(options, table, "iter-time");
     }
-    return wish->iteration_time && wish->iteration_time <= UINT32_MAX
+    return wish->iteration_time <= UINT32_MAX
                ? 0
-               : block_error(error, EINVAL, "iter-time is a number of milliseconds, at least 1");
+               : block_error(error, EINVAL, "iter-time is beyond reason");
 }
 
 static u64 slot_bytes(u64 key_bytes)

@@ -72,7 +72,7 @@ static int take_backing(Create *c, const char *filename)
         return 0;
     }
     beside = block_path_beside(filename, backing);
-    node = img_open_as(&(ImgOptions){.share = true}, beside, format, NULL, 0);
+    node = img_open_as(&(ImgOptions){.share = true}, beside, format, NULL, BLOCK_NO_IO);
     if (!node) {
         free(beside);
         return 1;
