@@ -7,6 +7,7 @@
  * are not kept: as on processors that deprecate them, zero is saved. */
 #include "guest/x86/x87.h"
 #include "guest/x86/arguments.h"
+#include "guest/x86/feature.h"
 #include "guest/x86/helpers.h"
 #include "guest/x86/internal.h"
 #include "guest/x86/translate.h"
@@ -42,16 +43,37 @@ static bool begin_waiting(Tr *t)
     return true;
 }
 
-/* Remembers the instruction and its operand, as all but control instructions do (8.1.8). To be
- * called after loads and stores. */
+/* Whether FOP and FDP are those of the last instruction with an unmasked exception: newer
+ * processors do not keep them for any other (8.1.8, 8.1.9). */
+static bool remembers_errors_only(const Tr *t)
+{
+    return x86_has(t->features, X86_FEATURE_FDP_EXCPTN_ONLY);
+}
+
+/* Puts a value where the pointers of this instruction are to be remembered. */
+static void put_pointer(Tr *t, u32 slot, IrVal value)
+{
+    if (remembers_errors_only(t)) {
+        IrVal status = ir_zext(t->b, IR_I32, ir_get(t->b, IR_I16, SLOT(fsw)));
+        IrVal before = ir_get(t->b, ir_type_of(t->b, value), slot);
+        value = ir_select(t->b, ir_and(t->b, status, const32(t, X87_ERROR)), value, before);
+    }
+    ir_put(t->b, slot, value);
+}
+
+/* Remembers the instruction and its operand, as all but control instructions do. To be called when
+ * it is done. */
 static void put_pointers(Tr *t)
 {
     u32 opcode = (t->i->opcode & 7u) << 8 | t->i->modrm;
 
-    ir_put(t->b, SLOT(fop), ir_const(t->b, IR_I16, opcode));
     ir_put(t->b, SLOT(fip), const64(t, t->pc));
+    if (remembers_errors_only(t) && !(t->mode & X86_MODE_X87_UNMASKED)) {
+        return;
+    }
+    put_pointer(t, SLOT(fop), ir_const(t->b, IR_I16, opcode));
     if (t->i->operand_count && is_memory(t, 0)) {
-        ir_put(t->b, SLOT(fdp), ir_zext(t->b, IR_I64, effective_address(t)));
+        put_pointer(t, SLOT(fdp), ir_zext(t->b, IR_I64, effective_address(t)));
     }
 }
 
@@ -112,8 +134,8 @@ static u32 register_number(const Tr *t)
 /* The usual instruction: calls a helper with up to two arguments. */
 static void call(Tr *t, u32 helper, IrVal x, IrVal y)
 {
-    put_pointers(t);
     ir_call(t->b, IR_VOID, helper, x, y, 0, 0);
+    put_pointers(t);
 }
 
 /* -- Arithmetic */
@@ -231,9 +253,9 @@ void tr_x87_compare_flags(Tr *t)
     if (is_on_host(t)) {
         set_flags(t, run_on_host(t, IR_I32, 0));
     } else {
-        put_pointers(t);
         IrVal what = const32(t, register_number(t) | (u32)quiet << 4 | (u32)pops << 8);
         set_flags(t, ir_call(t->b, IR_I32, HELPER_X87_COMI, what, 0, 0, 0));
+        put_pointers(t);
     }
 }
 
@@ -433,10 +455,10 @@ static void store(Tr *t, u32 format, bool pops)
     }
     ir_jump(b, done);
     enter_block(t, done);
-    put_pointers(t);
     ir_put(b, SLOT(fsw), bits_from(t, IR_I16, after, X87_STORED_FSW));
     ir_put(b, SLOT(ftop), bits_from(t, IR_I8, after, X87_STORED_FTOP));
     ir_put(b, SLOT(ftag_empty), bits_from(t, IR_I8, after, X87_STORED_FTAG));
+    put_pointers(t);
 }
 
 void tr_x87_store_real(Tr *t)
