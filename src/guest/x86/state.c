@@ -108,6 +108,7 @@ void x86_enter_user(X86State *state, bool long_mode)
     static const u8 data[] = {X86_ES, X86_SS, X86_DS, X86_FS, X86_GS};
 
     state->user_mode = 1;
+    memset(state->gpr, 0, sizeof(state->gpr)); /* RDX is what programs call at their end */
     state->cr[0] =
         X86_CR0_PG | X86_CR0_PE | X86_CR0_MP | X86_CR0_ET | X86_CR0_NE | X86_CR0_WP | X86_CR0_AM;
     state->cr[4] = X86_CR4_PAE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_PGE | X86_CR4_MCE |
