@@ -102,17 +102,18 @@ void load_segment(Tr *t, unsigned segment, IrVal selector)
     }
 }
 
-/* After SS, which comes before rSP, neither interrupts nor debug traps get in between. */
+/* After SS, which comes before rSP, neither interrupts nor debug traps get in between. In a block
+ * that goes on none would be noticed. */
 void end_segment_load(Tr *t, unsigned segment)
 {
-    if (segment == X86_SS && t->mode & X86_MODE_SYSTEM) {
-        if (t->mode & X86_MODE_TF) {
-            end_resync_quietly(t);
-            return;
-        }
+    bool shadow = segment == X86_SS && t->mode & X86_MODE_SYSTEM;
+
+    if (shadow && is_real_mode(t) && !(t->mode & X86_MODE_TF)) {
         begin_shadow(t, 0);
-    }
-    if (!is_real_mode(t)) {
+    } else if (shadow) {
+        ir_put(t->b, SLOT(interrupt_shadow), ir_const(t->b, IR_I8, 1));
+        end_resync_quietly(t);
+    } else if (!is_real_mode(t)) {
         end_resync(t);
     }
 }
