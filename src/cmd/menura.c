@@ -10,6 +10,7 @@
 #include "base/types.h"
 #include "block/driver.h"
 #include "cmd/boot/boot.h"
+#include "cmd/ctl/ctl.h"
 #include "cmd/img/img.h"
 #include "cmd/nbd/nbd.h"
 #include "cmd/version.h"
@@ -26,6 +27,7 @@ static int help(void)
          "\n"
          "  run [OPTION]... PROGRAM [ARGUMENT]...   run a Linux program built for another CPU\n"
          "  boot [OPTION]... [DISK]                 start a whole PC\n"
+         "  ctl NAME COMMAND [ARGUMENT]...          control a running machine\n"
          "  img COMMAND [ARGUMENT]...               disk images: create, convert, check, ...\n"
          "  nbd [OPTION]... DISK                    serve a disk image over the network\n"
          "  list [cpus|accels|formats]              what this build offers\n"
@@ -129,6 +131,9 @@ int main(int argc, char **argv)
     }
     if (!strcmp(command, "boot")) {
         return boot_main("menura boot", false, argc - 1, argv + 1);
+    }
+    if (!strcmp(command, "ctl")) {
+        return ctl_main(argc - 1, argv + 1);
     }
     if (!strcmp(command, "run")) {
         return run(argv + 1);

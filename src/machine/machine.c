@@ -173,6 +173,7 @@ static int make_backends(Machine *machine, char **error)
     }
     machine->display = display_new();
     machine->input = input_new();
+    typing_start(machine);
     return result;
 }
 
@@ -182,6 +183,7 @@ static void free_backends(Machine *machine)
         char_close(machine->serial[i]);
     }
     char_close(machine->debug);
+    typing_stop(machine);
     display_free(machine->display);
     input_free(machine->input);
 }

@@ -125,6 +125,7 @@ struct Machine {
     int exit_status;      /* of machine_run() */
     u32 events;           /* atomic: BoardEvents that wait for the main loop, a bit each */
     int event_detail;
+    struct KeyQueue *keys; /* that are being typed */
     /* Who is told of VCPU_DEBUG exits, on the main loop, the machine paused; NULL: nobody. */
     void (*debugger)(void *opaque, Processor *processor, u64 pc);
     void *debugger_opaque;
@@ -151,6 +152,10 @@ void machine_resume(Machine *machine);
 void machine_reset(Machine *machine);
 void machine_power_button(Machine *machine);
 
+/* Presses the keys (Linux's codes) one after the other and lets go of them in the reverse order,
+ * when all that were typed before are through; slowly enough for guests to follow. */
+void machine_type_keys(Machine *machine, const unsigned *codes, u32 count);
+
 /* -- For boards, while they build */
 
 /* Takes a device that was made with device_new() (started or not). */
@@ -166,6 +171,10 @@ void processor_wake(Processor *processor);
 void processor_set_lines(Processor *processor, u32 lines, bool level);
 /* A breakpoint or single step: the machine pauses, and the debugger, if there is one, is told. */
 void machine_stop_for_debugger(Machine *machine, Processor *processor, const VcpuExit *exit);
+
+/* -- typing.c */
+void typing_start(Machine *machine);
+void typing_stop(Machine *machine);
 
 /* -- processor.c */
 int processors_start(Machine *machine, char **error);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "control/control.h"
 
 enum { BAD_USAGE = 125, DEFAULT_MEMORY = 1 << 30 };
 
@@ -41,8 +42,13 @@ static int run(BootCommand *command)
     int signals = make_signals(), status = 1;
     char *error = NULL;
     Machine *machine = machine_new(&command->machine, &error);
+    Control *control = NULL;
 
-    if (machine && loop_watch(machine->loop, signals, EPOLLIN, signal_ready, machine) == 0 &&
+    if (machine && command->machine.name) {
+        control = control_new(machine, command->machine.name, &error);
+    }
+    if (machine && !error &&
+        loop_watch(machine->loop, signals, EPOLLIN, signal_ready, machine) == 0 &&
         machine_start(machine, &error) == 0) {
         status = machine_run(machine);
     }
@@ -50,6 +56,7 @@ static int run(BootCommand *command)
         boot_fail(command, "%s", error);
         free(error);
     }
+    control_free(control);
     machine_free(machine);
     close(signals);
     return status;

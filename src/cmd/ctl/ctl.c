@@ -1,0 +1,129 @@
+/* menura ctl: sends one command to a machine's socket and prints the answer. */
+#include "cmd/ctl/ctl.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "control/control.h"
+
+enum { BAD_USAGE = 125 };
+
+static void help(void)
+{
+    puts("Usage: menura ctl NAME COMMAND [ARGUMENT]...\n"
+         "\n"
+         "Controls the running machine NAME (menura boot --name NAME).\n");
+    for (const ControlCommand *c = control_commands; c->name; c++) {
+        printf("  %-12s%-14s%s\n", c->name, c->arguments, c->summary);
+    }
+    puts("\nExamples:\n"
+         "  menura ctl mydos type 'dir\\n'\n"
+         "  menura ctl mydos screenshot screen.png");
+}
+
+static int connect_to(const char *name)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    char *error = NULL, *path = control_path(name, false, &error);
+    int fd;
+
+    if (!path) {
+        fprintf(stderr, "menura ctl: %s\n", error);
+        free(error);
+        return -1;
+    }
+    strcpy(address.sun_path, path);
+    free(path);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || connect(fd, (void *)&address, sizeof address) < 0) {
+        fprintf(stderr, "menura ctl: no machine named '%s' is running\n", name);
+        if (fd >= 0) {
+            close(fd);
+        }
+        return -1;
+    }
+    return fd;
+}
+
+/* The words as one line; file names are made absolute, for the machine may be elsewhere. */
+static bool make_line(char *line, size_t size, int argc, char **argv)
+{
+    size_t used = 0;
+
+    for (int i = 0; i < argc; i++) {
+        char directory[PATH_MAX] = "";
+        bool file = i == 1 && !strcmp(argv[0], "screenshot") && argv[1][0] != '/';
+        if (file && getcwd(directory, sizeof directory)) {
+            strncat(directory, "/", sizeof directory - strlen(directory) - 1);
+        }
+        int n = snprintf(line + used, size - used, "%s%s%s", i ? " " : "", directory, argv[i]);
+        if (n < 0 || used + (size_t)n + 2 > size) {
+            return false;
+        }
+        used += (size_t)n;
+    }
+    /* A line break would end the command. */
+    for (char *at; (at = strchr(line, '\n')) != NULL;) {
+        *at = ' ';
+    }
+    line[used++] = '\n';
+    line[used] = 0;
+    return true;
+}
+
+/* Prints all lines but the last, which says how it went. */
+static int print_answer(FILE *in)
+{
+    char *line = NULL;
+    size_t room = 0;
+    int status = 1;
+
+    while (getline(&line, &room, in) > 0) {
+        if (!strcmp(line, "ok\n")) {
+            status = 0;
+            break;
+        }
+        if (!strncmp(line, "error: ", 7)) {
+            fprintf(stderr, "menura ctl: %s", line + 7);
+            break;
+        }
+        fputs(line, stdout);
+    }
+    free(line);
+    return status;
+}
+
+int ctl_main(int argc, char **argv)
+{
+    char line[CONTROL_LINE];
+    bool quit = argc > 2 && !strcmp(argv[2], "quit");
+    int fd, status;
+
+    if (argc < 3 || !strcmp(argv[1], "--help")) {
+        help();
+        return argc < 2 || strcmp(argv[1], "--help") ? BAD_USAGE : 0;
+    }
+    if (!make_line(line, sizeof line, argc - 2, argv + 2)) {
+        fprintf(stderr, "menura ctl: the command is too long\n");
+        return BAD_USAGE;
+    }
+    fd = connect_to(argv[1]);
+    if (fd < 0) {
+        return 1;
+    }
+    status = 1;
+    FILE *in = fdopen(fd, "r");
+    if (in && send(fd, line, strlen(line), MSG_NOSIGNAL) == (ssize_t)strlen(line)) {
+        status = print_answer(in);
+    }
+    if (in) {
+        fclose(in);
+    }
+    return quit ? 0 : status;
+}
