@@ -6,24 +6,27 @@
  * image itself.
  *
  * VHDX images are never smaller than 4 MiB, and full of checksums: their input is a list of pieces
- * (16 bits of place in KiB, 16 bits of length, bytes), and the checksums are made right. */
+ * (16 bits of place in KiB, 16 bits of length, bytes), and the checksums are made right. LUKS
+ * images are given so, too; the passphrase is "p", and the iterations are made few. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "block/luks.h"
 #include "block/vhdx.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { LARGEST_INPUT = 1 << 20, CHUNK = 65536, CHUNKS = 8, EXTENTS = 4 };
+enum { LUKS_BYTES = 1 << 20, LUKS_DIGEST_TIMES = 164, LUKS_SLOT_TIMES = LUKS_SLOTS_OFFSET + 4 };
 enum { VHDX_BYTES = 5 << 20, REGIONS = 192 << 10, REGIONS_BYTES = 64 << 10 };
 
-static const char *const formats[] = {"bochs", "cloop", "dmg",  "parallels", "qcow",
-                                      "qed",   "vdi",   "vhdx", "vmdk",      "vpc"};
+static const char *const formats[] = {"bochs", "cloop", "dmg",  "parallels", "qcow", "qed",
+                                      "vdi",   "vhdx",  "vmdk", "vpc",       "luks"};
 
-static BlockNode *open_image(const char *format, int fd, unsigned flags)
+static BlockNode *open_image(const char *format, int fd, ObjectList *objects, unsigned flags)
 {
     BlockOptions *options = block_options_new();
     BlockError error = {""};
@@ -32,6 +35,10 @@ static BlockNode *open_image(const char *format, int fd, unsigned flags)
 
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     block_options_set(options, "driver", format);
+    if (!strcmp(format, "luks") && !object_list_add(objects, "secret,id=p,data=p", NULL)) {
+        block_options_set_objects(options, objects);
+        block_options_set(options, "key-secret", "p");
+    }
     for (unsigned n = 0; n < EXTENTS && !strcmp(format, "vmdk"); n++) {
         snprintf(key, sizeof key, "extents.%u.filename", n);
         block_options_set(options, key, path);
@@ -70,6 +77,16 @@ static void look(BlockNode *disk)
     free(buffer);
 }
 
+/* Takes a LUKS image its passphrase. */
+static void erase_key(BlockNode *disk)
+{
+    BlockOptions *options = block_options_new();
+
+    block_options_parse(options, "state=inactive,keyslot=0,force", NULL, NULL);
+    block_amend(disk, options, NULL, NULL, NULL);
+    block_options_free(options);
+}
+
 static void change(BlockNode *disk)
 {
     u8 *buffer = malloc(CHUNK);
@@ -82,19 +99,20 @@ static void change(BlockNode *disk)
     }
     block_flush(disk);
     block_truncate(disk, size + CHUNK, BLOCK_PREALLOC_OFF, NULL);
+    erase_key(disk);
     free(buffer);
 }
 
-/* Writes the pieces into the file. */
-static void scatter(int fd, const uint8_t *data, size_t size)
+/* Writes the pieces into the file, which gets `room` bytes. */
+static void scatter(int fd, off_t room, const uint8_t *data, size_t size)
 {
-    if (ftruncate(fd, VHDX_BYTES) < 0) {
+    if (ftruncate(fd, room) < 0) {
         abort();
     }
     while (size > 4) {
         off_t at = (off_t)(data[0] | data[1] << 8) << 10;
         size_t bytes = MIN((size_t)(data[2] | data[3] << 8), size - 4);
-        if (at + (off_t)bytes > VHDX_BYTES || pwrite(fd, data + 4, bytes, at) < 0) {
+        if (at + (off_t)bytes > room || pwrite(fd, data + 4, bytes, at) < 0) {
             break;
         }
         data += 4 + bytes;
@@ -114,15 +132,33 @@ static void fix_checksum(int fd, off_t at, size_t bytes)
     }
 }
 
+/* Keeps the highest bits of what counts iterations from keeping us busy. */
+static void fix_iterations(int fd)
+{
+    static const u8 none[3];
+
+    for (int n = -1; n < LUKS_SLOTS; n++) {
+        off_t at = n < 0 ? LUKS_DIGEST_TIMES : LUKS_SLOT_TIMES + n * LUKS_SLOT_BYTES;
+        if (pwrite(fd, none, sizeof none, at) < 0) {
+            abort();
+        }
+    }
+}
+
 static void write_image(const char *format, int fd, const uint8_t *data, size_t size)
 {
+    if (!strcmp(format, "luks")) {
+        scatter(fd, LUKS_BYTES, data, size);
+        fix_iterations(fd);
+        return;
+    }
     if (strcmp(format, "vhdx") != 0) {
         if (write(fd, data, size) != (ssize_t)size) {
             abort();
         }
         return;
     }
-    scatter(fd, data, size);
+    scatter(fd, VHDX_BYTES, data, size);
     fix_checksum(fd, VHDX_HEADER_1, VHDX_HEADER_BYTES);
     fix_checksum(fd, VHDX_HEADER_2, VHDX_HEADER_BYTES);
     fix_checksum(fd, REGIONS, REGIONS_BYTES);
@@ -131,17 +167,19 @@ static void write_image(const char *format, int fd, const uint8_t *data, size_t 
 static void run(const char *format, const uint8_t *data, size_t size, unsigned flags,
                 void act(BlockNode *disk))
 {
+    ObjectList *objects = object_list_new(NULL);
     int fd = memfd_create("image", 0);
 
     if (fd < 0) {
         abort();
     }
     write_image(format, fd, data, size);
-    BlockNode *disk = open_image(format, fd, flags);
+    BlockNode *disk = open_image(format, fd, objects, flags);
     if (disk) {
         act(disk);
         block_close(disk);
     }
+    object_list_free(objects);
     close(fd);
 }
 

@@ -1,7 +1,8 @@
 /* Fuzz target: any bytes as a qcow2 image. It is looked at, read, checked, then opened for writing,
  * changed and repaired. What is refused is refused with a line of text; nothing may crash, hang or
  * use memory beyond what the image's size justifies. Backing files are left out, and an external
- * data file is an empty one, whatever the image names. */
+ * data file is an empty one, whatever the image names. Images encrypted the old way are opened with
+ * a secret; those with LUKS are only looked at (its passphrases are fuzzed in formats.c). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,12 +10,14 @@
 #include <unistd.h>
 
 #include "block/block.h"
+#include "block/object.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { LARGEST_INPUT = 1 << 20, CHUNK = 65536, CHUNKS = 8 };
+enum { LARGEST_INPUT = 1 << 20, CHUNK = 65536, CHUNKS = 8, CRYPT = 35, CRYPT_LUKS = 2 };
 
-static BlockNode *open_image(int fd, int data_fd, bool external, unsigned flags)
+static BlockNode *open_image(int fd, int data_fd, bool external, const ObjectList *objects,
+                             unsigned flags)
 {
     BlockOptions *options = block_options_new();
     BlockError error = {""};
@@ -23,6 +26,8 @@ static BlockNode *open_image(int fd, int data_fd, bool external, unsigned flags)
 
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     block_options_set(options, "driver", "qcow2");
+    block_options_set(options, "encrypt.key-secret", "p");
+    block_options_set_objects(options, objects);
     if (external) {
         block_options_setf(options, "data-file.filename", "/proc/self/fd/%d", data_fd);
     }
@@ -106,15 +111,19 @@ static void run(const uint8_t *data, size_t size, unsigned flags, void act(Block
 {
     int fd = memfd_create("image", 0), data_fd = memfd_create("data", 0);
     bool external = size >= 80 && (data[79] & 4);
+    ObjectList *objects = object_list_new(NULL);
 
+    object_list_add(objects, "secret,id=p,data=p", NULL);
+    flags |= size > CRYPT && data[CRYPT] == CRYPT_LUKS ? BLOCK_NO_IO : 0;
     if (fd < 0 || data_fd < 0 || write(fd, data, size) != (ssize_t)size) {
         abort();
     }
-    BlockNode *disk = open_image(fd, data_fd, external, flags);
+    BlockNode *disk = open_image(fd, data_fd, external, objects, flags);
     if (disk) {
         act(disk);
         block_close(disk);
     }
+    object_list_free(objects);
     close(fd);
     close(data_fd);
 }
