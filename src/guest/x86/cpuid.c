@@ -249,19 +249,35 @@ static void vendor_leaf(const X86State *state, u32 highest, u32 out[4])
     memcpy(&out[ECX], vendor + 8, 4);
 }
 
+/* CPUs of the package; each is a core with one thread. */
+static u32 core_count(const X86State *state)
+{
+    return MAX(state->cpu_count, 1u);
+}
+
+/* Bits of an APIC id that tell them apart. */
+static u32 core_bits(const X86State *state)
+{
+    u32 count = core_count(state);
+
+    return count > 1 ? 32 - (u32)__builtin_clz(count - 1) : 0;
+}
+
 static void feature_leaf(const X86State *state, u32 out[4])
 {
+    enum { HTT = 1 << 28 };
+
     bool osxsave = state->cr[4] & CR4_OSXSAVE && x86_has(state->features, X86_FEATURE_XSAVE);
 
     out[EAX] = signature(state->model);
-    out[EBX] = CACHE_LINE / 8 << 8 | 1 << 16;
+    out[EBX] = CACHE_LINE / 8 << 8 | MIN(1u << core_bits(state), 255u) << 16 | state->apic_id << 24;
     out[ECX] = feature_word(state, X86_CPUID_1_ECX) |
                (osxsave ? (u32)1 << features[X86_FEATURE_OSXSAVE].bit : 0);
-    out[EDX] = feature_word(state, X86_CPUID_1_EDX);
+    out[EDX] = feature_word(state, X86_CPUID_1_EDX) | (core_count(state) > 1 ? HTT : 0);
 }
 
 /* Leaf 4: deterministic cache parameters. */
-static void cache_leaf(u32 subleaf, u32 out[4])
+static void cache_leaf(const X86State *state, u32 subleaf, u32 out[4])
 {
     static const struct {
         u8 type, level, ways; /* type: 1 data, 2 code, 3 both */
@@ -269,18 +285,22 @@ static void cache_leaf(u32 subleaf, u32 out[4])
     } caches[] = {{1, 1, 8, 64}, {2, 1, 8, 64}, {3, 2, 4, 1024}, {3, 3, 16, 8192}};
 
     if (subleaf < COUNT(caches)) {
-        out[EAX] = caches[subleaf].type | (u32)caches[subleaf].level << 5 | 1 << 8;
+        u32 shared = caches[subleaf].level == 3 ? (1u << core_bits(state)) - 1 : 0;
+        out[EAX] = caches[subleaf].type | (u32)caches[subleaf].level << 5 | 1 << 8 |
+                   MIN(shared, 0xfffu) << 14 | MIN((1u << core_bits(state)) - 1, 63u) << 26;
         out[EBX] = (CACHE_LINE - 1) | (u32)(caches[subleaf].ways - 1) << 22;
         out[ECX] = caches[subleaf].sets - 1;
     }
 }
 
-/* Leaf 0xb: one thread of one core. */
-static void topology_leaf(u32 subleaf, u32 out[4])
+/* Leaf 0xb: threads of a core, cores of the package. */
+static void topology_leaf(const X86State *state, u32 subleaf, u32 out[4])
 {
     out[ECX] = subleaf;
+    out[EDX] = state->apic_id;
     if (subleaf < 2) {
-        out[EBX] = 1;
+        out[EAX] = subleaf ? core_bits(state) : 0;
+        out[EBX] = subleaf ? core_count(state) : 1;
         out[ECX] |= (subleaf + 1) << 8;
     }
 }
@@ -321,7 +341,7 @@ static void basic_leaf(const X86State *state, u32 leaf, u32 subleaf, u32 out[4])
         out[EDX] = 0xf0;
         break;
     case 4:
-        cache_leaf(subleaf, out);
+        cache_leaf(state, subleaf, out);
         break;
     case 7:
         if (subleaf == 0) {
@@ -331,7 +351,7 @@ static void basic_leaf(const X86State *state, u32 leaf, u32 subleaf, u32 out[4])
         }
         break;
     case 0xb:
-        topology_leaf(subleaf, out);
+        topology_leaf(state, subleaf, out);
         break;
     case 0xd:
         xsave_leaf(state, subleaf, out);

@@ -8,6 +8,20 @@
 
 enum {
     MSR_TSC = 0x10,
+    MSR_PLATFORM_ID = 0x17,
+    MSR_SPEC_CTRL = 0x48,
+    MSR_PRED_CMD = 0x49,
+    MSR_MICROCODE = 0x8b,
+    MSR_MTRR_CAP = 0xfe,
+    MSR_ARCH_CAPABILITIES = 0x10a,
+    MSR_MCG_CAP = 0x179,
+    MSR_MCG_STATUS = 0x17a,
+    MSR_DEBUGCTL = 0x1d9,
+    MSR_MTRR_VARIABLE = 0x200, /* base and mask in turn */
+    MSR_MTRR_FIXED_64K = 0x250,
+    MSR_MTRR_FIXED_16K = 0x258,
+    MSR_MTRR_FIXED_4K = 0x268,
+    MSR_MTRR_DEFAULT = 0x2ff,
     MSR_SYSENTER_CS = 0x174,
     MSR_SYSENTER_ESP = 0x175,
     MSR_SYSENTER_EIP = 0x176,
@@ -41,6 +55,10 @@ static const Register registers[] = {
     {MSR_SYSENTER_ESP, AT(sysenter_esp), CHECK_CANONICAL, X86_FEATURE_SEP},
     {MSR_SYSENTER_EIP, AT(sysenter_eip), CHECK_CANONICAL, X86_FEATURE_SEP},
     {MSR_MISC_ENABLE, AT(misc_enable), CHECK_NONE, X86_FEATURE_MSR},
+    {MSR_SPEC_CTRL, AT(spec_ctrl), CHECK_32_BITS, X86_FEATURE_SPEC_CTRL},
+    {MSR_DEBUGCTL, AT(debugctl), CHECK_32_BITS, X86_FEATURE_MSR},
+    {MSR_MCG_STATUS, AT(machine_check_status), CHECK_32_BITS, X86_FEATURE_MCA},
+    {MSR_MTRR_DEFAULT, AT(mtrr_default), CHECK_32_BITS, X86_FEATURE_MTRR},
     {MSR_PAT, AT(pat), CHECK_PAT, X86_FEATURE_PAT},
     {MSR_STAR, AT(star), CHECK_NONE, X86_FEATURE_SYSCALL},
     {MSR_LSTAR, AT(lstar), CHECK_CANONICAL, X86_FEATURE_LM},
@@ -94,13 +112,87 @@ static bool valid(const X86State *state, const Register *r, u64 value)
     return true;
 }
 
+/* -- Memory type range registers (11.11): they only keep what is written */
+
+static u64 *mtrr(X86State *state, u32 index)
+{
+    if (!x86_has(state->features, X86_FEATURE_MTRR)) {
+        return NULL;
+    }
+    switch (index) {
+    case MSR_MTRR_VARIABLE ... MSR_MTRR_VARIABLE + COUNT(state->mtrr_variable) - 1:
+        return &state->mtrr_variable[index - MSR_MTRR_VARIABLE];
+    case MSR_MTRR_FIXED_64K:
+        return &state->mtrr_fixed[0];
+    case MSR_MTRR_FIXED_16K ... MSR_MTRR_FIXED_16K + 1:
+        return &state->mtrr_fixed[1 + index - MSR_MTRR_FIXED_16K];
+    case MSR_MTRR_FIXED_4K ... MSR_MTRR_FIXED_4K + 7:
+        return &state->mtrr_fixed[3 + index - MSR_MTRR_FIXED_4K];
+    default:
+        return NULL;
+    }
+}
+
+/* -- Registers that say what the CPU is; writes to them are refused unless noted */
+
+/* IA32_ARCH_CAPABILITIES: translated code does not speculate, so it has none of the known leaks. */
+enum {
+    RDCL_NO = 1 << 0,
+    IBRS_ALL = 1 << 1,
+    SKIP_L1D_FLUSH = 1 << 3,
+    SSB_NO = 1 << 4,
+    MDS_NO = 1 << 5,
+    PAGE_SIZE_CHANGE_NO = 1 << 6,
+    TAA_NO = 1 << 8,
+    MMIO_STALE_NO = 7 << 13,
+    BHI_NO = 1 << 20,
+    GATHER_NO = 1 << 26,
+    REGISTER_FILE_NO = 1 << 27,
+};
+#define INDIRECT_TARGET_NO ((u64)1 << 62)
+
+static bool read_constant(const X86State *state, u32 index, u64 *value)
+{
+    enum { MTRR_CAPABILITIES = 8 | 1 << 8 | 1 << 10 }; /* eight variable, fixed, WC */
+
+    switch (index) {
+    case MSR_PLATFORM_ID:
+    case MSR_MCG_CAP: /* no banks */
+        *value = 0;
+        return true;
+    case MSR_MICROCODE: /* the revision is in the high half; writing 0 asks for it */
+        *value = (u64)1 << 32;
+        return true;
+    case MSR_MTRR_CAP:
+        *value = MTRR_CAPABILITIES;
+        return x86_has(state->features, X86_FEATURE_MTRR);
+    case MSR_ARCH_CAPABILITIES:
+        *value = RDCL_NO | IBRS_ALL | SKIP_L1D_FLUSH | SSB_NO | MDS_NO | PAGE_SIZE_CHANGE_NO |
+                 TAA_NO | MMIO_STALE_NO | BHI_NO | GATHER_NO | REGISTER_FILE_NO |
+                 INDIRECT_TARGET_NO;
+        return x86_has(state->features, X86_FEATURE_ARCH_CAPABILITIES);
+    default:
+        return false;
+    }
+}
+
+/* Writes that have no effect. */
+static bool ignores_write(const X86State *state, u32 index)
+{
+    return index == MSR_MICROCODE ||
+           (index == MSR_PRED_CMD && x86_has(state->features, X86_FEATURE_SPEC_CTRL));
+}
+
 u32 x86_read_msr(X86State *state, u32 index, u64 *value)
 {
     const GuestBus *bus = x86_bus(state);
     const Register *r = find(state, index);
 
-    if (r) {
-        *value = *member(state, r);
+    if (r || mtrr(state, index)) {
+        *value = r ? *member(state, r) : *mtrr(state, index);
+        return 0;
+    }
+    if (read_constant(state, index, value)) {
         return 0;
     }
     switch (index) {
@@ -145,6 +237,13 @@ u32 x86_write_msr(X86State *state, u32 index, u64 value)
             return x86_fault_error(X86_GP, 0);
         }
         *member(state, r) = value;
+        return 0;
+    }
+    if (mtrr(state, index)) {
+        *mtrr(state, index) = value;
+        return 0;
+    }
+    if (ignores_write(state, index)) {
         return 0;
     }
     switch (index) {

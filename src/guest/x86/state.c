@@ -182,6 +182,8 @@ void x86_reset(void *state, CpuCommon *common)
     (void)common;
     *s = (X86State){.a20_mask = ~(u64)0, .cr[0] = X86_CR0_CD | X86_CR0_NW, .xcr0 = 1};
     s->system = old.model ? old.system : NULL;
+    s->apic_id = old.apic_id;
+    s->cpu_count = old.cpu_count;
     if (old.model) {
         s->model = old.model;
         memcpy(s->features, old.features, sizeof(s->features));

@@ -182,6 +182,8 @@ typedef struct X86State {
     u8 halted;                    /* X86_HALTED... */
     u8 user_mode;                 /* a Linux program: what an operating system does, we do */
     u8 trap_pending;              /* the instruction before this one was executed with TF set */
+    u32 apic_id, cpu_count;       /* what CPUID says of it and its siblings; kept over resets */
+    u64 spec_ctrl;                /* IA32_SPEC_CTRL: there is no speculation to control */
     u8 shutdown;                  /* a triple fault: only reset helps */
     const struct X86Model *model; /* CPUID; never NULL after reset */
     u64 features[4];              /* X86_FEATURE_* set of the model, what decoding tests */
