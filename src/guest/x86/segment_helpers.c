@@ -92,13 +92,23 @@ void x86_move_to_segment(void *opaque, IrWord *io)
                                : x86_load_segment(state, segment, selector);
 }
 
-/* -- User mode: far transfers, between 64-bit code and compatibility mode as well */
+/* -- User mode: far transfers, between 64-bit code and compatibility mode as well. Everything is
+ * checked before anything changes. */
 
-static u32 enter_user_code(X86State *state, u16 selector, u64 offset)
+static u32 limit_of(u64 descriptor)
 {
-    u64 descriptor = find_descriptor(state, selector);
-    u16 rights = rights_of(descriptor);
+    u32 limit = (u32)(descriptor & 0xffff) | (u32)(descriptor >> 32 & 0xf0000);
 
+    return rights_of(descriptor) & X86_SEGMENT_G ? limit << 12 | 0xfff : limit;
+}
+
+/* Whether code may go on there; its descriptor. */
+static u32 check_user_code(const X86State *state, u16 selector, u64 offset, u64 *descriptor)
+{
+    u16 rights;
+
+    *descriptor = find_descriptor(state, selector);
+    rights = rights_of(*descriptor);
     if (!(selector & ~3)) {
         return x86_fault_error(X86_GP, 0);
     }
@@ -108,22 +118,47 @@ static u32 enter_user_code(X86State *state, u16 selector, u64 offset)
     if (!(rights & X86_SEGMENT_P)) {
         return selector_fault(X86_NP, selector);
     }
-    if (rights & X86_SEGMENT_L ? !x86_canonical(state, offset) : offset > 0xffffffff) {
+    if (rights & X86_SEGMENT_L ? !x86_canonical(state, offset) : offset > limit_of(*descriptor)) {
         return x86_fault_error(X86_GP, 0);
     }
+    return 0;
+}
+
+static void enter_user_code(X86State *state, u16 selector, u64 offset, u64 descriptor)
+{
     x86_set_segment(state, X86_CS, selector | 3, descriptor);
     state->rip = offset;
+}
+
+static u64 stack_mask(const X86State *state)
+{
+    if (x86_in_64_bit_mode(state)) {
+        return ~(u64)0;
+    }
+    return state->segment[X86_SS].attributes & X86_SEGMENT_DB ? 0xffffffff : 0xffff;
+}
+
+/* Whether `count` values of the stack from rSP + offset on are within its segment. */
+static u32 check_stack(const X86State *state, s64 offset, unsigned count, unsigned size)
+{
+    u64 mask = stack_mask(state);
+
+    for (unsigned i = 0; mask != ~(u64)0 && i < count; i++, offset += size) {
+        u64 pointer = (state->gpr[X86_RSP] + (u64)offset) & mask;
+        if (!x86_within_limit(&state->segment[X86_SS], pointer, size)) {
+            return x86_fault_error(X86_STACK, 0);
+        }
+    }
     return 0;
 }
 
 /* A value of the stack at rSP + offset: guest memory, which may fault. */
 static u8 *stack_at(const X86State *state, s64 offset)
 {
-    const X86Segment *ss = &state->segment[X86_SS];
-    u64 pointer = state->gpr[X86_RSP] + (u64)offset;
+    u64 pointer = (state->gpr[X86_RSP] + (u64)offset) & stack_mask(state);
 
     if (!x86_in_64_bit_mode(state)) {
-        pointer = (u32)((u32)(ss->attributes & X86_SEGMENT_DB ? pointer : (u16)pointer) + ss->base);
+        pointer = (u32)(pointer + state->segment[X86_SS].base);
     }
     return (u8 *)(uintptr_t)pointer;
 }
@@ -144,18 +179,29 @@ static void poke(const X86State *state, s64 offset, u64 value, unsigned size)
 /* What rSP becomes after `bytes` were popped. */
 static u64 stack_pointer(const X86State *state, u64 bytes)
 {
-    u64 pointer = state->gpr[X86_RSP] + bytes;
+    u64 pointer = state->gpr[X86_RSP], mask = stack_mask(state);
 
-    return x86_in_64_bit_mode(state) ? pointer : (u32)pointer;
+    return (pointer & ~mask) | ((pointer + bytes) & mask);
+}
+
+static u32 user_jump(X86State *state, u16 selector, u64 offset)
+{
+    u64 descriptor;
+
+    X86_TRY(check_user_code(state, selector, offset, &descriptor));
+    enter_user_code(state, selector, offset, descriptor);
+    return 0;
 }
 
 static u32 user_call(X86State *state, u16 selector, u64 offset, unsigned size, u64 next)
 {
-    u64 pointer = stack_pointer(state, -2 * (u64)size);
+    u64 pointer = stack_pointer(state, -2 * (u64)size), descriptor;
 
+    X86_TRY(check_user_code(state, selector, offset, &descriptor));
+    X86_TRY(check_stack(state, -2 * (s64)size, 2, size));
     poke(state, -(s64)size, state->segment[X86_CS].selector, size);
     poke(state, -2 * (s64)size, next, size);
-    X86_TRY(enter_user_code(state, selector, offset));
+    enter_user_code(state, selector, offset, descriptor);
     state->gpr[X86_RSP] = pointer;
     return 0;
 }
@@ -163,13 +209,17 @@ static u32 user_call(X86State *state, u16 selector, u64 offset, unsigned size, u
 /* To the same privilege level, 3: there is none further out. */
 static u32 user_return(X86State *state, unsigned size, u64 release)
 {
-    u64 offset = peek(state, 0, size), pointer = stack_pointer(state, 2 * size + release);
-    u16 selector = (u16)peek(state, 1, size);
+    u64 offset, descriptor, pointer = stack_pointer(state, 2 * size + release);
+    u16 selector;
 
+    X86_TRY(check_stack(state, 0, 2, size));
+    offset = peek(state, 0, size);
+    selector = (u16)peek(state, 1, size);
     if ((selector & 3) != 3) {
         return selector_fault(X86_GP, selector);
     }
-    X86_TRY(enter_user_code(state, selector, offset));
+    X86_TRY(check_user_code(state, selector, offset, &descriptor));
+    enter_user_code(state, selector, offset, descriptor);
     state->gpr[X86_RSP] = pointer;
     return 0;
 }
@@ -182,23 +232,26 @@ static u32 user_interrupt_return(X86State *state, unsigned size)
                      X86_EFLAGS_RF | X86_EFLAGS_AC | X86_EFLAGS_ID,
     };
     bool wide = x86_in_64_bit_mode(state);
-    u64 offset = peek(state, 0, size), flags = peek(state, 2, size);
-    u64 pointer = wide ? peek(state, 3, size) : stack_pointer(state, 3 * size);
-    u16 selector = (u16)peek(state, 1, size), ss = wide ? (u16)peek(state, 4, size) : 0;
+    u64 offset, flags, descriptor, pointer = stack_pointer(state, 3 * size);
     u32 mask = size == 2 ? CHANGEABLE & 0xffff : CHANGEABLE;
-    X86Segment code = state->segment[X86_CS];
+    u16 selector;
 
+    if (state->eflags & X86_EFLAGS_NT) { /* no return to a task in long mode */
+        return x86_fault_error(X86_GP, 0);
+    }
+    X86_TRY(check_stack(state, 0, 3, size));
+    offset = peek(state, 0, size);
+    selector = (u16)peek(state, 1, size);
+    flags = peek(state, 2, size);
     if ((selector & 3) != 3) {
         return selector_fault(X86_GP, selector);
     }
-    X86_TRY(enter_user_code(state, selector, offset));
+    X86_TRY(check_user_code(state, selector, offset, &descriptor));
     if (wide) {
-        u32 word = load_user_segment(state, X86_SS, ss);
-        if (word) {
-            state->segment[X86_CS] = code;
-            return word;
-        }
+        pointer = peek(state, 3, size);
+        X86_TRY(load_user_segment(state, X86_SS, (u16)peek(state, 4, size)));
     }
+    enter_user_code(state, selector, offset, descriptor);
     state->gpr[X86_RSP] = pointer;
     x86_set_eflags(state, (flags & mask) | (x86_get_eflags(state) & ~(u64)mask));
     return 0;
@@ -209,7 +262,7 @@ static u32 user_transfer(X86State *state, unsigned kind, unsigned size, u64 sele
 {
     switch (kind) {
     case X86_FAR_JUMP:
-        return enter_user_code(state, (u16)selector, offset);
+        return user_jump(state, (u16)selector, offset);
     case X86_FAR_CALL:
         return user_call(state, (u16)selector, offset, size, next);
     case X86_FAR_RETURN:
