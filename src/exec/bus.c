@@ -213,5 +213,6 @@ void bus_attach(Vcpu *vcpu, GuestBus *bus)
         .fp_error = guest_fp_error,
         .flush_page = mmu_flush_page,
         .flush = mmu_flush,
+        .find = mmu_find,
     };
 }

@@ -192,6 +192,15 @@ static u64 find_target(Vcpu *vcpu, u64 address, u32 space, bool store, Target *t
     return 0;
 }
 
+u64 mmu_find(void *state, u64 address, unsigned size, u32 space, bool write, u8 **ram)
+{
+    Target target = {.size = size};
+    u64 code = find_target(cpu_common(state)->vcpu, address, space, write, &target);
+
+    *ram = code || target.watched ? NULL : target.ram;
+    return code;
+}
+
 /* -- Watched stores */
 
 bool mmu_watch_ram(Vcpu *vcpu, const u8 *ram, u64 size)

@@ -55,6 +55,8 @@ u64 mmu_code(Vcpu *vcpu, u64 address, const CodeTlbEntry **entry);
 /* GuestBus.flush_page and .flush. */
 void mmu_flush_page(void *state, u64 address);
 void mmu_flush(void *state, bool global);
+/* GuestBus.find. */
+u64 mmu_find(void *state, u64 address, unsigned size, u32 space, bool write, u8 **ram);
 
 /* Sets TLB_WATCHED in all write tags of the vCPU that lead to the RAM. Any thread. Returns whether
  * there were any. */

@@ -34,7 +34,8 @@ typedef struct GuestBus {
     u8 (*priority_read)(void *opaque);
     void (*priority_write)(void *opaque, u8 priority);
     /* Lines that the CPU drives. x86: it enters or leaves system management mode, in which SMRAM is
-     * there; an x87 exception that CR0.NE leaves to the interrupt controller (FERR#). May be NULL. */
+     * there; an x87 exception that CR0.NE leaves to the interrupt controller (FERR#). May be NULL.
+     */
     void (*set_smm)(void *opaque, bool on);
     void (*fp_error)(void *opaque);
     /* The CPU accepts the interrupt of CPU_LINE_IRQ: its vector; -1 if it has gone meanwhile. */
@@ -44,6 +45,11 @@ typedef struct GuestBus {
      * of the page at `address`, or of all non-global (global: all) pages. On the vCPU's thread. */
     void (*flush_page)(void *state, u64 address);
     void (*flush)(void *state, bool global);
+    /* Where in RAM the `size` bytes at a linear address are, which lie in one page, for an access
+     * of that space (GuestSystem) by the CPU itself: as walk() says, but from what the soft MMU
+     * remembers. 0 with *ram set, NULL if it is no RAM or a store there must be reported through
+     * ram(); or the code word of an exception. */
+    u64 (*find)(void *state, u64 address, unsigned size, u32 space, bool write, u8 **ram);
 } GuestBus;
 
 #endif

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "accel/vcpu.h"
 #include "base/log.h"
@@ -36,8 +37,7 @@ static void port_write(void *opaque, u16 port, unsigned size, u32 value)
     (void)size;
     if (port == board->post_port) {
         board->post = (u8)value;
-        fprintf(stderr, "POST %02x after %llu instructions\n", board->post,
-                (unsigned long long)m->instructions);
+        fprintf(stderr, "POST %02x after %.3f s\n", board->post, (double)clock() / CLOCKS_PER_SEC);
         if (board->vcpu && board->post == 0xff) {
             vcpu_kick(board->vcpu);
         }

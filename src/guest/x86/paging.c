@@ -351,52 +351,83 @@ static unsigned room_in_page(u64 linear)
     return 0x1000 - (unsigned)(linear & 0xfff);
 }
 
-u32 x86_read_linear(X86State *state, u64 linear, void *bytes, unsigned size, unsigned flags)
+/* The space that an access with those flags is one of. */
+static u32 space_of(const X86State *state, unsigned flags)
+{
+    bool guarded = flags & X86_WALK_IMPLICIT || !(state->eflags & X86_EFLAGS_AC);
+
+    if (flags & X86_WALK_USER) {
+        return X86_SPACE_USER;
+    }
+    return state->cr[4] & X86_CR4_SMAP && guarded ? X86_SPACE_GUARDED : X86_SPACE_SUPERVISOR;
+}
+
+/* A piece of an access that lies in one page. */
+typedef struct Piece {
+    unsigned size;
+    u8 *ram; /* NULL: */
+    u64 physical;
+} Piece;
+
+/* Finds the RAM of a piece by way of what the engine remembers, if there is an engine, or else by a
+ * walk. */
+static u32 find_piece(X86State *state, u64 linear, unsigned flags, Piece *piece)
 {
     const GuestBus *bus = x86_bus(state);
+    bool write = flags & X86_WALK_WRITE;
+    X86Translation page;
+
+    piece->ram = NULL;
+    if (bus->find && !(flags & X86_WALK_PROBE)) {
+        u64 at = x86_long_mode_active(state) ? linear : (u32)linear;
+        X86_TRY((u32)bus->find(state, at, piece->size, space_of(state, flags), write, &piece->ram));
+    }
+    if (!piece->ram) {
+        X86_TRY(x86_walk(state, linear, flags, &page));
+        piece->physical = page.physical;
+        piece->ram = bus->ram(bus->opaque, page.physical, piece->size, write);
+    }
+    return 0;
+}
+
+u32 x86_read_linear(X86State *state, u64 linear, void *bytes, unsigned size, unsigned flags)
+{
     u8 *to = bytes;
 
     while (size) {
-        unsigned part = MIN(size, room_in_page(linear));
-        X86Translation page;
-        const u8 *ram;
+        Piece piece = {.size = MIN(size, room_in_page(linear))};
 
-        X86_TRY(x86_walk(state, linear, flags, &page));
-        ram = bus->ram(bus->opaque, page.physical, part, false);
-        if (ram) {
-            memcpy(to, ram, part);
+        X86_TRY(find_piece(state, linear, flags, &piece));
+        if (piece.ram) {
+            memcpy(to, piece.ram, piece.size);
         } else {
-            read_device(bus, page.physical, to, part);
+            read_device(x86_bus(state), piece.physical, to, piece.size);
         }
-        linear += part;
-        to += part;
-        size -= part;
+        linear += piece.size;
+        to += piece.size;
+        size -= piece.size;
     }
     return 0;
 }
 
 u32 x86_write_linear(X86State *state, u64 linear, const void *bytes, unsigned size, unsigned flags)
 {
-    const GuestBus *bus = x86_bus(state);
     unsigned first = MIN(size, room_in_page(linear));
-    X86Translation page[2];
+    Piece pieces[2] = {{.size = first}, {.size = size - first}};
 
     /* Both pages are looked up before the first byte is written. */
-    X86_TRY(x86_walk(state, linear, flags | X86_WALK_WRITE, &page[0]));
-    if (first < size) {
-        X86_TRY(x86_walk(state, linear + first, flags | X86_WALK_WRITE, &page[1]));
+    flags |= X86_WALK_WRITE;
+    X86_TRY(find_piece(state, linear, flags, &pieces[0]));
+    if (pieces[1].size) {
+        X86_TRY(find_piece(state, linear + first, flags, &pieces[1]));
     }
-    for (unsigned n = 0; n < 2 && size; n++) {
-        unsigned part = n ? size : first;
-        u8 *ram = bus->ram(bus->opaque, page[n].physical, part, true);
-
-        if (ram) {
-            memcpy(ram, bytes, part);
+    for (unsigned n = 0; n < 2 && pieces[n].size; n++) {
+        if (pieces[n].ram) {
+            memcpy(pieces[n].ram, bytes, pieces[n].size);
         } else {
-            write_device(bus, page[n].physical, bytes, part);
+            write_device(x86_bus(state), pieces[n].physical, bytes, pieces[n].size);
         }
-        bytes = (const u8 *)bytes + part;
-        size -= part;
+        bytes = (const u8 *)bytes + pieces[n].size;
     }
     return 0;
 }

@@ -9,8 +9,6 @@
 
 /* -- Memory */
 
-enum { SPACE_SUPERVISOR, SPACE_USER, SPACE_GUARDED /* SMAP */, SPACES };
-
 static void attach(void *state, GuestBus *bus)
 {
     ((X86State *)state)->system = bus;
@@ -19,9 +17,9 @@ static void attach(void *state, GuestBus *bus)
 static u32 space(u32 mode)
 {
     if ((mode & X86_MODE_CPL) == X86_MODE_CPL) {
-        return SPACE_USER;
+        return X86_SPACE_USER;
     }
-    return mode & X86_MODE_SMAP ? SPACE_GUARDED : SPACE_SUPERVISOR;
+    return mode & X86_MODE_SMAP ? X86_SPACE_GUARDED : X86_SPACE_SUPERVISOR;
 }
 
 static u64 context(const void *state)
@@ -37,7 +35,9 @@ static u64 walk(void *state, u64 address, GuestAccess access, u32 space, GuestPa
 {
     unsigned flags = (access == GUEST_WRITE ? X86_WALK_WRITE : 0) |
                      (access == GUEST_FETCH ? X86_WALK_FETCH : 0) |
-                     (space == SPACE_USER ? X86_WALK_USER : 0);
+                     (space == X86_SPACE_USER      ? X86_WALK_USER
+                      : space == X86_SPACE_GUARDED ? X86_WALK_IMPLICIT
+                                                   : 0);
     X86Translation t;
 
     if (x86_long_mode_active(state) && !x86_canonical(state, address)) {
@@ -199,7 +199,7 @@ static bool halted(const void *state)
 
 const GuestSystem x86_system = {
     .attach = attach,
-    .space_count = SPACES,
+    .space_count = X86_SPACES,
     .space = space,
     .context = context,
     .code_address = x86_code_address,

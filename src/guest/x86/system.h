@@ -136,6 +136,14 @@ enum {
     X86_WALK_PROBE = 16,   /* for debuggers: no accessed and dirty bits, no CR2 */
 };
 
+/* Spaces of memory as the engine knows them. */
+enum {
+    X86_SPACE_SUPERVISOR,
+    X86_SPACE_USER,
+    X86_SPACE_GUARDED, /* the supervisor's under SMAP: no user pages */
+    X86_SPACES,
+};
+
 /* Translates a linear address (4.3 to 4.6), setting accessed and dirty bits. */
 u32 x86_walk(X86State *state, u64 linear, unsigned flags, X86Translation *out);
 /* Loads the four PDPTE registers from CR3 (4.4.1), as MOV to CR0, CR3 and CR4 do when PAE paging

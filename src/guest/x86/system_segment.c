@@ -208,7 +208,7 @@ void x86_query_descriptor(void *opaque, IrWord *io)
     }
     state->flags |= IR_FLAG_Z;
     if (query == X86_QUERY_RIGHTS) {
-        answer(state, n, size, d.high & 0x00f0ff00);
+        answer(state, n, size, d.high & 0x00ffff00);
     } else if (query == X86_QUERY_LIMIT) {
         answer(state, n, size, limit_of(&d));
     }
