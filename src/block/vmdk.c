@@ -389,6 +389,14 @@ static int vmdk_map(BlockNode *node, u64 offset, u64 bytes, BlockExtent *extent)
     return 0;
 }
 
+static int vmdk_check(BlockNode *node, unsigned fix, BlockCheck *check, BlockError *error)
+{
+    Vmdk *v = node->state;
+
+    (void)fix; /* what is lost stays lost */
+    return vmdk_check_extents(node, v->extents, v->count, check, error);
+}
+
 /* -- Creating */
 
 typedef struct Creation {
@@ -623,5 +631,6 @@ const BlockDriver block_driver_vmdk = {
     .write = vmdk_write,
     .flush = vmdk_flush,
     .map = vmdk_map,
+    .check = vmdk_check,
     .info = vmdk_info,
 };

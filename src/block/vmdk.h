@@ -2,7 +2,7 @@
  *
  * A VMDK disk is a list of extents, named in a text, the descriptor. The text is a file of its own,
  * or is embedded in the one sparse extent there is. vmdk_descriptor.c reads and writes the text,
- * vmdk_sparse.c sparse extents, vmdk.c puts the disk together.
+ * vmdk_sparse.c sparse extents, vmdk_check.c checks them, vmdk.c puts the disk together.
  * Facts: VMware's "Virtual Disk Format 5.0". Numbers are little-endian, offsets in sectors. */
 #ifndef BLOCK_VMDK_H
 #define BLOCK_VMDK_H
@@ -70,5 +70,9 @@ int vmdk_create_sparse(BlockNode *file, u64 size, bool compressed, bool zero_gra
 
 /* Writes one whole grain of a compressed extent. */
 int vmdk_write_compressed(BlockNode *node, VmdkExtent *extent, u64 offset, const BlockVector *data);
+
+/* Counts grains that cannot be where the tables say. */
+int vmdk_check_extents(BlockNode *node, VmdkExtent *extents, u32 count, BlockCheck *check,
+                       BlockError *error);
 
 #endif
