@@ -7,13 +7,20 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "block/file.h"
 #include "block/gate.h"
 #include "block/io_context.h"
 #include "block/request.h"
 
-enum { MOST_PARTS = 8, QUICK_BYTES = 65536, QUICK_PAGE = 4096 };
+enum {
+    MOST_PARTS = 8,
+    QUICK_BYTES = 65536,
+    QUICK_PAGE = 4096,
+    SLOW_WRITE = 10000000, /* nanoseconds: it did more than copy */
+    SLOW_PAUSE = 100000000,
+};
 
 struct io_uring_sqe *block_ring_entry(IoContext *io)
 {
@@ -148,22 +155,58 @@ static bool find_parts(IoContext *io, BlockRequest *r, RingPart **parts)
     return true;
 }
 
-/* A small write of whole pages to the page cache is a copy, which takes less time than the thread
- * that the kernel would use for it. But only while nothing else could be held up by it. */
-static bool is_quick(const IoContext *io, const RingPart *part)
+static u64 nanoseconds(void)
 {
-    return part->request->op == BLOCK_OP_WRITE && io->in_flight == 1 &&
-           !(part->node->flags & BLOCK_DIRECT) && part->data.bytes <= QUICK_BYTES &&
-           !((part->offset | part->data.bytes) & (QUICK_PAGE - 1));
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (u64)t.tv_sec * 1000000000 + (u64)t.tv_nsec;
 }
 
-static int do_here(RingPart *part)
+/* Reads what the page cache has, at once: the ring would do the same and then tell us so. False if
+ * it doesn't have all of it. */
+static bool read_cached(RingPart *part)
+{
+    unsigned count = 0;
+
+    for (size_t bytes = 0; bytes < part->data.bytes; bytes += part->iov[count++].iov_len) {
+    }
+    return preadv2(part->node->fd, part->iov, (int)count, (off_t)part->offset, RWF_NOWAIT) ==
+           (ssize_t)part->data.bytes;
+}
+
+/* A small write of whole pages to the page cache is a copy, which takes less time than the thread
+ * that the kernel would use for it. Unless the kernel makes writers wait because too much is to be
+ * written to the disk: then it is left to the ring for a while, so that nothing else is held up. */
+static bool write_cached(IoContext *io, RingPart *part)
+{
+    if (part->data.bytes > QUICK_BYTES || ((part->offset | part->data.bytes) & (QUICK_PAGE - 1))) {
+        return false;
+    }
+    u64 start = nanoseconds();
+    if (start < io->slow_until) {
+        return false;
+    }
+    int result = part->node->driver->write(part->node, part->offset, &part->data, 0);
+    part->request->result = part->request->result ? part->request->result : result;
+    u64 end = nanoseconds();
+    if (end - start > SLOW_WRITE) {
+        io->slow_until = end + SLOW_PAUSE;
+    }
+    return true;
+}
+
+/* Does a part in this thread if that takes no longer than handing it to the kernel. */
+static bool do_here(IoContext *io, RingPart *part)
 {
     if (!part->node) {
         block_vector_clear(&part->data);
-        return 0;
+        return true;
     }
-    return part->node->driver->write(part->node, part->offset, &part->data, 0);
+    if (part->node->flags & BLOCK_DIRECT) {
+        return false;
+    }
+    return part->request->op == BLOCK_OP_READ ? read_cached(part) : write_cached(io, part);
 }
 
 static bool start_direct(IoContext *io, BlockRequest *r)
@@ -174,11 +217,7 @@ static bool start_direct(IoContext *io, BlockRequest *r)
     r->parts = 0;
     for (RingPart *part = parts; part; part = next) {
         next = part->next;
-        bool here = good && (!part->node || is_quick(io, part));
-        if (here) {
-            int result = do_here(part);
-            r->result = r->result ? r->result : result;
-        }
+        bool here = good && do_here(io, part);
         if (here || !good) {
             part_free(io, part);
         } else {
