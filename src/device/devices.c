@@ -4,6 +4,7 @@
 const DeviceDef *const device_defs[] = {
     &device_apic,
     &device_fw_cfg,
+    &device_hpet,
     &device_i440fx,
     &device_i8042,
     &device_i8237,
