@@ -100,6 +100,7 @@ typedef struct Processor {
     GuestBus bus;
     MapReader memory, ports;
     void *board_data; /* the board's (a local APIC) */
+    u64 board_page;   /* atomic: address of a page that is the board's for this CPU alone */
 } Processor;
 
 typedef enum MachineState { MACHINE_PAUSED, MACHINE_RUNNING } MachineState;
@@ -171,6 +172,10 @@ void processor_wake(Processor *processor);
 void processor_set_lines(Processor *processor, u32 lines, bool level);
 /* A breakpoint or single step: the machine pauses, and the debugger, if there is one, is told. */
 void machine_stop_for_debugger(Machine *machine, Processor *processor, const VcpuExit *exit);
+
+/* GuestBus.read and .write, of what all processors see. */
+u64 processor_bus_read(void *opaque, u64 address, unsigned size);
+void processor_bus_write(void *opaque, u64 address, unsigned size, u64 value);
 
 /* -- typing.c */
 void typing_start(Machine *machine);

@@ -29,14 +29,14 @@ static bool bus_dirty(void *opaque, u64 address)
     return map_is_dirty(&p->memory, address);
 }
 
-static u64 bus_read(void *opaque, u64 address, unsigned size)
+u64 processor_bus_read(void *opaque, u64 address, unsigned size)
 {
     Processor *p = opaque;
 
     return map_read(&p->memory, address, size, &p->machine->lock);
 }
 
-static void bus_write(void *opaque, u64 address, unsigned size, u64 value)
+void processor_bus_write(void *opaque, u64 address, unsigned size, u64 value)
 {
     Processor *p = opaque;
 
@@ -155,8 +155,8 @@ static void init_bus(Processor *p)
         .opaque = p,
         .ram = bus_ram,
         .dirty = bus_dirty,
-        .read = bus_read,
-        .write = bus_write,
+        .read = processor_bus_read,
+        .write = processor_bus_write,
         .port_read = port_read,
         .port_write = port_write,
     };

@@ -184,8 +184,12 @@ void x86_reset(void *state, CpuCommon *common)
     s->system = old.model ? old.system : NULL;
     s->apic_id = old.apic_id;
     s->cpu_count = old.cpu_count;
+    s->tsc_khz = old.tsc_khz;
+    s->processor_count = 1;
     if (old.model) {
         s->model = old.model;
+        s->apic_id = old.apic_id;
+        s->processor_count = old.processor_count;
         memcpy(s->features, old.features, sizeof(s->features));
     } else {
         x86_set_model(s, x86_default_model());

@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "device/devices.h"
-#include "device/interrupt/i8259.h"
 #include "device/isa.h"
 #include "device/pci/i440fx.h"
 #include "device/pci/piix3.h"
@@ -18,60 +17,11 @@
 
 enum { GIB_4_SHIFT = 32 };
 
-/* -- Interrupt lines */
-
-static void set_line(Pc *pc, unsigned line, unsigned source, bool level)
-{
-    u8 old = pc->lines[line];
-    u8 now = (u8)(level ? old | 1u << source : old & ~(1u << source));
-
-    pc->lines[line] = now;
-    if (!old != !now) {
-        i8259_input(pc->pic, line, now != 0);
-    }
-}
-
-static void isa_input(void *receiver, unsigned line, bool level)
-{
-    set_line(receiver, line, PC_LINE_ISA, level);
-}
-
-static void pci_input(void *receiver, unsigned line, bool level)
-{
-    set_line(receiver, line, PC_LINE_PCI, level);
-}
-
 static void pci_interrupt(void *opaque, unsigned line, bool level)
 {
     Pc *pc = opaque;
 
     piix3_interrupt(pc->isa, line, level);
-}
-
-static void pci_message(void *opaque, u64 address, u32 data)
-{
-    (void)opaque, (void)address, (void)data; /* without an APIC nobody listens */
-}
-
-/* INTR of the first CPU. */
-static void intr_input(void *receiver, unsigned line, bool level)
-{
-    Pc *pc = receiver;
-
-    (void)line;
-    processor_set_lines(&pc->machine->processors[0], CPU_LINE_IRQ, level);
-}
-
-static int acknowledge(void *opaque)
-{
-    Processor *processor = opaque;
-    Pc *pc = pc_of(processor->machine);
-    int vector;
-
-    pthread_mutex_lock(&processor->machine->lock);
-    vector = vcpu_lines(processor->vcpu) & CPU_LINE_IRQ ? i8259_acknowledge(pc->pic) : -1;
-    pthread_mutex_unlock(&processor->machine->lock);
-    return vector;
 }
 
 /* -- Memory */
@@ -113,7 +63,7 @@ static int add_bridges(Pc *pc, char **error)
 {
     Machine *machine = pc->machine;
 
-    pc->pci = pci_bus_new(&machine->board, &(PciWires){pc, pci_interrupt, pci_message});
+    pc->pci = pci_bus_new(&machine->board, &(PciWires){pc, pci_interrupt, pc_message});
     pc->bridge = device_new(&device_i440fx, &machine->board, NULL);
     i440fx_wire(pc->bridge, pc->pci, machine->ram, pc->bios);
     machine_add(machine, pc->bridge);
@@ -126,7 +76,7 @@ static int add_bridges(Pc *pc, char **error)
         return -1;
     }
     for (unsigned line = 0; line < PC_ISA_LINES; line++) {
-        device_connect(pc->isa, "irq", line, pci_input, pc, line);
+        device_connect(pc->isa, "irq", line, pc_pci_input, pc, line);
     }
     return 0;
 }
@@ -145,7 +95,7 @@ static int add_serial_ports(Pc *pc, char **error)
             device_start(serial, error) < 0) {
             return -1;
         }
-        device_connect(serial, "irq", 0, isa_input, pc, isa_irq_number(serial));
+        device_connect(serial, "irq", 0, pc_isa_input, pc, isa_irq_number(serial));
     }
     return 0;
 }
@@ -201,13 +151,27 @@ static int add_speaker(Pc *pc, void *timer, char **error)
     return device_set_backend(speaker, "pit", timer, error) < 0 ? -1 : device_start(speaker, error);
 }
 
+static int add_keyboard(Pc *pc, char **error)
+{
+    void *keyboard = machine_add(pc->machine, device_new(&device_i8042, &pc->machine->board, NULL));
+
+    if (device_set_backend(keyboard, "input", pc->machine->input, error) < 0 ||
+        device_start(keyboard, error) < 0) {
+        return -1;
+    }
+    device_connect(keyboard, "keyboard", 0, pc_isa_input, pc, 1);
+    device_connect(keyboard, "mouse", 0, pc_isa_input, pc, 12);
+    device_connect(keyboard, "a20", 0, a20_input, pc, PC_A20_KEYBOARD);
+    return 0;
+}
+
 /* Timer, RTC, DMA and what else every PC has. */
 static int add_isa_devices(Pc *pc, char **error)
 {
-    void *timer = add_plain(pc, &device_isa_pit, "irq", isa_input, 0, error);
+    void *timer = add_plain(pc, &device_isa_pit, "irq", pc_isa_input, 0, error);
 
-    pc->rtc = timer ? add_plain(pc, &device_mc146818rtc, "irq", isa_input, 8, error) : NULL;
-    if (!pc->rtc || add_speaker(pc, timer, error) < 0 ||
+    pc->rtc = timer ? add_plain(pc, &device_mc146818rtc, "irq", pc_isa_input, 8, error) : NULL;
+    if (!pc->rtc || add_speaker(pc, timer, error) < 0 || add_keyboard(pc, error) < 0 ||
         !add_plain(pc, &device_port92, "a20", a20_input, PC_A20_PORT92, error) ||
         !add_plain(pc, &device_i8237, NULL, NULL, 0, error)) {
         return -1;
@@ -221,8 +185,8 @@ static int add_ide(Pc *pc, const MachineOptions *options, char **error)
     if (!pc->ide) {
         return -1;
     }
-    device_connect(pc->ide, "irq", 0, isa_input, pc, 14);
-    device_connect(pc->ide, "irq", 1, isa_input, pc, 15);
+    device_connect(pc->ide, "irq", 0, pc_isa_input, pc, 14);
+    device_connect(pc->ide, "irq", 1, pc_isa_input, pc, 15);
     return pc_add_drives(pc, options, error);
 }
 
@@ -262,14 +226,10 @@ static int add_vga(Pc *pc, const MachineOptions *options, char **error)
 
 static int add_devices(Pc *pc, const MachineOptions *options, char **error)
 {
-    pc->pic = machine_make(pc->machine, &device_i8259, NULL, error);
-    if (!pc->pic) {
-        return -1;
-    }
-    device_connect(pc->pic, "intr", 0, intr_input, pc, 0);
-    if (add_bridges(pc, error) < 0 || add_isa_devices(pc, error) < 0 ||
-        add_serial_ports(pc, error) < 0 || add_debug_port(pc, error) < 0 ||
-        add_ide(pc, options, error) < 0 || add_vga(pc, options, error) < 0) {
+    if (pc_add_interrupts(pc, error) < 0 || add_bridges(pc, error) < 0 ||
+        add_isa_devices(pc, error) < 0 || add_serial_ports(pc, error) < 0 ||
+        add_debug_port(pc, error) < 0 || add_ide(pc, options, error) < 0 ||
+        add_vga(pc, options, error) < 0) {
         return -1;
     }
     pc->fw_cfg = machine_make(pc->machine, &device_fw_cfg, NULL, error);
@@ -284,15 +244,11 @@ static int add_devices(Pc *pc, const MachineOptions *options, char **error)
 
 static int set_up_cpus(Pc *pc, const MachineOptions *options, char **error)
 {
-    Machine *machine = pc->machine;
     char message[200];
 
     if (!x86_parse_cpu(options->cpu ? options->cpu : "max", &pc->cpu, message, sizeof message)) {
         device_error(error, "%s", message);
         return -1;
-    }
-    for (u32 i = 0; i < machine->processor_count; i++) {
-        machine->processors[i].bus.acknowledge = acknowledge;
     }
     return 0;
 }
@@ -302,6 +258,8 @@ static void reset_cpu(Machine *machine, u32 index)
     X86State *state = vcpu_state(machine->processors[index].vcpu);
 
     x86_set_cpu(state, &pc_of(machine)->cpu);
+    state->apic_id = index;
+    state->cpu_count = machine->processor_count;
     if (index > 0) {
         state->halted = X86_WAITS_FOR_STARTUP;
     }
@@ -348,6 +306,7 @@ static void after_reset(Machine *machine)
 {
     Pc *pc = pc_of(machine);
 
+    pc_reset_interrupts(pc);
     if (pc->linux_image) {
         pc_start_linux(pc);
     }

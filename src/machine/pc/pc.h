@@ -3,6 +3,7 @@
 #define MACHINE_PC_PC_H
 
 #include "device/block/disk.h"
+#include "device/interrupt/apic_bus.h"
 #include "device/pci/pci.h"
 #include "guest/x86/cpuid.h"
 #include "machine/machine.h"
@@ -26,7 +27,8 @@ typedef struct Pc {
     Region low, high, bios_region;
     u64 low_size; /* RAM below 4 GiB */
     X86Cpu cpu;
-    Device *bridge, *isa, *pic, *rtc, *ide, *fw_cfg;
+    ApicBus apic_bus;
+    Device *bridge, *isa, *pic, *ioapic, *rtc, *ide, *fw_cfg;
     Disk *disks[PC_DISKS]; /* of the drives; owned */
     const char *disk_ids[PC_DISKS];
     u32 disk_count;
@@ -43,6 +45,17 @@ static inline Pc *pc_of(Machine *machine)
 /* A device on the bridge's bus, started and in a slot (-1: any). */
 void *pc_add_pci(Pc *pc, const DeviceDef *def, const char *id, int slot, unsigned function,
                  char **error);
+
+/* -- interrupts.c */
+/* Interrupt controllers, and the CPUs' buses. */
+int pc_add_interrupts(Pc *pc, char **error);
+void pc_reset_interrupts(Pc *pc);
+/* ISA lines 0..15, as ISA devices, the bridge's PCI routing and power management drive them. */
+void pc_isa_input(void *receiver, unsigned line, bool level);
+void pc_pci_input(void *receiver, unsigned line, bool level);
+void pc_sci_input(void *receiver, unsigned line, bool level);
+/* PciWires.message. */
+void pc_message(void *opaque, u64 address, u32 data);
 
 /* -- firmware.c */
 /* Loads the firmware's file below 4 GiB. */
