@@ -13,6 +13,7 @@ const DeviceDef *const device_defs[] = {
     &device_isa_debug_exit,
     &device_isa_debugcon,
     &device_isa_fdc,
+    &device_isa_parallel,
     &device_isa_pcspk,
     &device_isa_pit,
     &device_isa_serial,

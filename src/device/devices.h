@@ -15,6 +15,7 @@ extern const DeviceDef device_ioapic;
 extern const DeviceDef device_isa_debug_exit;
 extern const DeviceDef device_isa_debugcon;
 extern const DeviceDef device_isa_fdc;
+extern const DeviceDef device_isa_parallel;
 extern const DeviceDef device_isa_pcspk;
 extern const DeviceDef device_isa_pit;
 extern const DeviceDef device_isa_serial;
