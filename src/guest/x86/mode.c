@@ -87,7 +87,7 @@ u32 x86_mode(const void *state)
            (cpl <= x86_iopl(s) ? X86_MODE_IOPL : 0) |
            (s->eflags & X86_EFLAGS_DF ? X86_MODE_DF : 0) |
            (s->eflags & X86_EFLAGS_TF ? X86_MODE_TF : 0) |
-           (s->trap_pending || s->debug_hits ? X86_MODE_TRAP : 0) |
+           (s->trap_pending || s->debug_hits || s->shutdown ? X86_MODE_TRAP : 0) |
            (s->user_mode ? 0 : X86_MODE_SYSTEM) | (s->interrupt_shadow ? X86_MODE_SHADOW : 0) |
            (s->in_smm ? X86_MODE_SMM : 0);
 }

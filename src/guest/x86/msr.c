@@ -50,7 +50,11 @@ typedef struct Register {
 
 #define AT(member) (u16) offsetof(X86State, member)
 
+/* The most used ones first. */
 static const Register registers[] = {
+    {MSR_FS_BASE, AT(segment[X86_FS].base), CHECK_CANONICAL, X86_FEATURE_LM},
+    {MSR_GS_BASE, AT(segment[X86_GS].base), CHECK_CANONICAL, X86_FEATURE_LM},
+    {MSR_KERNEL_GS_BASE, AT(kernel_gs_base), CHECK_CANONICAL, X86_FEATURE_LM},
     {MSR_SYSENTER_CS, AT(sysenter_cs), CHECK_32_BITS, X86_FEATURE_SEP},
     {MSR_SYSENTER_ESP, AT(sysenter_esp), CHECK_CANONICAL, X86_FEATURE_SEP},
     {MSR_SYSENTER_EIP, AT(sysenter_eip), CHECK_CANONICAL, X86_FEATURE_SEP},
@@ -64,9 +68,6 @@ static const Register registers[] = {
     {MSR_LSTAR, AT(lstar), CHECK_CANONICAL, X86_FEATURE_LM},
     {MSR_CSTAR, AT(cstar), CHECK_CANONICAL, X86_FEATURE_LM},
     {MSR_SFMASK, AT(sfmask), CHECK_32_BITS, X86_FEATURE_LM},
-    {MSR_FS_BASE, AT(segment[X86_FS].base), CHECK_CANONICAL, X86_FEATURE_LM},
-    {MSR_GS_BASE, AT(segment[X86_GS].base), CHECK_CANONICAL, X86_FEATURE_LM},
-    {MSR_KERNEL_GS_BASE, AT(kernel_gs_base), CHECK_CANONICAL, X86_FEATURE_LM},
     {MSR_TSC_AUX, AT(tsc_aux), CHECK_32_BITS, X86_FEATURE_RDTSCP},
 };
 

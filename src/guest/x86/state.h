@@ -169,7 +169,6 @@ typedef struct X86State {
     u64 pdpte[4]; /* PAE paging: the PDPTE registers */
     u64 a20_mask; /* and-ed to every physical address */
     u64 debugctl;
-    u64 microcode; /* IA32_BIOS_SIGN_ID */
     u64 mtrr_default;      /* IA32_MTRR_DEF_TYPE; the memory types have no effect */
     u64 mtrr_fixed[11];    /* 64K, 16K (2), 4K (8) */
     u64 mtrr_variable[16]; /* base and mask of each of eight */
@@ -178,16 +177,15 @@ typedef struct X86State {
     u8 nmi_blocked;      /* until the next IRET */
     u8 debug_hits;       /* breakpoints that the last instruction's accesses met: DR6's B0..B3 */
     u8 in_smm;
-    u8 halted;                    /* X86_HALTED... */
-    u8 user_mode;                 /* a Linux program: what an operating system does, we do */
-    u8 trap_pending;              /* the instruction before this one was executed with TF set */
+    u8 halted;       /* X86_HALTED... */
+    u8 user_mode;    /* a Linux program: what an operating system does, we do */
+    u8 trap_pending; /* the instruction before this one was executed with TF set */
+    /* What CPUID says of it and its siblings; kept over resets, as the next. */
+    u32 apic_id, processor_count;
     u32 apic_id, cpu_count;       /* what CPUID says of it and its siblings; kept over resets */
     u32 tsc_khz;                  /* what the TSC does, if the board knows; kept over resets */
     u64 spec_ctrl;                /* IA32_SPEC_CTRL: there is no speculation to control */
     u8 shutdown;                  /* a triple fault: only reset helps */
-    /* The board's to set, and to stay: the local APIC's number and how many processors there are. */
-    u32 apic_id;
-    u32 processor_count;
     const struct X86Model *model; /* CPUID; never NULL after reset */
     u64 features[4];              /* X86_FEATURE_* set of the model, what decoding tests */
     /* What helpers need besides: in system mode the board's, in user mode an X86UserDescriptors

@@ -239,12 +239,19 @@ void tr_verify_segment(Tr *t)
     query(t, t->arg ? X86_QUERY_WRITE : X86_QUERY_READ, 0);
 }
 
+/* The operand that ARPL may write: checked for reading only. */
+static IrVal read_unwritten(Tr *t)
+{
+    return is_memory(t, 0) ? load_linear(t, IR_I16, operand_address(t, 2, false), 0)
+                           : read_operand(t, 0, IR_I16);
+}
+
 /* RPL of the first operand becomes at least that of the second; it is written only if it changes.
  */
 void tr_ARPL(Tr *t)
 {
     enum { RPL_BITS = 2 };
-    IrVal first = ir_zext(t->b, IR_I32, read_operand(t, 0, IR_I16));
+    IrVal first = ir_zext(t->b, IR_I32, read_unwritten(t));
     IrVal second = ir_zext(t->b, IR_I32, read_operand(t, 1, IR_I16));
     IrVal wanted = ir_and(t->b, second, const32(t, 3));
     IrVal less = ir_cmp(t->b, IR_ULT, ir_and(t->b, first, const32(t, 3)), wanted);
