@@ -597,10 +597,32 @@ static int vmdk_create(BlockNode *file, const char *filename, const BlockOptions
 
 /* -- The rest */
 
+/* As qemu-img prints them; the extent that holds the descriptor has no format of its own. */
+static struct json_object *extent_information(const VmdkExtent *e)
+{
+    struct json_object *data = json_object_new_object();
+    const char *format = e->kind == VMDK_FLAT ? "FLAT" : e->kind == VMDK_ZERO ? "ZERO" : "SPARSE";
+
+    if (e->compressed) {
+        json_object_object_add(data, "compressed", json_object_new_boolean(true));
+    }
+    json_object_object_add(data, "virtual-size", json_object_new_uint64(e->size));
+    if (e->file) {
+        json_object_object_add(data, "filename", json_object_new_string(block_filename(e->file)));
+    }
+    if (e->kind == VMDK_SPARSE) {
+        json_object_object_add(data, "cluster-size", json_object_new_int64(e->tree.cluster_size));
+    }
+    json_object_object_add(data, "format",
+                           json_object_new_string(e->own_file || !e->file ? format : ""));
+    return data;
+}
+
 static int vmdk_info(BlockNode *node, BlockInfo *info, BlockError *error)
 {
     Vmdk *v = node->state;
     struct json_object *data = json_object_new_object();
+    struct json_object *extents = json_object_new_array();
 
     (void)error;
     info->cluster_size =
@@ -610,6 +632,10 @@ static int vmdk_info(BlockNode *node, BlockInfo *info, BlockError *error)
     json_object_object_add(data, "cid", json_object_new_int64(v->cid));
     json_object_object_add(data, "parent-cid", json_object_new_int64(v->parent_cid));
     json_object_object_add(data, "create-type", json_object_new_string(v->type));
+    for (u32 n = 0; n < v->count; n++) {
+        json_object_array_add(extents, extent_information(&v->extents[n]));
+    }
+    json_object_object_add(data, "extents", extents);
     info->specific = json_object_new_object();
     json_object_object_add(info->specific, "type", json_object_new_string("vmdk"));
     json_object_object_add(info->specific, "data", data);

@@ -53,7 +53,7 @@ enum { TYPE_FIXED = 2, TYPE_DYNAMIC = 3, TYPE_DIFFERENCING = 4 };
 enum { SECTOR = 512, DEFAULT_BLOCK = 2 << 20, EPOCH_2000 = 946684800 };
 
 #define ENTRY_NONE 0xffffffffu
-#define CHS_MAX ((u64)65535 * 16 * 255)
+#define CHS_MAX ((u64)65535 * 16 * 255) /* sectors; stands for anything larger, too */
 #define SIZE_MAX_BYTES ((u64)2040 << 30)
 
 typedef struct Vpc {
@@ -128,9 +128,9 @@ static u64 chs_size(const u8 *footer)
 /* Virtual PC meant the geometry, others since mean the size. */
 static u64 disk_size(const u8 *footer, const char *forced)
 {
-    static const char *const by_size[] = {"win ", "qem2", "d2v ", "tap", "vs  ", "wa  ", "men "};
+    static const char *const by_size[] = {"win ", "qem2", "d2v ", "CTXS", "tap", "wa", "men "};
     u64 chs = chs_size(footer), current = be64_get(footer + CURRENT_SIZE);
-    bool use_size = chs == CHS_MAX || chs == 0;
+    bool use_size = false;
 
     for (size_t n = 0; n < COUNT(by_size); n++) {
         use_size |= !memcmp(footer + CREATOR, by_size[n], strlen(by_size[n]));
@@ -138,7 +138,7 @@ static u64 disk_size(const u8 *footer, const char *forced)
     if (forced) {
         use_size = !strcmp(forced, "current_size");
     }
-    return use_size ? current : chs;
+    return use_size || chs == CHS_MAX * SECTOR || chs == 0 ? current : chs;
 }
 
 static int load_entries(BlockNode *node, Vpc *vpc, u32 count, BlockError *error)
@@ -384,7 +384,7 @@ static void choose_geometry(u64 sectors, u16 *cylinders, u8 *heads, u8 *per_trac
 {
     u32 tracks;
 
-    sectors = MIN(sectors, CHS_MAX / SECTOR * SECTOR);
+    sectors = MIN(sectors, CHS_MAX);
     if (sectors > (u64)65535 * 16 * 63) {
         *per_track = 255;
         *heads = 16;
@@ -415,7 +415,7 @@ static u64 round_to_geometry(u64 size, u16 *cylinders, u8 *heads, u8 *per_track)
     for (u64 sectors = wanted; got < wanted; sectors += 17) {
         choose_geometry(sectors, cylinders, heads, per_track);
         got = (u64)*cylinders * *heads * *per_track;
-        if (sectors > CHS_MAX / SECTOR) {
+        if (sectors > CHS_MAX) {
             return wanted * SECTOR;
         }
     }
