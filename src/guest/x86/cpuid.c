@@ -252,7 +252,7 @@ static void vendor_leaf(const X86State *state, u32 highest, u32 out[4])
 /* CPUs of the package; each is a core with one thread. */
 static u32 core_count(const X86State *state)
 {
-    return MAX(state->cpu_count, 1u);
+    return MAX(state->processor_count, 1u);
 }
 
 /* Bits of an APIC id that tell them apart. */
