@@ -259,7 +259,7 @@ static void reset_cpu(Machine *machine, u32 index)
 
     x86_set_cpu(state, &pc_of(machine)->cpu);
     state->apic_id = index;
-    state->cpu_count = machine->processor_count;
+    state->processor_count = machine->processor_count;
     if (index > 0) {
         state->halted = X86_WAITS_FOR_STARTUP;
     }
