@@ -180,6 +180,8 @@ typedef struct X86State {
     u8 halted;       /* X86_HALTED... */
     u8 user_mode;    /* a Linux program: what an operating system does, we do */
     u8 trap_pending; /* the instruction before this one was executed with TF set */
+    /* The board's to set, kept over resets: what CPUID says of it and its siblings. */
+    u32 apic_id, processor_count;
     u32 tsc_khz;                  /* what the TSC does, if the board knows; kept over resets */
     u64 spec_ctrl;                /* IA32_SPEC_CTRL: there is no speculation to control */
     u8 shutdown;                  /* a triple fault: only reset helps */
