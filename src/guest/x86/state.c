@@ -183,6 +183,7 @@ void x86_reset(void *state, CpuCommon *common)
     *s = (X86State){.a20_mask = ~(u64)0, .cr[0] = X86_CR0_CD | X86_CR0_NW, .xcr0 = 1};
     s->system = old.model ? old.system : NULL;
     s->apic_id = old.apic_id;
+    s->processor_count = old.processor_count;
     s->tsc_khz = old.tsc_khz;
     s->model = old.model;
     memcpy(s->features, old.features, sizeof(s->features));
