@@ -83,7 +83,7 @@ static int look(Side *s, u64 at, u64 total)
 /* In strict mode what is allocated must be the same as well. */
 static bool same_status(const Compare *c)
 {
-    unsigned mask = BLOCK_ZERO | BLOCK_DATA;
+    unsigned mask = BLOCK_ZERO | BLOCK_DATA | BLOCK_ALLOCATED;
 
     return (c->side[0].extent.flags & mask) == (c->side[1].extent.flags & mask);
 }
