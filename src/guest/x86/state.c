@@ -185,20 +185,19 @@ void x86_reset(void *state, CpuCommon *common)
     s->apic_id = old.apic_id;
     s->processor_count = old.processor_count;
     s->tsc_khz = old.tsc_khz;
-    s->model = old.model;
-    memcpy(s->features, old.features, sizeof(s->features));
-}
-else
-{
-    x86_set_model(s, x86_default_model());
-}
-reset_core(s);
-s->pat = 0x0007040600070406;
-s->misc_enable = 1; /* fast strings */
-s->apic_base = 0xfee00900;
-s->smbase = 0x30000;
-x87_init(s);
-x86_set_mxcsr(s, MXCSR_DEFAULT);
+    if (old.model) {
+        s->model = old.model;
+        memcpy(s->features, old.features, sizeof(s->features));
+    } else {
+        x86_set_model(s, x86_default_model());
+    }
+    reset_core(s);
+    s->pat = 0x0007040600070406;
+    s->misc_enable = 1; /* fast strings */
+    s->apic_base = 0xfee00900;
+    s->smbase = 0x30000;
+    x87_init(s);
+    x86_set_mxcsr(s, MXCSR_DEFAULT);
 }
 
 void x86_init(X86State *s)
