@@ -219,6 +219,16 @@ static int end_lazy(Qcow2 *q)
     return result;
 }
 
+/* The file may end inside its last cluster: zeroes there need not be written. Other readers take it
+ * for cut off. */
+static int fill_last_cluster(Qcow2 *q)
+{
+    u64 size = block_size(q->file), end = ALIGN_UP(size, (u64)q->cluster_size);
+
+    return q->file->can_grow && end > size ? block_truncate(q->file, end, BLOCK_PREALLOC_OFF, NULL)
+                                           : 0;
+}
+
 /* Everything on disk. Bitmaps come before the refcounts: storing them takes clusters. */
 static int finish_writing(Qcow2 *q)
 {
@@ -232,6 +242,7 @@ static int finish_writing(Qcow2 *q)
     pthread_mutex_lock(&q->lock);
     result = result ? result : qcow2_settle(q);
     result = result ? result : end_lazy(q);
+    result = result ? result : fill_last_cluster(q);
     pthread_mutex_unlock(&q->lock);
     return result;
 }
