@@ -98,7 +98,7 @@ const X86Model x86_models[] = {
     {"x86-64-v3", "AVX2, FMA, BMI2 (psABI level 3)", X86_LEVEL_V3, "GenuineIntel",
      "Menura Virtual CPU x86-64-v3", 6, 60, 4, 0xd},
     {"max", "everything that is implemented", X86_LEVEL_MAX, "GenuineIntel",
-     "Menura Virtual CPU max", 6, 94, 3, 0x15},
+     "Menura Virtual CPU max", 6, 94, 3, 0xd},
     {NULL},
 };
 
@@ -355,11 +355,6 @@ static void basic_leaf(const X86State *state, u32 leaf, u32 subleaf, u32 out[4])
         break;
     case 0xd:
         xsave_leaf(state, subleaf, out);
-        break;
-    case 0x15: /* TSC ticks are EBX/EAX of a clock of ECX Hz, which is the APIC timer's as well */
-        out[EAX] = state->tsc_khz ? 1000000 : 0;
-        out[EBX] = state->tsc_khz;
-        out[ECX] = state->tsc_khz ? 1000000000 : 0;
         break;
     default:
         break;
