@@ -311,6 +311,7 @@ static void stop(void *device)
     }
 }
 
+/* What has passed meanwhile fires at once. */
 static void settle(void *device)
 {
     Hpet *h = device;
@@ -318,8 +319,8 @@ static void settle(void *device)
     h->started = MIN(h->started, now(h));
     for (u32 i = 0; i < TIMERS; i++) {
         h->comparator[i] &= width_mask(h, i);
+        schedule(h, i, true);
     }
-    schedule_all(h);
     update_lines(h);
 }
 

@@ -136,6 +136,12 @@ static void time_to_registers(Rtc *rtc)
     cmos[CENTURY] = encode(rtc, year / 100 % 100);
 }
 
+/* Months and days may go beyond the last year. */
+static s64 bounded(s64 offset)
+{
+    return MIN(MAX(offset, -most_offset), most_offset);
+}
+
 static void registers_to_time(Rtc *rtc)
 {
     const u8 *cmos = rtc->cmos;
@@ -152,8 +158,8 @@ static void registers_to_time(Rtc *rtc)
     s64 now = (s64)timegm(&tm) * (s64)NANOSECONDS + fraction;
 
     rtc->weekday_shift = (u8)((decode(rtc, cmos[WEEKDAY]) + 6 + 7 - (unsigned)tm.tm_wday) % 7);
-    rtc->offset += now - rtc_now(rtc);
-    rtc->checked = now;
+    rtc->offset = bounded(now - (s64)clock_now(rtc->device.board->clock));
+    rtc->checked = rtc_now(rtc);
 }
 
 /* -- Events */
@@ -249,13 +255,11 @@ static u8 register_c(const Rtc *rtc)
     return rtc->flags | (rtc->flags & rtc->cmos[REGISTER_B] & EVENTS ? IRQF : 0);
 }
 
-/* Drives the interrupt, or awaits the next. */
-static void update(void *opaque)
+/* Drives the interrupt, or awaits the next event from `checked` on. */
+static void drive(Rtc *rtc)
 {
-    Rtc *rtc = opaque;
     s64 next = INT64_MAX;
 
-    catch_up(rtc);
     irq_set(&rtc->irq, register_c(rtc) & IRQF);
     if (!(register_c(rtc) & IRQF)) {
         next = next_interrupt(rtc);
@@ -263,8 +267,14 @@ static void update(void *opaque)
     if (next == INT64_MAX) {
         timer_cancel(&rtc->timer);
     } else {
-        timer_set(&rtc->timer, (u64)(next - rtc->offset));
+        timer_set(&rtc->timer, (u64)MAX(next - rtc->offset, (s64)0));
     }
+}
+
+static void update(void *opaque)
+{
+    catch_up(opaque);
+    drive(opaque);
 }
 
 static void settle(void *device)
@@ -272,9 +282,9 @@ static void settle(void *device)
     Rtc *rtc = device;
 
     rtc->weekday_shift %= 7;
-    rtc->offset = MIN(MAX(rtc->offset, -most_offset), most_offset);
+    rtc->offset = bounded(rtc->offset);
     rtc->checked = MIN(MAX(rtc->checked, -most_offset), rtc_now(rtc));
-    update(rtc);
+    drive(rtc);
 }
 
 /* -- Registers */
@@ -331,7 +341,8 @@ static void write_control(Rtc *rtc, u8 index, u8 value)
     }
     if (was_reset && !in_reset(rtc)) { /* the first update comes after half a second */
         s64 now = rtc_now(rtc);
-        rtc->offset += to_seconds(now) * (s64)NANOSECONDS + (s64)NANOSECONDS / 2 - now;
+        s64 half = to_seconds(now) * (s64)NANOSECONDS + (s64)NANOSECONDS / 2;
+        rtc->offset = bounded(rtc->offset + half - now);
         rtc->checked = rtc_now(rtc);
     }
     if (was_held && !held(rtc)) {
