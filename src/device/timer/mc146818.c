@@ -142,6 +142,12 @@ static s64 bounded(s64 offset)
     return MIN(MAX(offset, -most_offset), most_offset);
 }
 
+static void set_now(Rtc *rtc, s64 time)
+{
+    rtc->offset = bounded(time - (s64)clock_now(rtc->device.board->clock));
+    rtc->checked = rtc_now(rtc);
+}
+
 static void registers_to_time(Rtc *rtc)
 {
     const u8 *cmos = rtc->cmos;
@@ -158,8 +164,7 @@ static void registers_to_time(Rtc *rtc)
     s64 now = (s64)timegm(&tm) * (s64)NANOSECONDS + fraction;
 
     rtc->weekday_shift = (u8)((decode(rtc, cmos[WEEKDAY]) + 6 + 7 - (unsigned)tm.tm_wday) % 7);
-    rtc->offset = bounded(now - (s64)clock_now(rtc->device.board->clock));
-    rtc->checked = rtc_now(rtc);
+    set_now(rtc, now);
 }
 
 /* -- Events */
@@ -340,10 +345,7 @@ static void write_control(Rtc *rtc, u8 index, u8 value)
         rtc->cmos[REGISTER_B] = value & SET ? value & ~UPDATE : value;
     }
     if (was_reset && !in_reset(rtc)) { /* the first update comes after half a second */
-        s64 now = rtc_now(rtc);
-        s64 half = to_seconds(now) * (s64)NANOSECONDS + (s64)NANOSECONDS / 2;
-        rtc->offset = bounded(rtc->offset + half - now);
-        rtc->checked = rtc_now(rtc);
+        set_now(rtc, to_seconds(rtc_now(rtc)) * (s64)NANOSECONDS + (s64)NANOSECONDS / 2);
     }
     if (was_held && !held(rtc)) {
         registers_to_time(rtc);
