@@ -175,6 +175,16 @@ bool cache_next_segment(Engine *engine)
     return true;
 }
 
+void cache_kill_all(Engine *engine)
+{
+    for (u32 i = 0; i < CACHE_SEGMENTS; i++) {
+        Segment *segment = &engine->cache.segments[i];
+        for (u32 b = 0; b < segment->block_count; b++) {
+            block_kill(engine, segment_block(segment, b), false);
+        }
+    }
+}
+
 bool cache_contains(const Engine *engine, const u8 *address)
 {
     const Cache *cache = &engine->cache;

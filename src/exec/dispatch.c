@@ -73,7 +73,7 @@ static bool take_interrupt(Vcpu *vcpu)
         __atomic_store_n(&common->jump_table, vcpu->jump_table, __ATOMIC_SEQ_CST);
         __atomic_store_n(&common->interrupt, 0, __ATOMIC_SEQ_CST);
         if (__atomic_exchange_n(&vcpu->stale, 0, __ATOMIC_SEQ_CST)) {
-            jumps_forget(vcpu);
+            jumps_forget(vcpu, true);
         }
         if (vcpu->mmu && __atomic_exchange_n(&vcpu->mmu->forget, 0, __ATOMIC_SEQ_CST)) {
             mmu_flush(vcpu->state, true);
@@ -90,6 +90,7 @@ typedef struct Next {
     u64 pc;
     BlockKind kind;
     bool jump;        /* an indirect jump missed the jump table */
+    bool global;      /* the code's page is */
     const void *site; /* a jump that wants to be linked, or NULL */
     Block *near;      /* the block that was entered before, which may hold the site */
 } Next;
@@ -108,6 +109,7 @@ static bool make_key(Vcpu *vcpu, Next *next, BlockKey *key)
         return false;
     }
     next->kind = entry->ram ? next->kind : BLOCK_ONCE;
+    next->global = entry->global;
     *key = (BlockKey){
         .pc = next->pc,
         .mode = vcpu->mode,
@@ -153,7 +155,7 @@ static Block *find_code(Vcpu *vcpu, Next *next)
         block = translate(vcpu, &key, next->kind == BLOCK_EXACT_STEP);
     }
     if (block && block->kind == BLOCK_NORMAL && (next->jump || (vcpu->mmu && next->site))) {
-        jumps_remember(vcpu, block);
+        jumps_remember(vcpu, block, next->global && !block->next_page);
     }
     if (block && next->site) {
         link_site(vcpu, next->site, next->near, block);
@@ -364,7 +366,7 @@ static bool leave_for_interrupt(Vcpu *vcpu, Next *next)
     }
     next->site = NULL;
     next->jump = false;
-    if (vcpu->mmu && vcpu_lines(vcpu)) {
+    if (vcpu->mmu && vcpu_lines(vcpu) && !vcpu->mmu->single_step) {
         set_pc(vcpu, next->pc);
         system_interrupt(vcpu);
         go_on_with_state(vcpu, next);
@@ -393,12 +395,44 @@ static void enter(Vcpu *vcpu, const Block *block)
     vcpu->fault_block = NULL;
     if (vcpu->mmu) {
         vcpu->mmu->running = true;
+        vcpu->mmu->stopped = false;
     }
     engine->host->enter(vcpu->state, engine->cache.base, block->code);
     if (vcpu->mmu) {
         vcpu->mmu->running = false;
         drop_written_code(vcpu);
     }
+}
+
+static u64 linear_pc(const Vcpu *vcpu, u64 pc)
+{
+    return vcpu->engine->guest->system->code_address(vcpu->context, vcpu->mode, pc);
+}
+
+/* A breakpoint. */
+static bool stops_for_debugger(Vcpu *vcpu, Next *next)
+{
+    bool alone = false;
+
+    if (!vcpu->mmu || (!vcpu->mmu->single_step &&
+                       !__atomic_load_n(&vcpu->engine->breakpoint_count, __ATOMIC_SEQ_CST))) {
+        return false;
+    }
+    if (debug_stops(vcpu, linear_pc(vcpu, next->pc), &alone)) {
+        vcpu->common->exit_kind = CPU_EXIT_DEBUG;
+        return true;
+    }
+    next->kind = alone ? BLOCK_ONCE : next->kind;
+    return false;
+}
+
+static bool is_step_done(Vcpu *vcpu)
+{
+    if (!vcpu->mmu || !vcpu->mmu->single_step) {
+        return false;
+    }
+    vcpu->common->exit_kind = CPU_EXIT_DEBUG;
+    return true;
 }
 
 /* Whether a CPU that was run again goes on waiting. */
@@ -421,19 +455,19 @@ CpuExitKind exec_run(Vcpu *vcpu)
         system_begin(vcpu);
     }
     bool done = stays_halted(vcpu, &next);
-    while (!done) {
+    while (!done && !stops_for_debugger(vcpu, &next)) {
         Block *block = find_code(vcpu, &next);
         if (interrupted(vcpu)) {
             done = leave_for_interrupt(vcpu, &next);
         } else if (!block) {
-            done = leave_for_fetch(vcpu, &next);
+            done = leave_for_fetch(vcpu, &next) || is_step_done(vcpu);
         } else {
             enter(vcpu, block);
-            done = leave(vcpu, &next, block);
+            done = leave(vcpu, &next, block) || is_step_done(vcpu);
         }
     }
     safepoint_leave(vcpu);
-    common->pc = next.pc;
+    common->pc = common->exit_kind == CPU_EXIT_DEBUG ? linear_pc(vcpu, next.pc) : next.pc;
     set_pc(vcpu, next.pc);
     return (CpuExitKind)common->exit_kind;
 }

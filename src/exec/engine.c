@@ -71,6 +71,7 @@ Engine *exec_engine_new(const ExecOptions *options, const char **error)
     engine->guest = options->guest;
     engine->host = options->host;
     pthread_mutex_init(&engine->lock, NULL);
+    pthread_mutex_init(&engine->breakpoint_lock, NULL);
     engine->buried = calloc((size_t)1 << BURIED_BITS, sizeof *engine->buried);
     engine->no_jumps = new_jump_table();
     if (!engine->buried || blocks_init(engine) || !engine->no_jumps || !make_config(engine) ||
@@ -98,6 +99,7 @@ void engine_free(Engine *engine)
         munmap(engine->no_jumps, jump_table_size);
     }
     pthread_mutex_destroy(&engine->lock);
+    pthread_mutex_destroy(&engine->breakpoint_lock);
     free(engine);
 }
 

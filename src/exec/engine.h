@@ -112,7 +112,7 @@ typedef struct Cache {
     Segment segments[CACHE_SEGMENTS];
 } Cache;
 
-enum { BURIED_BITS = 12, PAGE_TABLE_BITS = 10 };
+enum { BURIED_BITS = 12, PAGE_TABLE_BITS = 10, BREAKPOINTS = 64 };
 
 struct Engine {
     ExecOptions options;
@@ -131,17 +131,25 @@ struct Engine {
     Arena arena;         /* code pages */
     JumpEntry *no_jumps; /* an empty jump table, read-only */
     Vcpu *vcpus;         /* list */
+    pthread_mutex_t breakpoint_lock; /* a leaf */
+    u32 breakpoint_count;            /* atomic */
+    u64 breakpoints[BREAKPOINTS];    /* linear addresses */
 };
 
 /* Targets of indirect jumps in one translation mode. */
 enum { JUMP_TABLES = 4, JUMP_LIST = 256 };
 
+/* Numbers of entries in use. */
+typedef struct JumpList {
+    u32 count; /* more than JUMP_LIST: any entry may be in use */
+    u16 entry[JUMP_LIST];
+} JumpList;
+
 typedef struct JumpTable {
     JumpEntry *entries; /* their pc fields: atomic, others may clear them */
     u32 mode;
     u64 context;
-    u32 list_count; /* more than JUMP_LIST: anything may be in use */
-    u16 list[JUMP_LIST];
+    JumpList lists[2]; /* code in pages that are not global; in global pages */
 } JumpTable;
 
 struct Vcpu {
@@ -183,6 +191,8 @@ Block *cache_new_block(Engine *engine, u32 size);
 void cache_publish(Engine *engine);
 /* Memory that lives as long as the current segment's code. */
 void *cache_alloc(Engine *engine, size_t size);
+/* Kills all blocks; none is revived. The lock is held. */
+void cache_kill_all(Engine *engine);
 bool cache_contains(const Engine *engine, const u8 *address);
 /* The block, dead or alive, whose code contains the address; NULL if none. Async-signal-safe for
  * threads that are inside. */
@@ -258,12 +268,13 @@ Block *translate(Vcpu *vcpu, const BlockKey *key, bool exact_fp);
 /* Makes the tables; 0 or -1. */
 int jumps_init(Vcpu *vcpu);
 void jumps_free(Vcpu *vcpu);
-/* Remembers where the code of block->pc is. */
-void jumps_remember(Vcpu *vcpu, Block *block);
+/* Remembers where the code of block->pc is. global: which changes only where global translations
+ * are forgotten. */
+void jumps_remember(Vcpu *vcpu, Block *block, bool global);
 /* Takes the block out of all tables of all vCPUs. The lock is held. */
 void jumps_remove(Engine *engine, const Block *block);
-/* Forgets all targets and predicted returns. */
-void jumps_forget(Vcpu *vcpu);
+/* Forgets predicted returns and all targets, or those that are not global. */
+void jumps_forget(Vcpu *vcpu, bool global);
 /* The mode or context changed. */
 void jumps_switch(Vcpu *vcpu);
 

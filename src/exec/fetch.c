@@ -145,6 +145,9 @@ static bool fetch_linear(Job *job, u64 address, void *bytes, u32 size)
 
     job->fetches++;
     bool next = page != ALIGN_DOWN(job->linear, (u64)CODE_PAGE);
+    if (address != job->linear && debug_is_breakpoint(job->vcpu->engine, address)) {
+        return false;
+    }
     if (offset + size > CODE_PAGE || (next && !is_rest_of_first(job, address))) {
         return false;
     }

@@ -37,16 +37,18 @@ void jumps_free(Vcpu *vcpu)
 
 /* Either who kills the block sees the new entry, or this thread sees that the block is dead (both
  * orders are sequentially consistent). */
-void jumps_remember(Vcpu *vcpu, Block *block)
+void jumps_remember(Vcpu *vcpu, Block *block, bool global)
 {
     JumpTable *table = &vcpu->jumps[vcpu->jump_current];
     u32 index = jump_index(vcpu->engine, block->pc);
     JumpEntry *entry = &table->entries[index];
 
-    if (table->list_count < JUMP_LIST) {
-        table->list[table->list_count] = (u16)index;
+    JumpList *list = &table->lists[global];
+
+    if (list->count < JUMP_LIST) {
+        list->entry[list->count] = (u16)index;
     }
-    table->list_count += table->list_count <= JUMP_LIST;
+    list->count += list->count <= JUMP_LIST;
     __atomic_store_n(&entry->code, block->code, __ATOMIC_RELAXED);
     __atomic_store_n(&entry->pc, block->pc, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&block->dead, __ATOMIC_SEQ_CST)) {
@@ -68,16 +70,34 @@ void jumps_remove(Engine *engine, const Block *block)
     }
 }
 
-static void empty(JumpTable *table)
+static void forget_entry(JumpTable *table, u32 index)
 {
-    bool all = table->list_count > JUMP_LIST;
-    u32 count = all ? 1u << JUMP_TABLE_BITS : table->list_count;
+    __atomic_store_n(&table->entries[index].pc, jump_never(index), __ATOMIC_RELAXED);
+}
 
-    for (u32 i = 0; i < count; i++) {
-        u32 index = all ? i : table->list[i];
-        __atomic_store_n(&table->entries[index].pc, jump_never(index), __ATOMIC_RELAXED);
+static void forget_listed(JumpTable *table, JumpList *list)
+{
+    for (u32 i = 0; i < list->count; i++) {
+        forget_entry(table, list->entry[i]);
     }
-    table->list_count = 0;
+    list->count = 0;
+}
+
+static void empty(JumpTable *table, bool global)
+{
+    JumpList *local = &table->lists[false], *all = &table->lists[true];
+
+    if (local->count <= JUMP_LIST && (all->count <= JUMP_LIST || !global)) {
+        forget_listed(table, local);
+        if (global) {
+            forget_listed(table, all);
+        }
+        return;
+    }
+    for (u32 index = 0; index < 1u << JUMP_TABLE_BITS; index++) {
+        forget_entry(table, index);
+    }
+    local->count = all->count = 0;
 }
 
 static void forget_returns(Vcpu *vcpu)
@@ -91,10 +111,10 @@ static void forget_returns(Vcpu *vcpu)
     }
 }
 
-void jumps_forget(Vcpu *vcpu)
+void jumps_forget(Vcpu *vcpu, bool global)
 {
     for (u32 i = 0; i < JUMP_TABLES; i++) {
-        empty(&vcpu->jumps[i]);
+        empty(&vcpu->jumps[i], global);
     }
     forget_returns(vcpu);
 }
@@ -108,7 +128,7 @@ static u32 find_table(Vcpu *vcpu)
     }
     u32 i = vcpu->jump_next;
     vcpu->jump_next = (i + 1) % JUMP_TABLES;
-    empty(&vcpu->jumps[i]);
+    empty(&vcpu->jumps[i], true);
     vcpu->jumps[i].mode = vcpu->mode;
     vcpu->jumps[i].context = vcpu->context;
     return i;

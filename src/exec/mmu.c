@@ -16,19 +16,7 @@
 #include "exec/mmu.h"
 #include "host/interp/memory.h"
 
-static u64 page_of(u64 address)
-{
-    return ALIGN_DOWN(address, (u64)TLB_PAGE);
-}
-
 /* -- Filling */
-
-static void clear_entry(TlbEntry *entry)
-{
-    __atomic_store_n(&entry->write, TLB_NONE, __ATOMIC_RELAXED);
-    entry->read = TLB_NONE;
-    entry->info &= TLB_LISTED;
-}
 
 int mmu_init(Vcpu *vcpu)
 {
@@ -39,12 +27,12 @@ int mmu_init(Vcpu *vcpu)
         return -1;
     }
     for (u32 i = 0; i < spaces * TLB_ENTRIES; i++) {
-        clear_entry(&tlb_table(vcpu->common, spaces - 1)[i]);
+        mmu_clear_entry(&tlb_table(vcpu->common, spaces - 1)[i]);
     }
     for (u32 i = 0; i < CODE_TLB_ENTRIES; i++) {
         mmu->code[i].tag = CODE_TLB_NONE;
     }
-    mmu->large_low = ~(u64)0;
+    mmu->large[0].low = mmu->large[1].low = ~(u64)0;
     vcpu->mmu = mmu;
     vcpu->common->mmu_access = mmu_access;
     return 0;
@@ -53,16 +41,6 @@ int mmu_init(Vcpu *vcpu)
 void mmu_free(Vcpu *vcpu)
 {
     free(vcpu->mmu);
-}
-
-static void note_large(Mmu *mmu, u64 address, u32 page_bits)
-{
-    u64 size = (u64)1 << page_bits;
-
-    if (page_bits > TLB_PAGE_BITS) {
-        mmu->large_low = MIN(mmu->large_low, ALIGN_DOWN(address, size));
-        mmu->large_high = MAX(mmu->large_high, ALIGN_DOWN(address, size) + size - 1);
-    }
 }
 
 /* What an access comes to: RAM, or the board's devices. */
@@ -97,7 +75,7 @@ static u64 write_tag(Vcpu *vcpu, u64 page, u8 *ram, u64 physical, bool store)
 static void fill_ram(Vcpu *vcpu, TlbEntry *entry, u64 address, const GuestPage *page, u8 *ram,
                      bool store)
 {
-    u64 linear = page_of(address), physical = page_of(page->physical);
+    u64 linear = mmu_page(address), physical = mmu_page(page->physical);
 
     __atomic_store_n(&entry->write, TLB_NONE, __ATOMIC_RELAXED);
     entry->read = linear;
@@ -114,23 +92,12 @@ static void fill_ram(Vcpu *vcpu, TlbEntry *entry, u64 address, const GuestPage *
 
 static void fill_device(TlbEntry *entry, u64 address, const GuestPage *page, bool store)
 {
-    u64 linear = page_of(address);
+    u64 linear = mmu_page(address);
 
     entry->read = linear | TLB_DEVICE;
     __atomic_store_n(&entry->write, store || page->writable ? linear | TLB_DEVICE : TLB_NONE,
                      __ATOMIC_RELAXED);
-    entry->addend = page_of(page->physical) - linear;
-}
-
-/* Puts the entry on the list of those that a flush must look at. */
-static void list_entry(Mmu *mmu, TlbEntry *entry, u32 space, u32 index, const GuestPage *page)
-{
-    u64 listed = entry->info & TLB_LISTED;
-
-    if (!listed) {
-        mmu->list[space][mmu->list_count[space]++] = (u16)index;
-    }
-    entry->info = TLB_LISTED | (page->global ? TLB_GLOBAL : 0) | (u64)page->page_bits << 8;
+    entry->addend = mmu_page(page->physical) - linear;
 }
 
 /* Walks, and fills the entry as far as the page is one thing. Returns 0 or the exception. */
@@ -147,7 +114,7 @@ static u64 fill(Vcpu *vcpu, u64 address, u32 space, bool store, Target *target)
     }
     TlbEntry *entry = tlb_entry(vcpu->common, space, address);
     u32 index = (u32)(entry - tlb_table(vcpu->common, space));
-    u64 physical = page_of(page.physical);
+    u64 physical = mmu_page(page.physical);
     u8 *ram = board->ram(board->opaque, physical, TLB_PAGE, store);
     target->physical = page.physical;
     target->ram = ram ? ram + page.physical % TLB_PAGE
@@ -157,13 +124,13 @@ static u64 fill(Vcpu *vcpu, u64 address, u32 space, bool store, Target *target)
     } else if (!target->ram && !board->ram(board->opaque, physical, TLB_PAGE, false)) {
         fill_device(entry, address, &page, store);
     } else {
-        clear_entry(entry); /* stores to ROM, pages of several parts */
+        mmu_clear_entry(entry); /* stores to ROM, pages of several parts */
         return 0;
     }
     target->watched = store && entry->write & TLB_WATCHED;
     mmu->physical[space][index] = physical;
-    list_entry(mmu, entry, space, index, &page);
-    note_large(mmu, address, page.page_bits);
+    mmu_list_entry(mmu, entry, space, index, &page);
+    mmu_note_large(mmu, address, page.page_bits);
     return 0;
 }
 
@@ -174,7 +141,7 @@ static u64 find_target(Vcpu *vcpu, u64 address, u32 space, bool store, Target *t
     TlbEntry *entry = tlb_entry(vcpu->common, space, address);
     u64 tag = store ? __atomic_load_n(&entry->write, __ATOMIC_RELAXED) : entry->read;
 
-    if (page_of(tag) != page_of(address) || tag & TLB_NONE) {
+    if (mmu_page(tag) != mmu_page(address) || tag & TLB_NONE) {
         return fill(vcpu, address, space, store, target);
     }
     if (tag & TLB_DEVICE) {
@@ -226,7 +193,7 @@ bool mmu_watch_ram(Vcpu *vcpu, const u8 *ram, u64 size)
 static void unwatch(Vcpu *vcpu, const Target *target, u64 address, u32 space)
 {
     TlbEntry *entry = tlb_entry(vcpu->common, space, address);
-    u64 page = page_of(address), watched = page | TLB_WATCHED;
+    u64 page = mmu_page(address), watched = page | TLB_WATCHED;
 
     if (ram_is_watched(vcpu, target->ram, target->physical) ||
         !__atomic_compare_exchange_n(&entry->write, &watched, page, false, __ATOMIC_SEQ_CST,
@@ -431,7 +398,7 @@ static bool do_watched(Vcpu *vcpu, MmuAccess *access, const Target *targets, u32
 bool mmu_access(void *state, MmuAccess *access)
 {
     Vcpu *vcpu = cpu_common(state)->vcpu;
-    u64 address[2] = {access->address, page_of(access->address) + TLB_PAGE};
+    u64 address[2] = {access->address, mmu_page(access->address) + TLB_PAGE};
     Target targets[2] = {{.size = (u32)MIN((u64)access->size, address[1] - address[0])}};
     u32 count = targets[0].size < access->size ? 2 : 1;
     bool store = access->operation != MMU_LOAD;
@@ -476,8 +443,8 @@ static u32 code_space(const Vcpu *vcpu)
 u64 mmu_code(Vcpu *vcpu, u64 address, const CodeTlbEntry **found)
 {
     Mmu *mmu = vcpu->mmu;
-    u64 tag = page_of(address) | code_space(vcpu);
-    CodeTlbEntry *entry = &mmu->code[address >> TLB_PAGE_BITS & (CODE_TLB_ENTRIES - 1)];
+    u64 tag = mmu_page(address) | code_space(vcpu);
+    CodeTlbEntry *entry = mmu_code_entry(mmu, address);
     GuestPage page = {0};
 
     *found = entry;
@@ -491,103 +458,13 @@ u64 mmu_code(Vcpu *vcpu, u64 address, const CodeTlbEntry **found)
     }
     *entry = (CodeTlbEntry){
         .tag = tag,
-        .ram = mmu->board.ram(mmu->board.opaque, page_of(page.physical), TLB_PAGE, false),
-        .physical = page_of(page.physical),
+        .ram = mmu->board.ram(mmu->board.opaque, mmu_page(page.physical), TLB_PAGE, false),
+        .physical = mmu_page(page.physical),
         .global = page.global,
         .page_bits = page.page_bits,
+        .listed = entry->listed,
     };
-    note_large(mmu, address, page.page_bits);
+    mmu_list_code(mmu, entry);
+    mmu_note_large(mmu, address, page.page_bits);
     return 0;
-}
-
-/* -- Flushing */
-
-static bool in_page(u64 tag, u64 address, u32 page_bits)
-{
-    return (tag ^ address) >> page_bits == 0;
-}
-
-/* Drops the listed entries that `drop` says; keeps the others listed. */
-static void sweep(Vcpu *vcpu, u32 space, bool (*drop)(const TlbEntry *entry, u64 argument),
-                  u64 argument)
-{
-    Mmu *mmu = vcpu->mmu;
-    TlbEntry *table = tlb_table(vcpu->common, space);
-    u16 *list = mmu->list[space];
-    u32 kept = 0;
-
-    for (u32 i = 0; i < mmu->list_count[space]; i++) {
-        TlbEntry *entry = &table[list[i]];
-        if (drop(entry, argument)) {
-            clear_entry(entry);
-            entry->info = 0;
-        } else {
-            list[kept++] = list[i];
-        }
-    }
-    mmu->list_count[space] = kept;
-}
-
-static bool drop_unless_global(const TlbEntry *entry, u64 global)
-{
-    return global || !(entry->info & TLB_GLOBAL);
-}
-
-/* The page may have been small when the entry was made and be large now, or the other way round. */
-static bool drop_in_page(const TlbEntry *entry, u64 address)
-{
-    u32 page_bits = MAX((u32)(entry->info >> 8 & 0xff), (u32)TLB_PAGE_BITS);
-
-    return in_page(entry->read, address, page_bits);
-}
-
-void mmu_flush(void *state, bool global)
-{
-    Vcpu *vcpu = cpu_common(state)->vcpu;
-    Mmu *mmu = vcpu->mmu;
-
-    for (u32 space = 0; space < vcpu->engine->guest->system->space_count; space++) {
-        sweep(vcpu, space, drop_unless_global, global);
-    }
-    for (u32 i = 0; i < CODE_TLB_ENTRIES; i++) {
-        if (global || !mmu->code[i].global) {
-            mmu->code[i].tag = CODE_TLB_NONE;
-        }
-    }
-    if (global) {
-        mmu->large_low = ~(u64)0;
-        mmu->large_high = 0;
-    }
-    jumps_forget(vcpu);
-}
-
-static void flush_small(Vcpu *vcpu, u32 space, u64 address)
-{
-    TlbEntry *entry = tlb_entry(vcpu->common, space, address);
-
-    if (page_of(entry->read) == page_of(address)) {
-        clear_entry(entry); /* it stays listed */
-    }
-}
-
-void mmu_flush_page(void *state, u64 address)
-{
-    Vcpu *vcpu = cpu_common(state)->vcpu;
-    Mmu *mmu = vcpu->mmu;
-    bool large = address >= mmu->large_low && address <= mmu->large_high;
-
-    for (u32 space = 0; space < vcpu->engine->guest->system->space_count; space++) {
-        if (large) {
-            sweep(vcpu, space, drop_in_page, address);
-        } else {
-            flush_small(vcpu, space, address);
-        }
-    }
-    for (u32 i = 0; i < CODE_TLB_ENTRIES; i++) {
-        CodeTlbEntry *entry = &mmu->code[i];
-        if (entry->tag != CODE_TLB_NONE && in_page(entry->tag, address, entry->page_bits)) {
-            entry->tag = CODE_TLB_NONE;
-        }
-    }
-    jumps_forget(vcpu);
 }

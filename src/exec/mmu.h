@@ -16,26 +16,42 @@ typedef struct CodeTlbEntry {
     u64 tag; /* linear page | space; CODE_TLB_NONE */
     u8 *ram; /* host address of the page; NULL: not RAM */
     u64 physical;
-    bool global;
+    bool global, listed;
     u8 page_bits;
 } CodeTlbEntry;
 
 #define CODE_TLB_NONE (~(u64)0)
 
+/* Numbers of TLB entries in use, to be looked at by a flush. */
+typedef struct EntryList {
+    u32 count;
+    u16 entry[TLB_ENTRIES];
+} EntryList;
+
+enum { CODE_SEEN = 2048 };
+
 typedef struct Mmu {
-    GuestBus board; /* as the board made it */
-    GuestBus *bus;  /* what the guest calls: see bus.c */
-    /* Entries in use, to be looked at by a flush. */
-    u16 list[CPU_SPACES][TLB_ENTRIES];
-    u32 list_count[CPU_SPACES];
+    GuestBus board;                        /* as the board made it */
+    GuestBus *bus;                         /* what the guest calls: see bus.c */
+    EntryList lists[CPU_SPACES][2];        /* not global; global */
     u64 physical[CPU_SPACES][TLB_ENTRIES]; /* pages that the entries lead to */
-    /* Linear addresses that large pages were found at; empty: low > high. */
-    u64 large_low, large_high;
+    /* Linear addresses that large pages were found at, in either half of the address space; empty:
+     * low > high. */
+    struct {
+        u64 low, high;
+    } large[2];
     CodeTlbEntry code[CODE_TLB_ENTRIES];
+    u8 code_list[CODE_TLB_ENTRIES]; /* entries of `code` that are in use */
+    u32 code_count;
+    u64 code_seen[CODE_SEEN /
+                  64];  /* pages that code was found in since all was forgotten, hashed */
     u32 forget;         /* atomic: the memory map changed */
     bool running;       /* generated code, or C code that it called */
     bool was_inside;    /* before the call of the board in progress */
     const u8 *way_back; /* atomic: generated code that a device access of this vCPU returns to */
+    bool single_step;
+    bool stopped; /* before the breakpoint at `stopped_at`, which is passed when it is run again */
+    u64 stopped_at;
     /* Writes of C code that happen after they were announced: to be looked at again. */
     const u8 *late_write;
     u64 late_size;
@@ -51,6 +67,26 @@ bool mmu_access(void *state, MmuAccess *access);
 /* Where a linear address's code is: 0, with *entry valid until the next call, or the code word of
  * the exception that fetching raises. */
 u64 mmu_code(Vcpu *vcpu, u64 address, const CodeTlbEntry **entry);
+
+/* -- flush.c */
+
+static inline u64 mmu_page(u64 address)
+{
+    return ALIGN_DOWN(address, (u64)TLB_PAGE);
+}
+
+static inline CodeTlbEntry *mmu_code_entry(Mmu *mmu, u64 address)
+{
+    return &mmu->code[address >> TLB_PAGE_BITS & (CODE_TLB_ENTRIES - 1)];
+}
+
+/* Makes the entry one that never hits; it stays listed. */
+void mmu_clear_entry(TlbEntry *entry);
+/* Fills entry->info, and lists the entry for flushes. */
+void mmu_list_entry(Mmu *mmu, TlbEntry *entry, u32 space, u32 index, const GuestPage *page);
+void mmu_list_code(Mmu *mmu, CodeTlbEntry *entry);
+/* Remembers where large pages are, if this is one. */
+void mmu_note_large(Mmu *mmu, u64 address, u32 page_bits);
 
 /* GuestBus.flush_page and .flush. */
 void mmu_flush_page(void *state, u64 address);
@@ -72,6 +108,13 @@ void mmu_note_write(Vcpu *vcpu, const u8 *ram, u64 size);
 void signals_attach(Vcpu *vcpu);
 /* It is about to be freed. */
 void signals_detach(const Vcpu *vcpu);
+
+/* -- debug.c */
+
+/* Whether the vCPU is to stop before the instruction at that linear address. If not, *alone says
+ * whether that is to be run by itself. */
+bool debug_stops(Vcpu *vcpu, u64 linear, bool *alone);
+bool debug_is_breakpoint(Engine *engine, u64 address);
 
 /* -- bus.c: the board's functions, called for the guest */
 

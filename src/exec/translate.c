@@ -200,8 +200,6 @@ static void fill_fetch_fault(Job *job)
 /* Leaves optimised IR in the job; false if there is no code at pc, with the fault filled. */
 static bool make_ir(Job *job, u64 pc, u32 max_insns)
 {
-    Vcpu *vcpu = job->vcpu;
-
     note_time(job, JOB_STARTED);
     run_translator(job, pc, max_insns, false);
     if (job->checked && !job->missing) {

@@ -37,7 +37,12 @@ typedef struct GuestTranslation {
 
 /* -- System mode: a CPU with memory management, exceptions and interrupts of its own */
 
-typedef enum GuestAccess { GUEST_READ, GUEST_WRITE, GUEST_FETCH } GuestAccess;
+typedef enum GuestAccess {
+    GUEST_READ,
+    GUEST_WRITE,
+    GUEST_FETCH,
+    GUEST_PEEK, /* a debugger's: no rights are checked, nothing in the guest changes */
+} GuestAccess;
 
 /* What a linear address means at the moment. */
 typedef struct GuestPage {

@@ -30,7 +30,11 @@ enum {
 };
 
 /* TlbEntry.info, beside the page's size in bits 15..8. */
-enum { TLB_GLOBAL = 1, TLB_LISTED = 2 /* in the list of entries to flush */ };
+enum {
+    TLB_GLOBAL = 1,
+    TLB_LISTED = 2, /* in the list of entries that flushes look at, or in that of global ones */
+    TLB_LISTED_GLOBAL = 4,
+};
 
 typedef struct TlbEntry {
     u64 read;   /* page that loads may access, */

@@ -92,14 +92,6 @@ static const u8 modify_32[] = {
     0xeb, 0xfe,                   /* jmp 0x1b */
 };
 
-static const u8 caller_64[] = {
-    0xff, 0xd3, /* call rbx */
-    0xe7, 0x80, /* out 0x80,eax */
-    0xe6, 0xf4, /* out 0xf4,al */
-    0xeb, 0xfe, /* jmp 0x6 */
-    0xeb, 0xf6, /* jmp 0x0 */
-};
-
 static const u8 remap_64[] = {
     0x48, 0xc7, 0xc7, 0x00, 0x30, 0x01, 0x00, /* mov rdi,0x13000 */
     0x48, 0xc7, 0xc3, 0x00, 0x00, 0x60, 0x00, /* mov rbx,0x600000 */
@@ -222,6 +214,15 @@ static const u8 recurse_64[] = {
     0x74, 0x05,                               /* je 0x22 */
     0xe8, 0xf5, 0xff, 0xff, 0xff,             /* call 0x17 */
     0xc3,                                     /* ret */
+};
+
+static const u8 count_64[] = {
+    0xff, 0xc0,       /* inc eax */
+    0xff, 0xc1,       /* inc ecx */
+    0xff, 0xc3,       /* inc ebx */
+    0x83, 0xfb, 0x0a, /* cmp ebx,0xa */
+    0x75, 0xf9,       /* jne 0x4 */
+    0xf4,             /* hlt */
 };
 
 /* -- Helpers */
@@ -568,6 +569,45 @@ static void test_ram(const Host *host)
     board_free(board);
 }
 
+static void test_debug(const Host *host)
+{
+    Board *board = board_new(host, 1, 0);
+    X86State *s = board->cpu[0].state;
+    Vcpu *vcpu = board->cpu[0].vcpu;
+    u32 stops = 0;
+
+    LOAD(board, CODE, count_64);
+    board_enter_64(board, 0, CODE);
+    engine_add_breakpoint(board->engine, CODE + 4); /* the loop */
+    while (board_run(board, 0) == CPU_EXIT_DEBUG && s->rip == CODE + 4) {
+        stops++;
+    }
+    OK(stops == 10 && s->gpr[X86_RBX] == 10 && s->halted, "%s: a breakpoint stops each time (%u)",
+       host->name, stops);
+    engine_remove_breakpoint(board->engine, CODE + 4);
+    s->rip = CODE;
+    s->halted = 0;
+    s->gpr[X86_RBX] = s->gpr[X86_RCX] = s->gpr[X86_RAX] = 0;
+    vcpu_single_step(vcpu, true);
+    CpuExitKind kind = board_run(board, 0);
+    OK(kind == CPU_EXIT_DEBUG && s->rip == CODE + 2 && s->gpr[X86_RAX] == 1 &&
+           s->gpr[X86_RCX] == 0 && cpu_common(s)->pc == CODE + 2,
+       "%s: a step is one instruction", host->name);
+    vcpu_single_step(vcpu, false);
+    kind = board_run(board, 0);
+    OK(kind == CPU_EXIT_HALT && s->gpr[X86_RBX] == 10, "%s: afterwards it runs on", host->name);
+    u8 code[sizeof count_64], byte = 20;
+    OK(vcpu_debug_read(vcpu, CODE, code, sizeof code) && !memcmp(code, count_64, sizeof code) &&
+           !vcpu_debug_read(vcpu, 0x40000000, code, 1),
+       "%s: a debugger reads what is mapped", host->name);
+    s->rip = CODE;
+    s->halted = 0;
+    vcpu_debug_write(vcpu, CODE + 8, &byte, 1);
+    kind = board_run(board, 0);
+    OK(kind == CPU_EXIT_HALT && s->gpr[X86_RBX] == 20, "%s: and changes code", host->name);
+    board_free(board);
+}
+
 int main(void)
 {
     for (const Host *const *host = hosts; *host; host++) {
@@ -584,6 +624,7 @@ int main(void)
         test_cross_modification(*host);
         test_atomics(*host);
         test_ram(*host);
+        test_debug(*host);
     }
     return tap_done();
 }

@@ -35,6 +35,7 @@ static u64 walk(void *state, u64 address, GuestAccess access, u32 space, GuestPa
 {
     unsigned flags = (access == GUEST_WRITE ? X86_WALK_WRITE : 0) |
                      (access == GUEST_FETCH ? X86_WALK_FETCH : 0) |
+                     (access == GUEST_PEEK ? X86_WALK_PROBE : 0) |
                      (space == X86_SPACE_USER      ? X86_WALK_USER
                       : space == X86_SPACE_GUARDED ? X86_WALK_IMPLICIT
                                                    : 0);

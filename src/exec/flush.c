@@ -1,0 +1,182 @@
+/* Forgetting translations of addresses.
+ *
+ * What was filled since it was flushed last is listed, global entries apart, so that a flush costs
+ * what it drops. A large page is kept as its 4 KiB pieces; where such pages are is remembered as a
+ * range, and only flushes of a page in there look for other pieces.
+ * Where code is found depends on translations as well: jump tables and predicted returns are
+ * forgotten, unless no code was looked for in the page that is flushed. */
+#include <string.h>
+
+#include "exec/mmu.h"
+
+/* -- Keeping books */
+
+void mmu_clear_entry(TlbEntry *entry)
+{
+    __atomic_store_n(&entry->write, TLB_NONE, __ATOMIC_RELAXED);
+    entry->read = TLB_NONE;
+    entry->info &= TLB_LISTED | TLB_LISTED_GLOBAL;
+}
+
+void mmu_list_entry(Mmu *mmu, TlbEntry *entry, u32 space, u32 index, const GuestPage *page)
+{
+    u64 listed = page->global ? TLB_LISTED_GLOBAL : TLB_LISTED;
+    EntryList *list = &mmu->lists[space][page->global];
+
+    if (!(entry->info & listed)) {
+        list->entry[list->count++] = (u16)index;
+    }
+    entry->info = (entry->info & (TLB_LISTED | TLB_LISTED_GLOBAL)) | listed |
+                  (page->global ? TLB_GLOBAL : 0) | (u64)page->page_bits << 8;
+}
+
+static u32 seen_index(u64 address)
+{
+    return (u32)(address >> TLB_PAGE_BITS) % CODE_SEEN;
+}
+
+void mmu_list_code(Mmu *mmu, CodeTlbEntry *entry)
+{
+    u32 seen = seen_index(entry->tag);
+
+    if (!entry->listed) {
+        mmu->code_list[mmu->code_count++] = (u8)(entry - mmu->code);
+        entry->listed = true;
+    }
+    mmu->code_seen[seen / 64] |= (u64)1 << seen % 64;
+}
+
+static bool code_was_seen(const Mmu *mmu, u64 address)
+{
+    u32 seen = seen_index(address);
+
+    return mmu->code_seen[seen / 64] >> seen % 64 & 1;
+}
+
+void mmu_note_large(Mmu *mmu, u64 address, u32 page_bits)
+{
+    u64 size = (u64)1 << page_bits, half = address >> 63;
+
+    if (page_bits > TLB_PAGE_BITS) {
+        mmu->large[half].low = MIN(mmu->large[half].low, ALIGN_DOWN(address, size));
+        mmu->large[half].high = MAX(mmu->large[half].high, ALIGN_DOWN(address, size) + size - 1);
+    }
+}
+
+static bool may_be_large(const Mmu *mmu, u64 address)
+{
+    u64 half = address >> 63;
+
+    return address >= mmu->large[half].low && address <= mmu->large[half].high;
+}
+
+/* -- All pages */
+
+/* Drops the entries of the list, but those that have become global or not since. */
+static void drop_list(TlbEntry *table, EntryList *list, bool global)
+{
+    u64 listed = global ? TLB_LISTED_GLOBAL : TLB_LISTED;
+
+    for (u32 i = 0; i < list->count; i++) {
+        TlbEntry *entry = &table[list->entry[i]];
+        if (global == (entry->info & TLB_GLOBAL && 1)) {
+            mmu_clear_entry(entry);
+        }
+        entry->info &= ~listed;
+    }
+    list->count = 0;
+}
+
+static void drop_code(Mmu *mmu, bool global)
+{
+    u32 kept = 0;
+
+    for (u32 i = 0; i < mmu->code_count; i++) {
+        CodeTlbEntry *entry = &mmu->code[mmu->code_list[i]];
+        if (!global && entry->global) {
+            mmu->code_list[kept++] = mmu->code_list[i];
+        } else {
+            entry->tag = CODE_TLB_NONE;
+            entry->listed = false;
+        }
+    }
+    mmu->code_count = kept;
+}
+
+void mmu_flush(void *state, bool global)
+{
+    Vcpu *vcpu = cpu_common(state)->vcpu;
+    Mmu *mmu = vcpu->mmu;
+
+    for (u32 space = 0; space < vcpu->engine->guest->system->space_count; space++) {
+        TlbEntry *table = tlb_table(vcpu->common, space);
+        drop_list(table, &mmu->lists[space][false], false);
+        if (global) {
+            drop_list(table, &mmu->lists[space][true], true);
+        }
+    }
+    drop_code(mmu, global);
+    jumps_forget(vcpu, global);
+    if (global) {
+        memset(mmu->code_seen, 0, sizeof mmu->code_seen);
+        mmu->large[0].low = mmu->large[1].low = ~(u64)0;
+        mmu->large[0].high = mmu->large[1].high = 0;
+    }
+}
+
+/* -- One page */
+
+static bool in_page(u64 tag, u64 address, u32 page_bits)
+{
+    return (tag ^ address) >> page_bits == 0;
+}
+
+static void drop_piece(TlbEntry *table, u64 address)
+{
+    TlbEntry *entry = &table[address >> TLB_PAGE_BITS & (TLB_ENTRIES - 1)];
+
+    if (mmu_page(entry->read) == mmu_page(address)) {
+        mmu_clear_entry(entry);
+    }
+}
+
+/* All pieces of the large page that the address is or was in. */
+static void drop_pieces(TlbEntry *table, const EntryList *list, u64 address)
+{
+    for (u32 i = 0; i < list->count; i++) {
+        TlbEntry *entry = &table[list->entry[i]];
+        if (in_page(entry->read, address, MAX((u32)(entry->info >> 8 & 0xff), TLB_PAGE_BITS))) {
+            mmu_clear_entry(entry);
+        }
+    }
+}
+
+static void drop_code_pieces(Mmu *mmu, u64 address)
+{
+    for (u32 i = 0; i < mmu->code_count; i++) {
+        CodeTlbEntry *entry = &mmu->code[mmu->code_list[i]];
+        if (in_page(entry->tag, address, MAX(entry->page_bits, TLB_PAGE_BITS))) {
+            entry->tag = CODE_TLB_NONE;
+        }
+    }
+}
+
+void mmu_flush_page(void *state, u64 address)
+{
+    Vcpu *vcpu = cpu_common(state)->vcpu;
+    Mmu *mmu = vcpu->mmu;
+    bool large = may_be_large(mmu, address);
+
+    for (u32 space = 0; space < vcpu->engine->guest->system->space_count; space++) {
+        TlbEntry *table = tlb_table(vcpu->common, space);
+        drop_piece(table, address);
+        if (large) {
+            drop_pieces(table, &mmu->lists[space][false], address);
+            drop_pieces(table, &mmu->lists[space][true], address);
+        }
+    }
+    if (large || code_was_seen(mmu, address)) {
+        drop_code_pieces(mmu, address);
+        jumps_forget(vcpu, true);
+    }
+}
