@@ -6,6 +6,7 @@ const DeviceDef *const device_defs[] = {
     &device_fw_cfg,
     &device_hpet,
     &device_i440fx,
+    &device_i6300esb,
     &device_i8042,
     &device_i8237,
     &device_i8259,

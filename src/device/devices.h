@@ -8,6 +8,7 @@ extern const DeviceDef device_apic;
 extern const DeviceDef device_fw_cfg;
 extern const DeviceDef device_hpet;
 extern const DeviceDef device_i440fx;
+extern const DeviceDef device_i6300esb;
 extern const DeviceDef device_i8042;
 extern const DeviceDef device_i8237;
 extern const DeviceDef device_i8259;
