@@ -49,6 +49,9 @@ struct io_uring_sqe *block_ring_entry(IoContext *io);
 /* The kernel has done a part; returns how many requests ended with it. */
 unsigned block_part_done(IoContext *io, RingPart *part, int result);
 
+/* Does the request with the blocking functions; 0 or -errno. */
+int block_request_perform(const BlockRequest *request);
+
 /* Does the request in a worker thread, then io_context_done(). False: there are no threads. */
 bool block_workers_start(IoContext *io, BlockRequest *request);
 /* Ends the threads; nothing may be queued. NULL is fine. */

@@ -294,6 +294,12 @@ void block_submit(IoContext *io, BlockNode *node, BlockRequest *r)
     if (io->has_ring && is_plain(r) && start_direct(io, r)) {
         return;
     }
+    if (io->in_flight == 1 && !io->is_polled) {
+        /* All that the thread would do is to wait for it. */
+        r->result = block_request_perform(r);
+        io_context_done_here(io, r);
+        return;
+    }
     r->in_worker = true;
     io->in_workers++;
     if (!block_workers_start(io, r)) {

@@ -18,7 +18,7 @@ struct BlockWorkers {
     pthread_t ids[MOST_THREADS];
 };
 
-static int perform(const BlockRequest *r)
+int block_request_perform(const BlockRequest *r)
 {
     BlockVector data = {r->iov, 0, r->bytes};
 
@@ -53,7 +53,7 @@ static void *work(void *opaque)
         w->first = request->next;
         w->queued--;
         pthread_mutex_unlock(&w->lock);
-        request->result = perform(request);
+        request->result = block_request_perform(request);
         io_context_done(w->io, request);
         pthread_mutex_lock(&w->lock);
     }
