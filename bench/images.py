@@ -35,18 +35,26 @@ class Tools:
 
 
 def run(command):
-    """Seconds and largest resident set (KiB) of a command."""
+    """Seconds that a command takes."""
     start = time.perf_counter()
-    process = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL,
-                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    complaint = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
+    done = subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=TIME_LIMIT)
     seconds = time.perf_counter() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise Failure(f'{command[-1]}: exit status {process.returncode} '
-                      f'{complaint.decode(errors="replace").strip()}')
-    return seconds, usage.ru_maxrss
+    if done.returncode:
+        raise Failure(f'{command[-1]}: exit status {done.returncode} '
+                      f'{done.stderr.decode(errors="replace").strip()}')
+    return seconds
+
+
+def memory_of(command):
+    """The largest resident set of a command, in KiB. A child counts its parent's memory until it
+    executes the command, so its parent has to be small: GNU time."""
+    done = subprocess.run(['/usr/bin/time', '-f', '%M', *(str(word) for word in command)],
+                          stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                          timeout=TIME_LIMIT, text=True)
+    if done.returncode:
+        raise Failure(f'{command[-1]}: exit status {done.returncode} {done.stderr.strip()}')
+    return int(done.stderr.split()[-1])
 
 
 class Images:
@@ -131,7 +139,7 @@ class Case:
         if self.prepare:
             self.prepare()
         words = [w for w in self.words if w != '-i' or engine]
-        return run([*tool, *(engine if w == '{engine}' else w for w in words if w != '{engine}' or engine)])
+        return (memory_of if self.memory else run)([*tool, *(engine if w == '{engine}' else w for w in words if w != '{engine}' or engine)])
 
     def measure(self, tools, rounds):
         """The least seconds (or KiB) by name: menura, qemu, raw."""
@@ -139,10 +147,10 @@ class Case:
         sides = [('menura', tools.menura, None), *(('qemu', tools.qemu, e) for e in self.engines)]
         for _ in range(rounds):
             for name, tool, engine in sides:
-                value = self.once(tool, engine)[self.memory]
+                value = self.once(tool, engine)
                 least[name] = min(value, least.get(name, value))
             if self.raw:
-                value = run(self.raw)[0]
+                value = run(self.raw)
                 least['raw'] = min(value, least.get('raw', value))
         return least
 
