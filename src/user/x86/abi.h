@@ -29,6 +29,8 @@ size_t x86_save_fpstate(const X86State *state, u8 image[X86_FPSTATE_MAX], bool l
 /* Reads an image of a guest program, which may lack the extended part; `fx` of 512 bytes, if not
  * NULL, replaces its first part. False: not accessible, or reserved bits are set. */
 bool x86_restore_fpstate(X86State *state, u64 address, bool long_mode, const u8 *fx);
+/* The initial state, in which handlers start. */
+void x86_clear_fpstate(X86State *state);
 
 /* exceptions.c */
 void x86_exception(void *state, u32 code, GuestException *exception);

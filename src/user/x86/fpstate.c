@@ -21,6 +21,7 @@ enum {
     CR4_OSXSAVE = 1 << 18,
     MXCSR_VALID = 0xffff,
     FCW_DEFAULT = 0x37f,
+    MXCSR_DEFAULT = 0x1f80,
 };
 
 typedef struct SoftwareBytes {
@@ -125,4 +126,15 @@ bool x86_restore_fpstate(X86State *state, u64 address, bool long_mode, const u8 
         memcpy(state->ymmh, avx, long_mode ? AVX_SIZE : AVX_SIZE / 2);
     }
     return true;
+}
+
+void x86_clear_fpstate(X86State *state)
+{
+    const u32 mxcsr = MXCSR_DEFAULT;
+    u8 image[X86_FX_SIZE] = {0};
+
+    fill_initial(image, 0);
+    memcpy(image + MXCSR, &mxcsr, sizeof mxcsr);
+    x86_restore_fx(state, image, true);
+    memset(state->ymmh, 0, sizeof state->ymmh);
 }

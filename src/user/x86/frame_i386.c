@@ -296,6 +296,7 @@ bool i386_push_frame(Thread *thread, int signal, const GuestFrame *guest)
     s->gpr[X86_RCX] = rt ? at + offsetof(Frame, flags) : 0;
     s->gpr[X86_RSP] = at;
     s->rip = guest->handler;
+    x86_clear_fpstate(s);
     x86_load_selector(s, X86_CS, X86_USER_CS32);
     x86_load_selector(s, X86_SS, X86_USER_DS);
     x86_load_selector(s, X86_DS, X86_USER_DS);

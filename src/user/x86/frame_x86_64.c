@@ -96,6 +96,7 @@ bool x86_64_push_frame(Thread *thread, int signal, const GuestFrame *guest)
     s->gpr[X86_RAX] = 0;
     s->gpr[X86_RSP] = at;
     s->rip = guest->handler;
+    x86_clear_fpstate(s);
     x86_load_selector(s, X86_CS, X86_USER_CS64);
     x86_load_selector(s, X86_SS, X86_USER_DS);
     x86_set_eflags(s, x86_get_eflags(s) & ~(u64)(X86_EFLAGS_DF | X86_EFLAGS_TF | X86_EFLAGS_RF));

@@ -145,8 +145,16 @@ static void on_change(int signal, siginfo_t *info, void *context)
 {
     mcontext_t *m = &((ucontext_t *)context)->uc_mcontext;
     double scratch = 1.5;
+    uint32_t environment[7], mxcsr;
+    uint64_t xmm1;
 
     (void)info;
+    /* Handlers start with these units in their initial state. */
+    asm volatile("fnstenv %0\n\tstmxcsr %1\n\tmovq %%xmm1, %2"
+                 : "=m"(environment), "=m"(mxcsr), "=m"(xmm1));
+    printf("handler: x87 control %x status %x tags %x mxcsr %x xmm1 %llx\n",
+           environment[0] & 0xffff, environment[1] & 0xffff, environment[2] & 0xffff, mxcsr,
+           (unsigned long long)xmm1);
     /* The handler's own use of the registers must not be seen outside. */
     asm volatile("fninit\n\tfld1\n\tfldpi\n\tmovsd %0, %%xmm1\n\tmovsd %0, %%xmm2" ::"m"(scratch)
                  : "xmm1", "xmm2");
@@ -176,16 +184,21 @@ static void test_registers(void)
     uint32_t result;
     uint8_t carry;
     double deep;
+    uint16_t towards_zero = 0xf7f;
+    uint32_t flushing = 0xff80;
 
     sigaction(SIGUSR1, &action, NULL);
     pid_t pid = getpid();
+    asm volatile("fldcw %0\n\tldmxcsr %1" ::"m"(towards_zero), "m"(flushing));
     asm volatile("movq %5, %%xmm1\n\tmovq %5, %%xmm2\n\tfld1\n\tfldl2t\n\tclc\n\tint $0x80\n\t"
                  "setc %2\n\tmovq %%xmm1, %0\n\tmovq %%xmm2, %1\n\tfstp %%st(0)\n\tfstpl %3"
                  : "=m"(out1), "=m"(out2), "=m"(carry), "=m"(deep), "=a"(result)
                  : "m"(in), "a"(37), "b"(pid), "c"(SIGUSR1)
                  : "xmm1", "xmm2", "memory", "cc");
-    printf("result %x xmm1 %llx xmm2 %llx st1 %g carry %d\n", result, (unsigned long long)out1,
-           (unsigned long long)out2, deep, carry);
+    asm volatile("fnstcw %0\n\tstmxcsr %1" : "=m"(towards_zero), "=m"(flushing));
+    printf("result %x xmm1 %llx xmm2 %llx st1 %g carry %d control %x mxcsr %x\n", result,
+           (unsigned long long)out1, (unsigned long long)out2, deep, carry, towards_zero, flushing);
+    asm volatile("fninit\n\tldmxcsr %0" ::"m"((uint32_t){0x1f80}));
 }
 
 static void on_old(int signal)
