@@ -93,6 +93,7 @@ static char *translate(const Case *c)
     region->guest_pc = CODE_ADDRESS;
     region->helpers = guest->helpers;
     region->helper_count = guest->helper_count;
+    region->x87 = guest->x87;
     region->slots = guest->slots;
     region->slot_count = guest->slot_count;
     t.b = (IrBuilder){.region = region, .block = ir_block_new(region)};

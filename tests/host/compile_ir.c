@@ -3,7 +3,9 @@
  * that the golden code uses.
  *
  * Slots: x0..x30, sp as in a guest with 32 integer registers, flags, v0..v31; x0..x9 and v0..v9 are
- * pinned. The one helper is "helper", which reads and writes no state. */
+ * pinned; behind them the x87, which starts at 0x340 and ends with the status word at 0x3c4. The
+ * helpers are "helper", which reads and writes no state, and "x87", for which the x87 is in its
+ * slots. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -35,7 +37,17 @@ static void name_slots(void)
     }
 }
 
-static const IrHelper helpers[] = {{"helper", NULL, 0}};
+enum { X87_AT = 8 * INTS + 64 + 16 * VECTORS, X87_CONTROL = X87_AT + IR_X87_REGISTERS_SIZE };
+
+static const IrX87 x87 = {.registers = X87_AT,
+                          .top = X87_CONTROL,
+                          .empty = X87_CONTROL + 1,
+                          .control = X87_CONTROL + 2,
+                          .status = X87_CONTROL + 4};
+
+static const IrHelper helpers[] = {
+    {"helper", NULL, 0},
+    {"x87", NULL, IR_HELPER_READS_STATE | IR_HELPER_WRITES_STATE | IR_HELPER_X87}};
 
 int main(void)
 {
@@ -61,7 +73,9 @@ int main(void)
                          .hot_vector_count = PINNED,
                          .code_shift = 2,
                          .helpers = helpers,
-                         .helper_count = COUNT(helpers)};
+                         .helper_count = COUNT(helpers),
+                         .x87 = &x87};
+    region->x87 = &x87;
     u8 *cache = mmap(NULL, CACHE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     host_x86_64.begin_cache(cache, CODE_AT, &config);
     if (host_x86_64.compile(region, &config, cache, cache + CODE_AT, CACHE_BYTES - CODE_AT, &arena,
