@@ -2,7 +2,9 @@
  *
  * The child stays in a signal handler's hands: each case begins by returning from a handler to a
  * context with the case's registers, and ends with the signal of its trap or fault. The kernel
- * loads and stores all registers, also those of 32-bit code (a far return to its code segment). */
+ * loads and stores all registers but DS, ES, FS and GS with their bases, also those of 32-bit and
+ * 16-bit code. */
+#include "guest/x86/state.h"
 #include "x86_case.h"
 
 #include <pthread.h>
@@ -17,12 +19,10 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-enum { CS_32 = 0x23, CS_64 = 0x33 };
-
 /* What both processes see. */
 typedef struct Shared {
     sem_t start, done;
-    unsigned count;
+    unsigned count, current;
     X86Case cases[X86_BATCH];
     X86Result results[X86_BATCH];
 } Shared;
@@ -36,7 +36,8 @@ struct X86Native {
 
 static struct {
     Shared *shared;
-    unsigned current;
+    u64 thread_pointer; /* FS base of C code */
+    X86Registers seen;  /* segments and bases that the case left */
     u8 alternate_stack[1 << 16];
 } child;
 
@@ -52,22 +53,28 @@ static u8 *extended_state(ucontext_t *context)
     return (u8 *)context->uc_mcontext.fpregs;
 }
 
+/* Selectors fit into one word of the frame. */
+static greg_t pack_selectors(const u16 *selector)
+{
+    return (greg_t)(selector[X86_CS] | (u64)selector[X86_SS] << 48);
+}
+
 static void enter_case(ucontext_t *context)
 {
-    const X86Case *c = &child.shared->cases[child.current];
+    const X86Case *c = &child.shared->cases[child.shared->current];
     greg_t *g = context->uc_mcontext.gregs;
     u8 *image = extended_state(context);
     u64 components;
 
-    memcpy((u8 *)(uintptr_t)c->registers.rip, c->code, X86_CODE_SLOT);
+    memcpy((u8 *)(uintptr_t)c->address, c->code, X86_CODE_SLOT);
     memcpy((u8 *)(uintptr_t)X86_DATA, c->memory, X86_DATA_SIZE);
+    memcpy((u8 *)(uintptr_t)X86_SCRATCH, c->scratch, X86_SCRATCH_SIZE);
     for (unsigned i = 0; i < COUNT(gregs); i++) {
         g[gregs[i]] = (greg_t)c->registers.gpr[i];
     }
     g[REG_RIP] = (greg_t)c->registers.rip;
     g[REG_EFL] = (greg_t)c->registers.eflags;
-    u64 selectors = c->long_mode ? CS_64 : CS_32;
-    g[REG_CSGSFS] = (greg_t)(selectors | (u64)X86_DATA_SELECTOR << 48);
+    g[REG_CSGSFS] = pack_selectors(c->registers.segment.selector);
     memcpy(image, c->registers.fx, 464); /* behind it is the kernel's */
     memcpy(&components, image + XSTATE_BV, 8);
     components |= 7;
@@ -75,42 +82,86 @@ static void enter_case(ucontext_t *context)
     memcpy(image + YMMH, c->registers.ymmh, sizeof(c->registers.ymmh));
 }
 
+static bool has_error_code(u32 vector)
+{
+    return vector == X86_TS || vector == X86_NP || vector == X86_STACK || vector == X86_GP ||
+           vector == X86_AC;
+}
+
 static void leave_case(ucontext_t *context)
 {
-    X86Result *r = &child.shared->results[child.current];
+    X86Result *r = &child.shared->results[child.shared->current];
     const greg_t *g = context->uc_mcontext.gregs;
     const u8 *image = extended_state(context);
 
+    r->registers = child.seen;
     for (unsigned i = 0; i < COUNT(gregs); i++) {
         r->registers.gpr[i] = (u64)g[gregs[i]];
     }
     r->registers.rip = (u64)g[REG_RIP];
     r->registers.eflags = (u64)g[REG_EFL];
+    r->registers.segment.selector[X86_CS] = (u16)g[REG_CSGSFS];
+    r->registers.segment.selector[X86_SS] = (u16)((u64)g[REG_CSGSFS] >> 48);
     memcpy(r->registers.fx, image, 512);
     memcpy(r->registers.ymmh, image + YMMH, sizeof(r->registers.ymmh));
     memcpy(r->memory, (u8 *)(uintptr_t)X86_DATA, X86_DATA_SIZE);
+    memcpy(r->scratch, (u8 *)(uintptr_t)X86_SCRATCH, X86_SCRATCH_SIZE);
     r->vector = (u32)g[REG_TRAPNO];
-    r->address = r->vector == 14 ? (u64)g[REG_CR2] : 0;
+    r->error = has_error_code(r->vector) ? (u32)g[REG_ERR] : 0; /* else an older one's */
+    r->address = r->vector == X86_PF ? (u64)g[REG_CR2] : 0;
 }
 
 /* SIGUSR1 begins the first batch; the others end a case. */
-static void on_signal(int signal, siginfo_t *info, void *opaque)
+static __attribute__((noinline)) void change_cases(int signal, ucontext_t *context)
 {
-    ucontext_t *context = opaque;
-
-    (void)info;
     if (signal != SIGUSR1) {
         leave_case(context);
-        child.current++;
+        child.shared->current++;
     }
-    if (signal == SIGUSR1 || child.current == child.shared->count) {
+    if (signal == SIGUSR1 || child.shared->current == child.shared->count) {
         if (signal != SIGUSR1) {
             sem_post(&child.shared->done);
         }
         sem_wait(&child.shared->start);
-        child.current = 0;
+        child.shared->current = 0;
     }
     enter_case(context);
+}
+
+/* The kernel leaves the data segments alone, but C code needs its thread pointer. */
+static __attribute__((no_stack_protector)) void on_signal(int signal, siginfo_t *info, void *opaque)
+{
+    u16 *selector = child.seen.segment.selector;
+    const X86Registers *r;
+
+    (void)info;
+    __asm__ volatile("mov %%es, %0\n\tmov %%ds, %1\n\tmov %%fs, %2\n\tmov %%gs, %3"
+                     : "=m"(selector[X86_ES]), "=m"(selector[X86_DS]), "=m"(selector[X86_FS]),
+                       "=m"(selector[X86_GS]));
+    __asm__ volatile("rdfsbase %0\n\trdgsbase %1"
+                     : "=r"(child.seen.fs_base), "=r"(child.seen.gs_base));
+    __asm__ volatile("mov %w0, %%fs\n\twrfsbase %1"
+                     :
+                     : "r"(0), "r"(child.thread_pointer)
+                     : "memory");
+
+    __builtin_ia32_writeeflags_u64(0x202); /* sigreturn() leaves NT and ID as they are now */
+
+    change_cases(signal, opaque);
+
+    r = &child.shared->cases[child.shared->current].registers;
+    selector = (u16 *)r->segment.selector;
+    __asm__ volatile("mov %0, %%es\n\tmov %1, %%ds\n\tmov %2, %%fs\n\tmov %3, %%gs"
+                     :
+                     : "m"(selector[X86_ES]), "m"(selector[X86_DS]), "m"(selector[X86_FS]),
+                       "m"(selector[X86_GS])
+                     : "memory");
+    if (child.shared->cases[child.shared->current].long_mode) {
+        __asm__ volatile("wrfsbase %0\n\twrgsbase %1"
+                         :
+                         : "r"(r->fs_base), "r"(r->gs_base)
+                         : "memory");
+    }
 }
 
 static void map_fixed(u64 address, size_t size, int protection)
@@ -133,15 +184,14 @@ static _Noreturn void run_child(Shared *shared)
     child.shared = shared;
     map_fixed(X86_CODE, X86_CODE_SLOTS * X86_CODE_SLOT, PROT_READ | PROT_WRITE | PROT_EXEC);
     map_fixed(X86_DATA, X86_DATA_SIZE, PROT_READ | PROT_WRITE);
+    map_fixed(X86_SCRATCH, X86_SCRATCH_SIZE, PROT_READ | PROT_WRITE);
+    __asm__ volatile("rdfsbase %0" : "=r"(child.thread_pointer));
     sigaltstack(
         &(stack_t){.ss_sp = child.alternate_stack, .ss_size = sizeof(child.alternate_stack)}, NULL);
     sigfillset(&action.sa_mask);
     for (unsigned i = 0; i < COUNT(signals); i++) {
         sigaction(signals[i], &action, NULL);
     }
-    __asm__ volatile("mov %0, %%ds\n\tmov %0, %%es"
-                     :
-                     : "r"(X86_DATA_SELECTOR)); /* for 32-bit code */
     raise(SIGUSR1);
     _exit(1);
 }
@@ -184,9 +234,10 @@ void x86_native_run(X86Native *native, const X86Case *cases, X86Result *results,
     shared->count = count;
     sem_post(&shared->start);
     clock_gettime(CLOCK_REALTIME, &deadline);
-    deadline.tv_sec += 60;
+    deadline.tv_sec += 10;
     if (sem_timedwait(&shared->done, &deadline) != 0) {
-        fprintf(stderr, "x86 oracle: the native process does not answer\n");
+        fprintf(stderr, "x86 oracle: the native process does not answer (case %u)\n",
+                shared->current);
         exit(1);
     }
     memcpy(results, shared->results, count * sizeof(*results));

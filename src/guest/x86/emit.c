@@ -276,9 +276,20 @@ X86Address memory_address(Tr *t, s64 offset, unsigned size, bool write)
     return a;
 }
 
+/* Whether the memory operand is one to write: then it must be writable before it is read. */
+static bool is_for_writing(const Tr *t)
+{
+    for (unsigned n = 0; n < t->i->operand_count; n++) {
+        if (is_memory(t, n) && t->i->operand[n].access & X86_WRITE) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static IrVal load_as(Tr *t, IrType type, s64 offset, u8 sub)
 {
-    X86Address a = memory_address(t, offset, ir_type_size(type), false);
+    X86Address a = memory_address(t, offset, ir_type_size(type), is_for_writing(t));
 
     return ir_emit(t->b, IR_LOAD, type, IR_VOID, a.sub | sub, a.base, a.index, 0, (u64)a.offset, 0);
 }

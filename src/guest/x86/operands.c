@@ -125,22 +125,12 @@ static IrType source_type(const Tr *t, unsigned n)
                                   : n);
 }
 
-/* What will be written must be writable before it is read: the fault is another one. */
-static void check_write(Tr *t, unsigned n)
-{
-    if (is_memory(t, n) && t->i->operand[n].access & X86_WRITE &&
-        !is_unchecked_segment(t, t->i->memory.segment, true)) {
-        memory_address(t, 0, t->i->operand[n].size, true);
-    }
-}
-
 static void read_sources(Tr *t, bool locked)
 {
     unsigned count = locked;
 
     for (unsigned n = locked; n < t->i->operand_count; n++) {
         if (t->i->operand[n].access & X86_READ) {
-            check_write(t, n);
             t->src[count++] = read_operand(t, n, source_type(t, n));
         }
     }

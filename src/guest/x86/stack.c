@@ -48,7 +48,7 @@ void tr_POPA(Tr *t)
     s64 size = t->i->operand_size;
     IrVal value[8];
 
-    for (unsigned n = 0; n < 8; n++) {
+    for (unsigned n = 8; n-- > 0;) { /* RDI comes first */
         value[n] = stack_peek(t, operand_type(t), (s64)(7 - n) * size);
     }
     move_stack(t, 8 * size);

@@ -241,14 +241,15 @@ void tr_undefined(Tr *t, const char *why)
 
 /* -- The loop */
 
-/* The block counts as one of an instruction, and depends on its code, though it only comes before
- * it. */
+/* The block counts as one of an instruction, though it only comes before it: there may be none. In
+ * system mode blocks go by where their code lies. */
 static void end_with_pending_trap(Tr *t)
 {
     u8 byte;
     IrVal stepped;
 
-    if (!t->g->fetch(t->g, x86_code_address(t->g->context, t->mode, t->pc), &byte, 1)) {
+    if (t->mode & X86_MODE_SYSTEM &&
+        !t->g->fetch(t->g, x86_code_address(t->g->context, t->mode, t->pc), &byte, 1)) {
         end_exit(t, IR_EXIT_FETCH, t->pc, 0);
         return;
     }
