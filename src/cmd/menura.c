@@ -14,6 +14,7 @@
 #include "cmd/img/img.h"
 #include "cmd/nbd/nbd.h"
 #include "cmd/version.h"
+#include "guest/x86/cpuid.h"
 
 enum { BAD_USAGE = 125, CANNOT_EXECUTE = 126, NOT_FOUND = 127 };
 
@@ -79,6 +80,16 @@ static void print_offer(const char *wanted, const char *subject, const char *nam
     printf("%-10s %s\n", name, text);
 }
 
+/* What --cpu takes for x86 guests. */
+static void list_models(const char *wanted)
+{
+    for (const X86Model *model = x86_models; model->name; model++) {
+        char text[100];
+        snprintf(text, sizeof text, "x86 model: %s", model->text);
+        print_offer(wanted, "cpus", model->name, text);
+    }
+}
+
 static void list_formats(const char *wanted)
 {
     for (size_t i = 0; block_drivers[i]; i++) {
@@ -93,12 +104,16 @@ static void list_formats(const char *wanted)
 static int list(const char *wanted)
 {
     bool formats = !wanted || !strcmp(wanted, "formats"), found = formats;
+    bool models = !wanted || !strcmp(wanted, "cpus");
 
     for (size_t i = 0; i < COUNT(offers); i++) {
         if (!wanted || !strcmp(offers[i].subject, wanted)) {
             print_offer(wanted, offers[i].subject, offers[i].name, offers[i].text);
             found = true;
         }
+    }
+    if (models) {
+        list_models(wanted);
     }
     if (formats) {
         list_formats(wanted);
