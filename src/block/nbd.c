@@ -18,6 +18,8 @@
 #include "block/nbd_socket.h"
 #include "block/tls.h"
 
+enum { SECTOR = 512 };
+
 static const BlockOption open_options[] = {
     {"host", BLOCK_OPTION_STRING, "name or address of the server"},
     {"port", BLOCK_OPTION_STRING, "its port", NBD_PORT},
@@ -302,9 +304,9 @@ int block_nbd_attach(BlockNode *node, int fd, const NbdClientOptions *options, B
         nbd_client_free(nbd->client);
         return block_error(error, EACCES, "the NBD server lets it be read only");
     }
-    node->alignment = export->min_block;
-    node->zero_alignment = export->min_block;
-    node->size = ALIGN_DOWN(export->size, (u64) export->min_block);
+    u64 unit = export->min_block;
+    node->alignment = node->zero_alignment = export->min_block;
+    node->size = unit == 1 ? ALIGN_UP(export->size, (u64)SECTOR) : ALIGN_DOWN(export->size, unit);
     return 0;
 }
 
@@ -360,34 +362,58 @@ int block_nbd_reopen(BlockNode *node, unsigned flags, BlockError *error)
                : 0;
 }
 
-/* --- Requests */
+/* --- Requests. Where the export ends inside a sector, the rest of that reads as zeroes. */
+
+/* How much of a range the export has. */
+static u64 inside(const BlockNode *node, u64 offset, u64 bytes)
+{
+    const NbdNode *nbd = node->state;
+    u64 size = nbd_client_export(nbd->client)->size;
+
+    return offset < size ? MIN(bytes, size - offset) : 0;
+}
 
 int block_nbd_read(BlockNode *node, u64 offset, const BlockVector *data)
 {
     NbdNode *nbd = node->state;
+    size_t bytes = inside(node, offset, data->bytes);
+    BlockVector there = block_vector_part(data, 0, bytes);
 
-    return nbd_client_read(nbd->client, offset, data);
+    if (bytes < data->bytes) {
+        BlockVector rest = block_vector_part(data, bytes, data->bytes - bytes);
+        block_vector_clear(&rest);
+    }
+    return nbd_client_read(nbd->client, offset, &there);
 }
 
 int block_nbd_write(BlockNode *node, u64 offset, const BlockVector *data, unsigned flags)
 {
     NbdNode *nbd = node->state;
+    size_t bytes = inside(node, offset, data->bytes);
+    BlockVector there = block_vector_part(data, 0, bytes);
 
-    return nbd_client_write(nbd->client, offset, data, flags);
+    if (bytes < data->bytes) {
+        BlockVector rest = block_vector_part(data, bytes, data->bytes - bytes);
+        if (!block_vector_is_zero(&rest)) {
+            return -ENOSPC;
+        }
+    }
+    return nbd_client_write(nbd->client, offset, &there, flags);
 }
 
 int block_nbd_zero(BlockNode *node, u64 offset, u64 bytes, unsigned flags)
 {
     NbdNode *nbd = node->state;
 
-    return nbd_client_zero(nbd->client, offset, bytes, flags);
+    return nbd_client_zero(nbd->client, offset, inside(node, offset, bytes), flags);
 }
 
 int block_nbd_discard(BlockNode *node, u64 offset, u64 bytes)
 {
     NbdNode *nbd = node->state;
     u64 unit = node->alignment;
-    u64 start = ALIGN_UP(offset, unit), end = ALIGN_DOWN(offset + bytes, unit);
+    u64 start = ALIGN_UP(offset, unit);
+    u64 end = ALIGN_DOWN(offset + inside(node, offset, bytes), unit);
 
     return start < end ? nbd_client_trim(nbd->client, start, end - start) : 0;
 }
@@ -402,14 +428,18 @@ int block_nbd_flush(BlockNode *node)
 int block_nbd_map(BlockNode *node, u64 offset, u64 bytes, BlockExtent *extent)
 {
     NbdNode *nbd = node->state;
-    u64 start = ALIGN_DOWN(offset, (u64)node->alignment);
-    u64 end = ALIGN_UP(offset + bytes, (u64)node->alignment), length;
+    u64 start = ALIGN_DOWN(offset, (u64)node->alignment), length;
+    u64 end = ALIGN_UP(offset + inside(node, offset, bytes), (u64)node->alignment);
     u32 status;
 
     *extent = (BlockExtent){.flags = BLOCK_ALLOCATED | BLOCK_DATA | BLOCK_OFFSET,
                             .bytes = bytes,
                             .offset = offset,
                             .file = node};
+    if (start == end) {
+        extent->flags = BLOCK_ALLOCATED | BLOCK_ZERO;
+        return 0;
+    }
     int result = nbd_client_status(nbd->client, start, end - start, &status, &length);
     if (result == -ENOTSUP) {
         return 0; /* all is data */

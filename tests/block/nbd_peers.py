@@ -173,6 +173,13 @@ def test_qemu_nbd_options(menura, image):
        '--fork, and -B: the dirty bitmap', context)
     time.sleep(0.3)
     ok(pid and not sock.exists(), 'it ends when the last client has left')
+    run(command, '--fork', '-k', sock, '-f', 'qcow2', '-r', '-t', '-B', 'marks', '--pid-file', 'pid', image)
+    shown = run(menura, 'img', 'map', '--output=json', '--image-opts',
+                f'driver=nbd,path={sock},x-dirty-bitmap=qemu:dirty-bitmap:marks').stdout
+    marked = [e['start'] for e in json.loads(shown or '[]') if not e['data']]
+    ok(marked == [0, 1 << 20], 'x-dirty-bitmap shows it in place of data', shown)
+    os.kill(int(Path('pid').read_text()), signal.SIGTERM)
+    time.sleep(0.3)
     with Serving(command, '-t', '-k', sock, '-l', 'then', image):
         ok(same(old, uri(), 'raw', 'raw'), '-l: an internal snapshot')
         listed = run(command, '-L', '-k', sock).stdout
@@ -263,6 +270,12 @@ def test_servers(exercise, menura, image):
         with Serving('nbdkit', '-f', '-U', sock, *words, 'memory', SIZE,
                      *(w for w in more if not w.startswith('--'))):
             exchange(exercise, uri(), 'driver=raw', f'our client on nbdkit {" ".join(words)}')
+    with Serving('nbdkit', '-f', '-U', sock, 'pattern', '100001'):
+        result = run(menura, 'img', 'convert', '-f', 'raw', '-O', 'raw', uri(), 'out.raw')
+        copied = run('nbdcopy', uri(), 'their.raw')
+        ok(not result.returncode and not copied.returncode and
+           Path('out.raw').read_bytes() == Path('their.raw').read_bytes() + bytes(351),
+           'an export that ends inside a sector', result.stdout)
     with Serving('nbdkit', '-f', '-o', '-U', sock, 'memory', SIZE):
         result = run(menura, 'img', 'info', uri())
         ok(result.returncode == 1 and 'old protocol' in result.stdout, 'oldstyle is refused', result.stdout)

@@ -27,7 +27,7 @@ int nbd_main(const char *program, int argc, char **argv, bool as_qemu)
         .objects = object_list_new(NULL),
         .discard = as_qemu ? NULL : "unmap",
         .persistent = !as_qemu,
-        .most_clients = as_qemu ? 1 : 0,
+        .most_clients = as_qemu ? 1 : 100,
         .address = {.host = as_qemu ? "0.0.0.0" : "localhost"},
     };
     int status = 0;

@@ -92,7 +92,7 @@ static void help(const NbdJob *job, bool as_qemu)
            "  %s disk.qcow2                          nbd://localhost\n"
            "  %s -k /run/disk.sock -r -f raw disk    nbd+unix:///?socket=/run/disk.sock\n"
            "  %s --tls /etc/nbd -b 0.0.0.0 -x disk disk.qcow2\n",
-           job->program, job->program, job->address.host, as_qemu ? "1" : "any number",
+           job->program, job->program, job->address.host, as_qemu ? "1" : "100; 0 for any number",
            as_qemu ? "" : " (always)", job->program, job->program, job->program);
 }
 
