@@ -21,6 +21,7 @@ const DeviceDef *const device_defs[] = {
     &device_mc146818rtc,
     &device_piix3,
     &device_piix3_ide,
+    &device_piix4_pm,
     &device_port92,
     &device_vga,
     NULL,

@@ -23,6 +23,7 @@ extern const DeviceDef device_isa_serial;
 extern const DeviceDef device_mc146818rtc;
 extern const DeviceDef device_piix3;
 extern const DeviceDef device_piix3_ide;
+extern const DeviceDef device_piix4_pm;
 extern const DeviceDef device_port92;
 extern const DeviceDef device_vga;
 

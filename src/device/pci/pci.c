@@ -152,8 +152,8 @@ static void place_rom(PciFunction *f)
     u32 bar = pci_get(f, CONFIG_ROM, 4), address = bar & ~0x7ffu;
 
     if (f->rom) {
-        place(f->d.board->memory, &f->rom_region,
-              bar & 1 && command(f) & COMMAND_MEMORY && address, address);
+        place(f->d.board->memory, &f->rom_region, bar & 1 && command(f) & COMMAND_MEMORY && address,
+              address);
     }
 }
 

@@ -143,5 +143,6 @@ void pc_fill_fw_cfg(Pc *pc, const MachineOptions *options)
         fw_cfg_set_file(f, "etc/boot-menu-wait", wait, 2);
     }
     add_memory_map(pc);
+    pc_acpi_to_firmware(pc);
     fill_cmos(pc, options);
 }

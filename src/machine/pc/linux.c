@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "device/pci/piix4_pm.h"
 #include "guest/x86/state.h"
 #include "machine/pc/pc.h"
 
@@ -160,6 +161,17 @@ void pc_free_linux(Pc *pc)
 
 /* -- Starting */
 
+/* What firmware would have done: power management's registers in their place, ACPI tables where
+ * systems look for them. The firmware's memory is free for them. */
+static void stand_in_for_firmware(Pc *pc)
+{
+    enum { AREA = 0xe0000, AREA_SIZE = 0x20000 };
+    u8 *area = pc->bios->host + pc->bios->size - AREA_SIZE;
+
+    piix4_pm_enable(pc->pm);
+    pc_acpi_to_rom(pc, area, AREA_SIZE, AREA);
+}
+
 static void add_range(u8 *params, u64 start, u64 size, u32 type)
 {
     u8 *entry = params + E820_TABLE + 20 * params[E820_ENTRIES]++;
@@ -232,6 +244,7 @@ void pc_start_linux(Pc *pc)
     }
     fill_params(pc, image, ram + PARAMS_AT, initrd);
     strcpy((char *)ram + COMMAND_LINE_AT, image->append);
+    stand_in_for_firmware(pc);
     engine_ram_written(pc->machine->engine, ram, pc->low_size);
     set_cpu(pc);
 }

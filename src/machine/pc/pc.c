@@ -11,6 +11,8 @@
 #include "device/isa.h"
 #include "device/pci/i440fx.h"
 #include "device/pci/piix3.h"
+#include "device/pci/piix4_pm.h"
+#include "device/timer/hpet.h"
 #include "guest/x86/state.h"
 #include "machine/boards.h"
 #include "machine/pc/pc.h"
@@ -143,6 +145,33 @@ static void *add_plain(Pc *pc, const DeviceDef *def, const char *output, IrqInpu
     return device;
 }
 
+/* The timer's and the clock's lines go through the HPET, which may replace them. */
+static int add_hpet(Pc *pc, Device *timer, char **error)
+{
+    pc->hpet = machine_add(pc->machine, device_new(&device_hpet, &pc->machine->board, NULL));
+    if (device_set_backend(pc->hpet, "bus", &pc->apic_bus, error) < 0 ||
+        device_start(pc->hpet, error) < 0) {
+        return -1;
+    }
+    device_connect(timer, "irq", 0, hpet_input, pc->hpet, 0);
+    device_connect(pc->rtc, "irq", 0, hpet_input, pc->hpet, 1);
+    device_connect(pc->hpet, "legacy", 0, pc_isa_input, pc, 0);
+    device_connect(pc->hpet, "legacy", 1, pc_isa_input, pc, 8);
+    device_connect(pc->hpet, "irq", 2, pc_isa_input, pc, 2);
+    device_map(pc->hpet, 0, PC_HPET_ADDRESS);
+    return 0;
+}
+
+static int add_power_management(Pc *pc, char **error)
+{
+    pc->pm = pc_add_pci(pc, &device_piix4_pm, NULL, 1, 3, error);
+    if (!pc->pm) {
+        return -1;
+    }
+    device_connect(pc->pm, "sci", 0, pc_sci_input, pc, 9);
+    return 0;
+}
+
 static int add_speaker(Pc *pc, void *timer, char **error)
 {
     void *speaker =
@@ -171,7 +200,8 @@ static int add_isa_devices(Pc *pc, char **error)
     void *timer = add_plain(pc, &device_isa_pit, "irq", pc_isa_input, 0, error);
 
     pc->rtc = timer ? add_plain(pc, &device_mc146818rtc, "irq", pc_isa_input, 8, error) : NULL;
-    if (!pc->rtc || add_speaker(pc, timer, error) < 0 || add_keyboard(pc, error) < 0 ||
+    if (!pc->rtc || add_hpet(pc, timer, error) < 0 || add_speaker(pc, timer, error) < 0 ||
+        add_keyboard(pc, error) < 0 ||
         !add_plain(pc, &device_port92, "a20", a20_input, PC_A20_PORT92, error) ||
         !add_plain(pc, &device_i8237, NULL, NULL, 0, error)) {
         return -1;
@@ -229,7 +259,7 @@ static int add_devices(Pc *pc, const MachineOptions *options, char **error)
     if (pc_add_interrupts(pc, error) < 0 || add_bridges(pc, error) < 0 ||
         add_isa_devices(pc, error) < 0 || add_serial_ports(pc, error) < 0 ||
         add_debug_port(pc, error) < 0 || add_ide(pc, options, error) < 0 ||
-        add_vga(pc, options, error) < 0) {
+        add_vga(pc, options, error) < 0 || add_power_management(pc, error) < 0) {
         return -1;
     }
     pc->fw_cfg = machine_make(pc->machine, &device_fw_cfg, NULL, error);
@@ -312,6 +342,11 @@ static void after_reset(Machine *machine)
     }
 }
 
+static void power_button(Machine *machine)
+{
+    piix4_pm_power_button(pc_of(machine)->pm);
+}
+
 const BoardDef board_pc = {
     .name = "pc",
     .summary = "PC with i440FX and PIIX3",
@@ -323,4 +358,5 @@ const BoardDef board_pc = {
     .destroy = destroy,
     .reset_cpu = reset_cpu,
     .after_reset = after_reset,
+    .power_button = power_button,
 };

@@ -11,6 +11,7 @@
 enum {
     PC_LOW_LIMIT = 0xc0000000u, /* RAM below 4 GiB ends here at most; then comes PCI */
     PC_ISA_LINES = 16,
+    PC_HPET_ADDRESS = 0xfed00000u,
     PC_DISKS = 32, /* at most */
 };
 
@@ -28,7 +29,7 @@ typedef struct Pc {
     u64 low_size; /* RAM below 4 GiB */
     X86Cpu cpu;
     ApicBus apic_bus;
-    Device *bridge, *isa, *pic, *ioapic, *rtc, *ide, *fw_cfg;
+    Device *bridge, *isa, *pic, *ioapic, *rtc, *ide, *pm, *hpet, *fw_cfg;
     Disk *disks[PC_DISKS]; /* of the drives; owned */
     const char *disk_ids[PC_DISKS];
     u32 disk_count;
@@ -62,6 +63,13 @@ void pc_message(void *opaque, u64 address, u32 data);
 int pc_load_firmware(Pc *pc, const MachineOptions *options, char **error);
 /* Tells the firmware about the machine. */
 void pc_fill_fw_cfg(Pc *pc, const MachineOptions *options);
+
+/* -- acpi.c */
+/* Hands the tables to the firmware. */
+void pc_acpi_to_firmware(Pc *pc);
+/* Puts them, with the RSDP first, into memory of that size that the guest sees at `address`. False
+ * when they don't fit. */
+bool pc_acpi_to_rom(Pc *pc, u8 *rom, u32 size, u32 address);
 
 /* -- drives.c */
 /* Attaches the drives that were asked for. */

@@ -1,0 +1,22 @@
+/* Power management of the PIIX4. See piix4_pm.c. */
+#ifndef DEVICE_PCI_PIIX4_PM_H
+#define DEVICE_PCI_PIIX4_PM_H
+
+#include "device/pci/pci.h"
+
+/* Where firmware puts the registers, for boards that start without. */
+enum { PIIX4_PM_BASE = 0x600, PIIX4_GPE_BASE = 0xafe0, PIIX4_SMI_PORT = 0xb2 };
+/* What ACPI tables say to write: to the SMI port, and as sleep types. */
+enum {
+    PIIX4_ACPI_ENABLE = 0xf1,
+    PIIX4_ACPI_DISABLE = 0xf0,
+    PIIX4_SLEEP_S5 = 0,
+    PIIX4_SLEEP_S3 = 1,
+};
+
+/* The user presses the power button. */
+void piix4_pm_power_button(void *device);
+/* Puts the registers to PIIX4_PM_BASE as firmware would. */
+void piix4_pm_enable(void *device);
+
+#endif
