@@ -7,6 +7,7 @@
  *   qcow2_map.c       from guest offsets to host offsets: L1 and L2
  *   qcow2_read.c, qcow2_write.c, qcow2_zero.c, qcow2_compress.c   guest data
  *   qcow2_crypt.c     encryption of guest data
+ *   qcow2_replace.c   tables and refcounts written anew, and switched to at once
  *   qcow2_snapshot.c, qcow2_bitmap.c, qcow2_check.c, qcow2_resize.c, qcow2_create.c, qcow2_amend.c
  *
  * Locking: `lock` guards everything in Qcow2 and the cached tables. It is dropped around I/O, also
@@ -330,6 +331,43 @@ int qcow2_crypt_create(BlockNode *file, const Qcow2Header *header, const BlockOp
                        BlockError *error);
 int qcow2_crypt_amend(Qcow2 *q, const BlockOptions *options, BlockError *error);
 void qcow2_crypt_information(const Qcow2 *q, struct json_object *data);
+
+/* --- qcow2_replace.c (gate closed, lock held, everything settled) */
+
+/* All refcounts, host-endian. */
+typedef struct Qcow2Counts {
+    u64 *counts; /* owned */
+    u64 clusters;
+} Qcow2Counts;
+
+typedef struct Qcow2L1 {
+    const u64 *table; /* host-endian; NULL: none */
+    u32 entries;
+    u64 offset; /* on disk */
+} Qcow2L1;
+
+/* What an image with other tables is to be. */
+typedef struct Qcow2Replacement {
+    Qcow2L1 source;      /* the active tables become copies of these */
+    Qcow2L1 dropped[2];  /* nothing refers to these any more */
+    const u8 *snapshots; /* the table of snapshots */
+    u64 bytes;           /* of it */
+    u32 count;           /* of snapshots */
+    u64 size;            /* of the disk */
+} Qcow2Replacement;
+
+/* Does version and file ask for it and allow it? */
+bool qcow2_can_replace(const Qcow2 *q);
+int qcow2_replace(Qcow2 *q, const Qcow2Replacement *replacement);
+/* Reads all refcounts, up to the last cluster in use. For the caller to free, also on failure. */
+u64 *qcow2_counts_read(Qcow2 *q, u64 *clusters, int *result);
+/* Takes the references to the refcount structure itself. */
+int qcow2_counts_forget(const Qcow2 *q, Qcow2Counts *counts);
+/* Writes another refcount structure, of that width, behind everything, and flushes; q->header names
+ * it, the one on disk does not yet. */
+int qcow2_counts_write(Qcow2 *q, const Qcow2Counts *counts, u32 order);
+/* Forgets all that memory knows of the old one. */
+int qcow2_counts_reload(Qcow2 *q, BlockError *error);
 
 /* --- qcow2_snapshot.c (gate closed) */
 

@@ -129,85 +129,10 @@ static int amend_version(const Amend *a, const char *word)
 /* --- Refcount width ----------------------------------------------------------------------------
  */
 
-/* Reads all refcounts; *clusters of them. */
-static u64 *read_refcounts(Qcow2 *q, u64 *clusters, int *result)
-{
-    u64 per_block = 1ull << q->block_bits;
-
-    *clusters = (block_size(q->file) + q->cluster_size - 1) >> q->header.cluster_bits;
-    for (u64 i = q->reftable_entries; i-- > 0;) {
-        if (q->reftable[i]) {
-            *clusters = MAX(*clusters, (i + 1) * per_block);
-            break;
-        }
-    }
-    u64 *counts = calloc(*clusters + 1, 8);
-    *result = counts ? 0 : -ENOMEM;
-    for (u64 i = 0; !*result && i < *clusters; i++) {
-        *result = qcow2_refcount_get(q, i, &counts[i]);
-    }
-    return counts;
-}
-
-static void forget_structure(const Qcow2 *q, u64 *counts)
-{
-    u32 shift = q->header.cluster_bits;
-
-    for (u64 i = 0; i < q->header.reftable_clusters; i++) {
-        counts[(q->header.reftable_offset >> shift) + i]--;
-    }
-    for (u64 i = 0; i < q->reftable_entries; i++) {
-        if (q->reftable[i]) {
-            counts[q->reftable[i] >> shift]--;
-        }
-    }
-}
-
-/* Writes a refcount structure of another width behind everything, and makes the header name it. */
-static int write_structure(Qcow2 *q, const u64 *counts, u64 clusters, u32 order)
-{
-    Qcow2 other = {.header = q->header,
-                   .refcount_bits = 1u << order,
-                   .refcount_max = order == 6 ? INT64_MAX : (1ull << (1u << order)) - 1};
-    u64 per_block = (u64)q->cluster_size * 8 >> order, blocks = 0, table = 1, used = clusters;
-    u32 shift = q->header.cluster_bits;
-
-    other.header.refcount_order = order;
-    while (blocks * per_block < used + blocks + table) {
-        blocks++;
-        table = (blocks * 8 + q->cluster_size - 1) >> shift;
-    }
-    u8 *block = block_buffer_new(q->cluster_size), *entries = calloc(table, q->cluster_size);
-    int result = block && entries ? 0 : -ENOMEM;
-    for (u64 i = 0; !result && i < blocks; i++) {
-        memset(block, 0, q->cluster_size);
-        for (u64 j = 0; !result && j < per_block; j++) {
-            u64 cluster = i * per_block + j;
-            u64 count = cluster < used ? counts[cluster] : cluster < used + blocks + table;
-            result = count > other.refcount_max ? -ERANGE : 0;
-            qcow2_refcount_encode(&other, block, j, MIN(count, other.refcount_max));
-        }
-        be64_put(entries + i * 8, (used + i) << shift);
-        result =
-            result ? result : block_pwrite(q->file, (used + i) << shift, block, q->cluster_size, 0);
-    }
-    result = result ? result
-                    : block_pwrite(q->file, (used + blocks) << shift, entries, table << shift, 0);
-    result = result ? result : block_flush(q->file);
-    free(block);
-    free(entries);
-    if (!result) {
-        q->header.refcount_order = order;
-        q->header.reftable_offset = (used + blocks) << shift;
-        q->header.reftable_clusters = (u32)table;
-    }
-    return result;
-}
-
 static int amend_refcount_bits(const Amend *a, u64 bits)
 {
     Qcow2 *q = a->q;
-    u64 clusters;
+    Qcow2Counts c = {0};
     int result;
 
     if (!bits || bits > 64 || (bits & (bits - 1))) {
@@ -223,21 +148,18 @@ static int amend_refcount_bits(const Amend *a, u64 bits)
     pthread_mutex_lock(&q->lock);
     q->lazy = false;
     result = qcow2_settle(q);
-    u64 *counts = result ? NULL : read_refcounts(q, &clusters, &result);
     if (!result) {
-        forget_structure(q, counts);
-        result = write_structure(q, counts, clusters, (u32)__builtin_ctzll(bits));
+        c.counts = qcow2_counts_read(q, &c.clusters, &result);
     }
-    free(counts);
+    result = result ? result : qcow2_counts_forget(q, &c);
+    result = result ? result : qcow2_counts_write(q, &c, (u32)__builtin_ctzll(bits));
+    free(c.counts);
     if (!result) {
         result = write_header(a);
         q->refcount_bits = (u32)bits;
         q->refcount_max = bits == 64 ? INT64_MAX : (1ull << bits) - 1;
         q->block_bits = q->header.cluster_bits + 3 - q->header.refcount_order;
-        qcow2_cache_forget_all(&q->refcount_cache);
-        q->free_hint = 0;
-        q->virgin = ALIGN_UP(block_size(q->file), (u64)q->cluster_size);
-        result = result ? result : qcow2_reftable_load(q, a->error);
+        result = result ? result : qcow2_counts_reload(q, a->error);
     }
     pthread_mutex_unlock(&q->lock);
     tell(a, 1, 1);

@@ -4,7 +4,8 @@
  * All changes here touch many refcounts and many COPIED bits, which cannot be changed in one step.
  * So the dirty bit is set on disk meanwhile (version 3): after a crash the image is repaired when
  * it is next opened for writing. Refcounts rise before anything refers to the clusters, and fall
- * after nothing does, so nothing is lost with version 2 either. */
+ * after nothing does. Version 2 has no such bit; there all is written anew and switched to in one
+ * step (qcow2_replace.c), unless the file cannot grow. */
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -157,35 +158,42 @@ static u64 clusters_of(const Qcow2 *q, u64 bytes)
     return (bytes + q->cluster_size - 1) >> q->header.cluster_bits;
 }
 
+/* The table as it is to be on disk, in whole clusters; *bytes of it are used. To be freed. */
+static u8 *encode_all(const Qcow2 *q, u64 *bytes, int *result)
+{
+    *bytes = 0;
+    for (u32 i = 0; i < q->snapshot_count; i++) {
+        *bytes += entry_size(&q->snapshots[i]);
+    }
+    *result = *bytes > MAX_TABLE_BYTES ? -EFBIG : 0;
+    u8 *table = *result ? NULL : calloc(MAX(clusters_of(q, *bytes), 1ull), q->cluster_size);
+    *result = *result || table ? *result : -ENOMEM;
+    u8 *at = table;
+    for (u32 i = 0; !*result && i < q->snapshot_count; i++) {
+        encode(&q->snapshots[i], at);
+        at += entry_size(&q->snapshots[i]);
+    }
+    return table;
+}
+
 /* Writes the table anew and makes the header point there; then the old one is given back. */
 static int store(Qcow2 *q)
 {
-    u64 bytes = 0, offset = 0, got, old = q->header.snapshot_offset;
+    u64 bytes, offset = 0, got, old = q->header.snapshot_offset;
     u64 old_bytes = q->snapshot_table_bytes;
     u8 place[12] = {0};
     bool virgin;
-    int result = 0;
+    int result;
+    u8 *table = encode_all(q, &bytes, &result);
 
-    for (u32 i = 0; i < q->snapshot_count; i++) {
-        bytes += entry_size(&q->snapshots[i]);
-    }
-    if (bytes > MAX_TABLE_BYTES) {
-        return -EFBIG;
-    }
-    if (bytes) {
+    if (!result && bytes) {
         u64 clusters = clusters_of(q, bytes);
-        u8 *table = calloc(clusters, q->cluster_size);
-        result = table ? qcow2_alloc(q, clusters, clusters, &offset, &got, &virgin) : -ENOMEM;
-        u8 *at = table;
-        for (u32 i = 0; !result && i < q->snapshot_count; i++) {
-            encode(&q->snapshots[i], at);
-            at += entry_size(&q->snapshots[i]);
-        }
+        result = qcow2_alloc(q, clusters, clusters, &offset, &got, &virgin);
         result = result
                      ? result
                      : block_pwrite(q->file, offset, table, clusters << q->header.cluster_bits, 0);
-        free(table);
     }
+    free(table);
     result = result ? result : qcow2_write_back(q);
     result = result ? result : block_flush(q->file);
     be32_put(place, q->snapshot_count);
@@ -475,7 +483,8 @@ static int copy_l1(Qcow2 *q, u64 *offset)
     return result;
 }
 
-static int add(Qcow2 *q, const BlockSnapshot *from, u64 l1_offset)
+/* Puts it into the list in memory. */
+static int append(Qcow2 *q, const BlockSnapshot *from, u64 l1_offset)
 {
     Qcow2Snapshot *grown = realloc(q->snapshots, (q->snapshot_count + 1) * sizeof *q->snapshots);
 
@@ -495,11 +504,58 @@ static int add(Qcow2 *q, const BlockSnapshot *from, u64 l1_offset)
         .disk_size = q->node->size,
         .icount = from->icount,
     };
-    int result = store(q);
-    if (result < 0) {
-        snapshot_free(&grown[--q->snapshot_count]);
+    return 0;
+}
+
+static int add(Qcow2 *q, const BlockSnapshot *from, u64 l1_offset)
+{
+    int result = append(q, from, l1_offset);
+
+    if (!result && (result = store(q)) < 0) {
+        snapshot_free(&q->snapshots[--q->snapshot_count]);
     }
     return result;
+}
+
+/* --- Version 2: all in one step ----------------------------------------------------------------
+ */
+
+static Qcow2L1 active_l1(const Qcow2 *q)
+{
+    return (Qcow2L1){q->l1, q->header.l1_entries, q->header.l1_offset};
+}
+
+/* Replaces the tables; the list of snapshots in memory is what it is to be. */
+static int replace(Qcow2 *q, Qcow2Replacement *r)
+{
+    int result;
+    u8 *table = encode_all(q, &r->bytes, &result);
+
+    r->snapshots = table;
+    r->count = q->snapshot_count;
+    result = result ? result : qcow2_replace(q, r);
+    free(table);
+    return result;
+}
+
+/* The snapshot gets the active tables, and the guest goes on with copies. */
+static int create_at_once(Qcow2 *q, const BlockSnapshot *snapshot)
+{
+    Qcow2Replacement r = {.source = active_l1(q), .size = q->header.size};
+    int result = append(q, snapshot, q->header.l1_offset);
+
+    if (!result && (result = replace(q, &r)) < 0) {
+        snapshot_free(&q->snapshots[--q->snapshot_count]);
+    }
+    return result;
+}
+
+static int delete_at_once(Qcow2 *q, const Qcow2L1 *l1)
+{
+    Qcow2Replacement r = {
+        .source = active_l1(q), .dropped = {*l1, active_l1(q)}, .size = q->header.size};
+
+    return replace(q, &r);
 }
 
 int qcow2_snapshot_create(BlockNode *node, BlockSnapshot *snapshot, BlockError *error)
@@ -520,10 +576,14 @@ int qcow2_snapshot_create(BlockNode *node, BlockSnapshot *snapshot, BlockError *
         return block_error(error, EEXIST, "there is a snapshot with id %s", snapshot->id);
     }
     int result = begin(q);
-    result = result ? result : raise_all(q, q->l1, q->header.l1_entries);
-    result = result ? result : copy_l1(q, &l1_offset);
-    result = result ? result : set_all_copied(q);
-    result = result ? result : add(q, snapshot, l1_offset);
+    if (!result && qcow2_can_replace(q)) {
+        result = create_at_once(q, snapshot);
+    } else {
+        result = result ? result : raise_all(q, q->l1, q->header.l1_entries);
+        result = result ? result : copy_l1(q, &l1_offset);
+        result = result ? result : set_all_copied(q);
+        result = result ? result : add(q, snapshot, l1_offset);
+    }
     if (result == -ERANGE) {
         /* All is as it was. */
         result = end(q, 0);
@@ -564,17 +624,21 @@ int qcow2_snapshot_delete(BlockNode *node, const char *id, BlockError *error)
     Qcow2Snapshot s = q->snapshots[index];
     u64 *l1 = read_l1(q, &s, 0, &result);
     if (!result) {
+        Qcow2L1 old = {l1, s.l1_entries, s.l1_offset};
         result = begin(q);
+        bool at_once = !result && qcow2_can_replace(q);
         memmove(&q->snapshots[index], &q->snapshots[index + 1],
                 (q->snapshot_count - (u32)index - 1) * sizeof s);
         q->snapshot_count--;
-        result = result ? result : store(q);
+        result = result ? result : at_once ? delete_at_once(q, &old) : store(q);
         if (result < 0) {
             memmove(&q->snapshots[index + 1], &q->snapshots[index],
                     (q->snapshot_count - (u32)index) * sizeof s);
             q->snapshots[index] = s;
             q->snapshot_count++;
             pthread_mutex_unlock(&q->lock);
+        } else if (at_once) {
+            result = end(q, result);
         } else {
             result = free_all(q, l1, s.l1_entries);
             qcow2_free(q, s.l1_offset, MAX(clusters_of(q, s.l1_entries * 8ull), 1ull), true);
@@ -607,8 +671,18 @@ static int write_size(Qcow2 *q, u64 size)
 static int switch_to(Qcow2 *q, const Qcow2Snapshot *s)
 {
     u32 entries = (u32)MAX(qcow2_l1_entries(q, s->disk_size), (u64)s->l1_entries);
-    int result = qcow2_grow_l1(q, entries);
     u64 *l1 = NULL;
+    int result = 0;
+
+    if (qcow2_can_replace(q)) {
+        l1 = read_l1(q, s, entries, &result);
+        Qcow2Replacement r = {
+            .source = {l1, entries, s->l1_offset}, .dropped = {active_l1(q)}, .size = s->disk_size};
+        result = result ? result : replace(q, &r);
+        free(l1);
+        return result;
+    }
+    result = qcow2_grow_l1(q, entries);
 
     if (!result) {
         l1 = read_l1(q, s, q->header.l1_entries, &result);
