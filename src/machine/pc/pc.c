@@ -17,7 +17,7 @@
 #include "machine/boards.h"
 #include "machine/pc/pc.h"
 
-enum { GIB_4_SHIFT = 32 };
+enum { GIB_4_SHIFT = 32, APIC_BASE_BSP = 1 << 8 };
 
 static void pci_interrupt(void *opaque, unsigned line, bool level)
 {
@@ -194,6 +194,20 @@ static int add_keyboard(Pc *pc, char **error)
     return 0;
 }
 
+/* Its drives are empty until pc_add_drives(). */
+static int add_floppy(Pc *pc, char **error)
+{
+    Board *board = &pc->machine->board;
+
+    pc->floppy = machine_add(pc->machine, device_new(&device_isa_fdc, board, NULL));
+    if (device_set_backend(pc->floppy, "dma", pc->dma, error) < 0 ||
+        device_start(pc->floppy, error) < 0) {
+        return -1;
+    }
+    device_connect(pc->floppy, "irq", 0, pc_isa_input, pc, 6);
+    return 0;
+}
+
 /* Timer, RTC, DMA and what else every PC has. */
 static int add_isa_devices(Pc *pc, char **error)
 {
@@ -202,11 +216,11 @@ static int add_isa_devices(Pc *pc, char **error)
     pc->rtc = timer ? add_plain(pc, &device_mc146818rtc, "irq", pc_isa_input, 8, error) : NULL;
     if (!pc->rtc || add_hpet(pc, timer, error) < 0 || add_speaker(pc, timer, error) < 0 ||
         add_keyboard(pc, error) < 0 ||
-        !add_plain(pc, &device_port92, "a20", a20_input, PC_A20_PORT92, error) ||
-        !add_plain(pc, &device_i8237, NULL, NULL, 0, error)) {
+        !add_plain(pc, &device_port92, "a20", a20_input, PC_A20_PORT92, error)) {
         return -1;
     }
-    return 0;
+    pc->dma = add_plain(pc, &device_i8237, NULL, NULL, 0, error);
+    return pc->dma ? add_floppy(pc, error) : -1;
 }
 
 static int add_ide(Pc *pc, const MachineOptions *options, char **error)
@@ -291,6 +305,7 @@ static void reset_cpu(Machine *machine, u32 index)
     state->apic_id = index;
     state->processor_count = machine->processor_count;
     if (index > 0) {
+        state->apic_base &= ~(u64)APIC_BASE_BSP;
         state->halted = X86_WAITS_FOR_STARTUP;
     }
 }
