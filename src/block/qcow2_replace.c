@@ -17,21 +17,26 @@ enum {
 /* --- Refcounts in memory -----------------------------------------------------------------------
  */
 
+static u64 clusters_of(const Qcow2 *q, u64 bytes)
+{
+    return (bytes + q->cluster_size - 1) >> q->header.cluster_bits;
+}
+
 u64 *qcow2_counts_read(Qcow2 *q, u64 *clusters, int *result)
 {
     u64 per_block = 1ull << q->block_bits;
+    u64 in_file = clusters_of(q, block_size(q->file));
 
-    *clusters = (block_size(q->file) + q->cluster_size - 1) >> q->header.cluster_bits;
-    for (u64 i = q->reftable_entries; i-- > 0;) {
-        if (q->reftable[i]) {
-            *clusters = MAX(*clusters, (i + 1) * per_block);
-            break;
-        }
-    }
+    /* Blocks for what lies far behind the end of the file count nothing that is there. */
+    *clusters = MIN((u64)q->reftable_entries << q->block_bits, in_file + per_block);
     u64 *counts = calloc(*clusters + 1, 8);
     *result = counts ? 0 : -ENOMEM;
     for (u64 i = 0; !*result && i < *clusters; i++) {
-        *result = qcow2_refcount_get(q, i, &counts[i]);
+        if (q->reftable[i >> q->block_bits]) {
+            *result = qcow2_refcount_get(q, i, &counts[i]);
+        } else {
+            i |= per_block - 1;
+        }
     }
     while (!*result && *clusters && !counts[*clusters - 1]) {
         --*clusters;
@@ -54,11 +59,6 @@ static int add(const Qcow2 *q, Qcow2Counts *c, u64 offset, u64 clusters, int del
         c->counts[i] += (u64)(s64)delta;
     }
     return 0;
-}
-
-static u64 clusters_of(const Qcow2 *q, u64 bytes)
-{
-    return (bytes + q->cluster_size - 1) >> q->header.cluster_bits;
 }
 
 int qcow2_counts_forget(const Qcow2 *q, Qcow2Counts *c)
