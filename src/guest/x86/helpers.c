@@ -38,6 +38,17 @@ void x86_time_stamp(void *state, IrWord *io)
     io[0].i = x86_read_tsc(state);
 }
 
+/* (number of the clock) -> i64: nanoseconds. */
+void x86_user_clock(void *state, IrWord *io)
+{
+    enum { NANOSECONDS = 1000000000 };
+    struct timespec now;
+
+    (void)state;
+    clock_gettime((clockid_t)io[1].i, &now);
+    io[0].i = (u64)now.tv_sec * NANOSECONDS + (u64)now.tv_nsec;
+}
+
 /* () -> i64: 64 random bits. */
 void x86_random_number(void *state, IrWord *io)
 {

@@ -24,6 +24,7 @@ enum {
     HELPER(DECIMAL, x86_decimal, IR_HELPER_PURE)                                                   \
     HELPER(CPUID, x86_cpuid_instruction, X86_HELPER_STATE)                                         \
     HELPER(TIME_STAMP, x86_time_stamp, IR_HELPER_READS_STATE)                                      \
+    HELPER(USER_CLOCK, x86_user_clock, 0)                                                          \
     HELPER(RANDOM, x86_random_number, 0)
 
 /* Of the system_*.c files, debug.c, smm.c and system.c. */

@@ -229,12 +229,6 @@ void x86_wrmsr(void *opaque, IrWord *io)
     io[0].i = x86_write_msr(state, (u32)state->gpr[X86_RCX], value);
 }
 
-/* There are no performance counters. */
-void tr_RDPMC(Tr *t)
-{
-    end_exception(t, X86_GP, true, 0);
-}
-
 void tr_SWAPGS(Tr *t)
 {
     IrVal current = ir_get(t->b, IR_I64, SLOT(segment[X86_GS].base));

@@ -3,6 +3,7 @@
 #include "guest/x86/helpers.h"
 #include "guest/x86/internal.h"
 #include "guest/x86/system.h"
+#include "guest/x86/user_descriptors.h"
 
 /* -- Nothing */
 
@@ -20,7 +21,13 @@ void tr_pause(Tr *t)
 /* There is no cache to be seen. */
 void tr_CLFLUSH(Tr *t)
 {
-    load_memory(t, IR_I8, 0); /* for its faults */
+    /* For its faults; unlike a load it may go to code that must not be read. */
+    if (t->i->memory.segment == X86_CS && !in_64_bit_mode(t)) {
+        IrVal base = ir_get(t->b, IR_I64, SLOT(segment[X86_CS].base));
+        load_linear(t, IR_I8, ir_add(t->b, base, ir_zext(t->b, IR_I64, effective_address(t))), 0);
+    } else {
+        load_memory(t, IR_I8, 0);
+    }
 }
 
 /* UD0, UD1, UD2 */
@@ -65,6 +72,20 @@ void tr_RDTSCP(Tr *t)
 {
     tr_RDTSC(t);
     put_gpr(t, X86_RCX, ir_get(t->b, IR_I32, SLOT(tsc_aux)));
+}
+
+/* There are no performance counters, but clocks for programs' vDSO (user_descriptors.h). */
+void tr_RDPMC(Tr *t)
+{
+    IrVal clock;
+
+    if (t->mode & X86_MODE_SYSTEM) {
+        end_exception(t, X86_GP, true, 0);
+        return;
+    }
+    clock = ir_sub(t->b, get_gpr(t, IR_I32, X86_RCX), const32(t, X86_USER_CLOCKS));
+    fault_if(t, ir_cmp(t->b, IR_UGE, clock, const32(t, X86_USER_CLOCK_COUNT)), X86_GP, true, 0);
+    put_pair(t, ir_call(t->b, IR_I64, HELPER_USER_CLOCK, clock, 0, 0, 0));
 }
 
 void tr_RDPID(Tr *t)

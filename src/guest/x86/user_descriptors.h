@@ -23,6 +23,11 @@ enum X86UserSelector {
     X86_USER_TLS = 0x63, /* the first of three, 8 apart: set_thread_area(2) */
 };
 
+/* Programs have no performance counters, but these: what RDPMC reads with this in ECX, plus the
+ * number of a clock (CLOCK_REALTIME 0, CLOCK_MONOTONIC 1), is that clock in nanoseconds. The vDSO
+ * lives on it. */
+enum { X86_USER_CLOCKS = 0x434c4b00, X86_USER_CLOCK_COUNT = 2 };
+
 enum { X86_USER_TLS_COUNT = 3, X86_USER_LDT_COUNT = 8192 };
 
 typedef struct X86UserDescriptors {
