@@ -29,6 +29,8 @@ enum {
 
 /* Of the system_*.c files, debug.c, smm.c and system.c. */
 #define X86_SYSTEM_HELPERS(HELPER)                                                                 \
+    HELPER(SYSTEM_MOVS, x86_system_movs, X86_HELPER_STATE)                                         \
+    HELPER(SYSTEM_STOS, x86_system_stos, X86_HELPER_STATE)                                         \
     HELPER(LOOK_AGAIN, x86_look_for_interrupts, 0)                                                 \
     HELPER(LINES, x86_any_lines, 0)                                                                \
     HELPER(LOAD_SYSTEM_SEGMENT, x86_load_system_segment, X86_HELPER_STATE)                         \

@@ -362,6 +362,18 @@ static u32 space_of(const X86State *state, unsigned flags)
     return state->cr[4] & X86_CR4_SMAP && guarded ? X86_SPACE_GUARDED : X86_SPACE_SUPERVISOR;
 }
 
+u32 x86_find_ram(X86State *state, u64 linear, unsigned size, unsigned flags, u8 **ram)
+{
+    const GuestBus *bus = x86_bus(state);
+    u64 at = x86_long_mode_active(state) ? linear : (u32)linear;
+
+    *ram = NULL;
+    if (!bus->find || flags & X86_WALK_PROBE) {
+        return 0;
+    }
+    return (u32)bus->find(state, at, size, space_of(state, flags), flags & X86_WALK_WRITE, ram);
+}
+
 /* A piece of an access that lies in one page. */
 typedef struct Piece {
     unsigned size;
@@ -377,11 +389,7 @@ static u32 find_piece(X86State *state, u64 linear, unsigned flags, Piece *piece)
     bool write = flags & X86_WALK_WRITE;
     X86Translation page;
 
-    piece->ram = NULL;
-    if (bus->find && !(flags & X86_WALK_PROBE)) {
-        u64 at = x86_long_mode_active(state) ? linear : (u32)linear;
-        X86_TRY((u32)bus->find(state, at, piece->size, space_of(state, flags), write, &piece->ram));
-    }
+    X86_TRY(x86_find_ram(state, linear, piece->size, flags, &piece->ram));
     if (!piece->ram) {
         X86_TRY(x86_walk(state, linear, flags, &page));
         piece->physical = page.physical;

@@ -1,8 +1,8 @@
 /* String instructions: MOVS, STOS, LODS, CMPS, SCAS, once or repeated.
  *
  * A repeated one does one element and goes to itself, through a block end, until the count is 0:
- * so every iteration is precise and may be interrupted. REP MOVS and REP STOS of user mode are done
- * by helpers, many elements at a time. INS and OUTS are the system's. */
+ * so every iteration is precise and may be interrupted. REP MOVS and REP STOS in segments that need
+ * no checks are done by helpers, many elements at a time. INS and OUTS are in system_io.c. */
 #include "guest/x86/helpers.h"
 #include "guest/x86/internal.h"
 
@@ -147,38 +147,66 @@ static void string(Tr *t, void (*element)(Tr *t))
 
 /* -- Many elements at once */
 
-/* Whether a repetition is one that the helpers know: linear addresses are the host's, segments need
- * no checks, addresses are as wide as the code's. */
+/* Whether a repetition is one that the helpers know: segments need no checks, nobody looks at
+ * single elements, addresses are as wide as the code's. */
 static bool is_simple(const Tr *t)
 {
-    return is_repeated(t) && !(t->mode & (X86_MODE_SYSTEM | X86_MODE_TF)) &&
-           is_unchecked_segment(t, X86_ES, true) &&
+    u32 looked_at = X86_MODE_TF | X86_MODE_BREAK | (t->mode & X86_MODE_SYSTEM ? X86_MODE_AC : 0);
+
+    return is_repeated(t) && !(t->mode & looked_at) && is_unchecked_segment(t, X86_ES, true) &&
            is_unchecked_segment(t, t->i->memory.segment, false) &&
            t->i->address_size == (in_64_bit_mode(t) ? 8 : 4);
 }
 
-/* The block goes on behind it, unless an interrupt is to be noticed in between. */
-static void repeat_with_helper(Tr *t, u32 helper, unsigned segment)
+static u64 counter_mask(const Tr *t)
 {
-    u64 mask = in_64_bit_mode(t) ? ~(u64)0 : 0xffffffff;
-    IrVal count = ir_and(t->b, get_gpr(t, IR_I64, X86_RCX), const64(t, mask)), left;
+    return in_64_bit_mode(t) ? ~(u64)0 : 0xffffffff;
+}
+
+static IrVal elements_left(Tr *t)
+{
+    return ir_and(t->b, get_gpr(t, IR_I64, X86_RCX), const64(t, counter_mask(t)));
+}
+
+/* With a helper of user mode the block goes on behind it, unless an interrupt is to be noticed in
+ * between. */
+static IrVal repeat_here(Tr *t, u32 helper, IrVal base)
+{
+    return ir_call(t->b, IR_I64, helper, const64(t, (u64)step_of(t)), const64(t, counter_mask(t)),
+                   base, 0);
+}
+
+/* One of system mode may raise, and ends the block as it may have written code. */
+static IrVal repeat_in_system(Tr *t, u32 helper, IrVal base)
+{
+    call_raising(t, helper, const64(t, (u64)step_of(t)), const64(t, counter_mask(t)), base, 0);
+    return elements_left(t);
+}
+
+static void repeat_with_helper(Tr *t, u32 here, u32 system, unsigned segment)
+{
+    bool in_system = t->mode & X86_MODE_SYSTEM;
+    IrVal zero = const64(t, 0), left, base;
     u32 some = new_block(t), again = new_block(t), done = new_block(t);
 
-    ir_branch(t->b, ir_cmp(t->b, IR_NE, count, const64(t, 0)), some, done);
+    ir_branch(t->b, ir_cmp(t->b, IR_NE, elements_left(t), zero), some, done);
     enter_block(t, some);
-    left = ir_call(t->b, IR_I64, helper, const64(t, (u64)step_of(t)), const64(t, mask),
-                   linear_address(t, segment, const64(t, 0), 1, false), 0);
-    ir_branch(t->b, ir_cmp(t->b, IR_NE, left, const64(t, 0)), again, done);
+    base = linear_address(t, segment, const64(t, 0), 1, false);
+    left = in_system ? repeat_in_system(t, system, base) : repeat_here(t, here, base);
+    ir_branch(t->b, ir_cmp(t->b, IR_NE, left, zero), again, done);
     enter_block(t, again);
     t->b->region->blocks[again].cold = true;
     emit_goto(t, t->pc);
     enter_block(t, done);
+    if (in_system) {
+        end_polling(t);
+    }
 }
 
 void tr_MOVS(Tr *t)
 {
     if (is_simple(t)) {
-        repeat_with_helper(t, HELPER_REP_MOVS, t->i->memory.segment);
+        repeat_with_helper(t, HELPER_REP_MOVS, HELPER_SYSTEM_MOVS, t->i->memory.segment);
     } else {
         string(t, move);
     }
@@ -187,7 +215,7 @@ void tr_MOVS(Tr *t)
 void tr_STOS(Tr *t)
 {
     if (is_simple(t)) {
-        repeat_with_helper(t, HELPER_REP_STOS, X86_ES);
+        repeat_with_helper(t, HELPER_REP_STOS, HELPER_SYSTEM_STOS, X86_ES);
     } else {
         string(t, fill);
     }

@@ -154,6 +154,10 @@ u32 x86_load_pdptes(X86State *state);
 u32 x86_read_linear(X86State *state, u64 linear, void *bytes, unsigned size, unsigned flags);
 u32 x86_write_linear(X86State *state, u64 linear, const void *bytes, unsigned size, unsigned flags);
 
+/* Where `size` bytes of one page are in the host's memory, if it is RAM that the engine remembers;
+ * *ram is NULL otherwise. Raises as x86_walk() does, unless it is NULL. */
+u32 x86_find_ram(X86State *state, u64 linear, unsigned size, unsigned flags, u8 **ram);
+
 /* -- Descriptors (3.4.5, segment.c) */
 
 typedef struct X86Descriptor {
