@@ -59,12 +59,39 @@ static int add_ide(Pc *pc, const DriveRequest *drive, char **error)
     return 0;
 }
 
+/* The first drive that is empty, unless an index says which. */
+static int add_floppy(Pc *pc, const DriveRequest *drive, char **error)
+{
+    unsigned place = 0;
+    Disk *disk = drive->node ? make_disk(pc, drive, error) : NULL;
+
+    if (drive->node && !disk) {
+        return -ENOMEM;
+    }
+    while (drive->index < 0 && place < FLOPPY_DRIVES && pc->floppies[place]) {
+        place++;
+    }
+    place = drive->index < 0 ? place : (unsigned)drive->index;
+    if (place >= FLOPPY_DRIVES || pc->floppies[place]) {
+        device_error(error, "there are %d floppy drives, each for one disk", FLOPPY_DRIVES);
+        return -EBUSY;
+    }
+    if (floppy_insert(pc->floppy, place, disk) < 0) {
+        device_error(error, "%s: larger than any floppy disk", block_filename(drive->node));
+        return -EFBIG;
+    }
+    pc->floppies[place] = disk;
+    return 0;
+}
+
 int pc_add_drives(Pc *pc, const MachineOptions *options, char **error)
 {
     for (const DriveRequest *drive = options->drives; drive; drive = drive->next) {
         int result;
         if (!strcmp(drive->interface, "ide")) {
             result = add_ide(pc, drive, error);
+        } else if (!strcmp(drive->interface, "floppy")) {
+            result = add_floppy(pc, drive, error);
         } else if (!strcmp(drive->interface, "none")) {
             result = drive->node && !make_disk(pc, drive, error) ? -ENOMEM : 0;
         } else {

@@ -98,6 +98,15 @@ static void add_memory_map(Pc *pc)
     fw_cfg_set_file(pc->fw_cfg, "etc/e820", entries, high ? 40 : 20);
 }
 
+/* Types of floppy drives; the equipment byte: their number, a mouse, an FPU. */
+static void set_floppies(Pc *pc)
+{
+    u8 a = floppy_drive_type(pc->floppy, 0), b = floppy_drive_type(pc->floppy, 1);
+
+    mc146818_set(pc->rtc, 0x10, (u8)(a << 4 | b));
+    mc146818_set(pc->rtc, 0x14, (u8)(b ? 0x47 : 0x07));
+}
+
 /* What SeaBIOS reads of the CMOS memory: memory sizes, and the boot order in nibbles. */
 static void fill_cmos(Pc *pc, const MachineOptions *options)
 {
@@ -123,6 +132,7 @@ static void fill_cmos(Pc *pc, const MachineOptions *options)
     for (u8 i = 0; i < 3; i++) {
         mc146818_set(pc->rtc, (u8)(0x5b + i), (u8)(high >> 8 * i));
     }
+    set_floppies(pc);
     mc146818_set(pc->rtc, 0x3d, (u8)(devices[0] | devices[1] << 4));
     mc146818_set(pc->rtc, 0x38, (u8)(devices[2] << 4 | 1)); /* 1: don't check floppies */
     mc146818_set(pc->rtc, 0x5f, (u8)(pc->machine->processor_count - 1));

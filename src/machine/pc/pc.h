@@ -2,7 +2,7 @@
 #ifndef MACHINE_PC_PC_H
 #define MACHINE_PC_PC_H
 
-#include "device/block/disk.h"
+#include "device/block/floppy.h"
 #include "device/interrupt/apic_bus.h"
 #include "device/pci/pci.h"
 #include "guest/x86/cpuid.h"
@@ -29,10 +29,11 @@ typedef struct Pc {
     u64 low_size; /* RAM below 4 GiB */
     X86Cpu cpu;
     ApicBus apic_bus;
-    Device *bridge, *isa, *pic, *ioapic, *rtc, *ide, *pm, *hpet, *fw_cfg;
+    Device *bridge, *isa, *pic, *ioapic, *rtc, *dma, *floppy, *ide, *pm, *hpet, *fw_cfg;
     Disk *disks[PC_DISKS]; /* of the drives; owned */
     const char *disk_ids[PC_DISKS];
     u32 disk_count;
+    Disk *floppies[FLOPPY_DRIVES];  /* of those: in the floppy drives */
     u8 a20;                         /* bit n: switch n has it up */
     u8 lines[PC_ISA_LINES];         /* bit n: PC_LINE_n holds it up */
     struct LinuxImage *linux_image; /* direct boot; NULL: none */
