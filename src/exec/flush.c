@@ -2,7 +2,8 @@
  *
  * What was filled since it was flushed last is listed, global entries apart, so that a flush costs
  * what it drops. A large page is kept as its 4 KiB pieces; where such pages are is remembered as a
- * range, and only flushes of a page in there look for other pieces.
+ * range, and only flushes of a page in there look for other pieces. The entries behind the TLBs are
+ * not listed: they have a generation.
  * Where code is found depends on translations as well: jump tables and predicted returns are
  * forgotten, unless no code was looked for in the page that is flushed. */
 #include <string.h>
@@ -115,6 +116,8 @@ void mmu_flush(void *state, bool global)
             drop_list(table, &mmu->lists[space][true], true);
         }
     }
+    mmu->generation[false]++;
+    mmu->generation[true] += global;
     drop_code(mmu, global);
     jumps_forget(vcpu, global);
     if (global) {
@@ -151,6 +154,20 @@ static void drop_pieces(TlbEntry *table, const EntryList *list, u64 address)
     }
 }
 
+/* Behind the TLBs, where a large page's pieces are not searched for: all goes. */
+static void drop_behind(Mmu *mmu, u64 address, bool large)
+{
+    BackEntry *set = mmu_back_set(mmu, address);
+
+    for (u32 way = 0; way < BACK_WAYS; way++) {
+        if (mmu_page(set[way].entry.read) == mmu_page(address)) {
+            set[way].entry.read = TLB_NONE;
+        }
+    }
+    mmu->generation[false] += large;
+    mmu->generation[true] += large;
+}
+
 static void drop_code_pieces(Mmu *mmu, u64 address)
 {
     for (u32 i = 0; i < mmu->code_count; i++) {
@@ -175,6 +192,7 @@ void mmu_flush_page(void *state, u64 address)
             drop_pieces(table, &mmu->lists[space][true], address);
         }
     }
+    drop_behind(mmu, address, large);
     if (large || code_was_seen(mmu, address)) {
         drop_code_pieces(mmu, address);
         jumps_forget(vcpu, true);

@@ -33,6 +33,7 @@ int mmu_init(Vcpu *vcpu)
         mmu->code[i].tag = CODE_TLB_NONE;
     }
     mmu->large[0].low = mmu->large[1].low = ~(u64)0;
+    mmu->generation[false] = mmu->generation[true] = 1;
     vcpu->mmu = mmu;
     vcpu->common->mmu_access = mmu_access;
     return 0;
@@ -100,6 +101,68 @@ static void fill_device(TlbEntry *entry, u64 address, const GuestPage *page, boo
     entry->addend = mmu_page(page->physical) - linear;
 }
 
+/* -- Behind the TLBs */
+
+static bool is_current(const Mmu *mmu, const BackEntry *back, u64 page, u32 space)
+{
+    return mmu_page(back->entry.read) == page && !(back->entry.read & TLB_NONE) &&
+           back->space == space &&
+           back->generation == mmu->generation[back->entry.info & TLB_GLOBAL];
+}
+
+/* Keeps a copy of an entry just filled. */
+static void keep_behind(Mmu *mmu, const TlbEntry *entry, u32 space, u64 physical)
+{
+    u64 page = mmu_page(entry->read);
+    BackEntry *set = mmu_back_set(mmu, page), *back = &set[mmu->back_next++ % BACK_WAYS];
+
+    for (u32 way = 0; way < BACK_WAYS; way++) {
+        if (is_current(mmu, &set[way], page, space)) {
+            back = &set[way];
+        }
+    }
+    *back = (BackEntry){
+        .entry = *entry,
+        .physical = physical,
+        .generation = mmu->generation[entry->info & TLB_GLOBAL],
+        .space = space,
+    };
+    back->entry.write &= ~(u64)TLB_WATCHED;
+}
+
+/* Fills the entry from there; false if nothing is there that settles the access. */
+static bool fill_from_behind(Vcpu *vcpu, TlbEntry *entry, u64 address, u32 space, bool store)
+{
+    Mmu *mmu = vcpu->mmu;
+    u64 linear = mmu_page(address);
+    BackEntry *set = mmu_back_set(mmu, address), *back = NULL;
+
+    for (u32 way = 0; way < BACK_WAYS && !back; way++) {
+        back = is_current(mmu, &set[way], linear, space) ? &set[way] : NULL;
+    }
+    if (!back || (store && back->entry.write & TLB_NONE)) {
+        return false;
+    }
+    const TlbEntry *from = &back->entry;
+    u8 *ram = (u8 *)(uintptr_t)(linear + from->addend);
+    bool watchable = !(from->write & (TLB_NONE | TLB_DEVICE));
+    __atomic_store_n(&entry->write, TLB_NONE, __ATOMIC_RELAXED);
+    entry->read = from->read;
+    __atomic_store_n(&entry->addend, from->addend, __ATOMIC_RELAXED);
+    __atomic_store_n(&entry->write, from->write, __ATOMIC_SEQ_CST);
+    if (watchable && ram_is_watched(vcpu, ram, back->physical)) {
+        __atomic_store_n(&entry->write, from->write | TLB_WATCHED, __ATOMIC_SEQ_CST);
+    }
+    u32 index = (u32)(entry - tlb_table(vcpu->common, space));
+    mmu->physical[space][index] = back->physical;
+    mmu_list_entry(
+        mmu, entry, space, index,
+        &(GuestPage){.global = from->info & TLB_GLOBAL, .page_bits = (u8)(from->info >> 8)});
+    return true;
+}
+
+/* -- Walking */
+
 /* Walks, and fills the entry as far as the page is one thing. Returns 0 or the exception. */
 static u64 fill(Vcpu *vcpu, u64 address, u32 space, bool store, Target *target)
 {
@@ -131,6 +194,7 @@ static u64 fill(Vcpu *vcpu, u64 address, u32 space, bool store, Target *target)
     mmu->physical[space][index] = physical;
     mmu_list_entry(mmu, entry, space, index, &page);
     mmu_note_large(mmu, address, page.page_bits);
+    keep_behind(mmu, entry, space, physical);
     return 0;
 }
 
@@ -142,7 +206,10 @@ static u64 find_target(Vcpu *vcpu, u64 address, u32 space, bool store, Target *t
     u64 tag = store ? __atomic_load_n(&entry->write, __ATOMIC_RELAXED) : entry->read;
 
     if (mmu_page(tag) != mmu_page(address) || tag & TLB_NONE) {
-        return fill(vcpu, address, space, store, target);
+        if (!fill_from_behind(vcpu, entry, address, space, store)) {
+            return fill(vcpu, address, space, store, target);
+        }
+        tag = store ? __atomic_load_n(&entry->write, __ATOMIC_RELAXED) : entry->read;
     }
     if (tag & TLB_DEVICE) {
         target->ram = NULL;

@@ -28,6 +28,17 @@ typedef struct EntryList {
     u16 entry[TLB_ENTRIES];
 } EntryList;
 
+/* What is behind the TLBs that generated code probes: more entries, found by C code. An entry
+ * counts while its generation is that of mmu->generation[global]. */
+enum { BACK_SETS = 1024, BACK_WAYS = 4 };
+
+typedef struct BackEntry {
+    TlbEntry entry; /* without TLB_WATCHED; info: page's size and TLB_GLOBAL */
+    u64 physical;
+    u32 generation;
+    u32 space;
+} BackEntry;
+
 enum { CODE_SEEN = 2048 };
 
 typedef struct Mmu {
@@ -35,6 +46,9 @@ typedef struct Mmu {
     GuestBus *bus;                         /* what the guest calls: see bus.c */
     EntryList lists[CPU_SPACES][2];        /* not global; global */
     u64 physical[CPU_SPACES][TLB_ENTRIES]; /* pages that the entries lead to */
+    BackEntry back[BACK_SETS][BACK_WAYS];
+    u8 back_next;      /* way that is replaced next */
+    u32 generation[2]; /* of entries that are not global; that are */
     /* Linear addresses that large pages were found at, in either half of the address space; empty:
      * low > high. */
     struct {
@@ -78,6 +92,13 @@ static inline u64 mmu_page(u64 address)
 static inline CodeTlbEntry *mmu_code_entry(Mmu *mmu, u64 address)
 {
     return &mmu->code[address >> TLB_PAGE_BITS & (CODE_TLB_ENTRIES - 1)];
+}
+
+static inline BackEntry *mmu_back_set(Mmu *mmu, u64 address)
+{
+    u64 page = address >> TLB_PAGE_BITS;
+
+    return mmu->back[(page ^ page >> 10 ^ page >> 20) % BACK_SETS];
 }
 
 /* Makes the entry one that never hits; it stays listed. */
