@@ -41,6 +41,8 @@ typedef struct Convert {
     size_t source_count;
     BlockNode *target;
     u64 total, cluster;
+    bool one_writer; /* the kernel lets but one write at a time, and others spin: sleep instead */
+    pthread_mutex_t writing;
     bool zero_already; /* what is not written reads as zeroes (or as the backing image) */
     ImgProgress progress;
 
@@ -268,8 +270,17 @@ static int copy_piece(Convert *c, const Piece *piece, u8 *buffer)
     if (!wait_for_turn(c, piece) || result < 0 || piece->skip) {
         return result;
     }
-    return piece->zero ? write_zeroes(c, piece->at, piece->bytes)
-                       : write_data(c, piece->at, buffer, piece->bytes);
+    if (piece->zero) {
+        return write_zeroes(c, piece->at, piece->bytes);
+    }
+    if (c->one_writer) {
+        pthread_mutex_lock(&c->writing);
+    }
+    result = write_data(c, piece->at, buffer, piece->bytes);
+    if (c->one_writer) {
+        pthread_mutex_unlock(&c->writing);
+    }
+    return result;
 }
 
 static void *copy_pieces(void *opaque)
@@ -296,6 +307,7 @@ static int copy_all(Convert *c)
     size_t started = 0;
 
     pthread_mutex_init(&c->lock, NULL);
+    pthread_mutex_init(&c->writing, NULL);
     pthread_cond_init(&c->turn, NULL);
     c->start = img_now();
     img_progress_begin(&c->progress, &c->common, true);
@@ -380,6 +392,7 @@ static int inspect_target(Convert *c)
     }
     c->compressed |= info.needs_compressed;
     c->unordered |= !strcmp(info.format, "raw") || c->compressed;
+    c->one_writer = !c->compressed && !(c->target->flags & BLOCK_DIRECT);
     if (c->compressed && (!info.compressed || info.encrypted)) {
         block_info_free(&info);
         return img_error("Compression not supported for this file format");
