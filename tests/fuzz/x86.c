@@ -72,7 +72,9 @@ enum {
     CHOOSE_TRAP = 128,
 };
 
-enum { KIND_REAL, KIND_VM86, KIND_16, KIND_32 };
+/* Those behind are 64-bit code: plain; with breakpoints; in an interrupt shadow, with alignment
+ * checks; in system management mode, under SMAP. */
+enum { KIND_REAL, KIND_VM86, KIND_16, KIND_32, KIND_64, KIND_BREAK, KIND_SHADOW, KIND_SMM };
 
 static void choose_segments(X86State *cpu, u8 how, unsigned kind)
 {
@@ -113,6 +115,15 @@ static void choose_mode(Machine *m, u8 how, u8 more)
                   (how & CHOOSE_IOPL ? X86_EFLAGS_IOPL : 0) |
                   (more & CHOOSE_DF ? X86_EFLAGS_DF : 0) | (more & CHOOSE_TF ? X86_EFLAGS_TF : 0);
     cpu->trap_pending = more & CHOOSE_TRAP ? 1 : 0;
+    cpu->dr[7] = kind == KIND_BREAK ? X86_DR7_ENABLED : 0;
+    cpu->interrupt_shadow = kind == KIND_SHADOW;
+    cpu->in_smm = kind == KIND_SMM;
+    if (kind == KIND_SHADOW) {
+        cpu->cr[0] |= X86_CR0_AM;
+        cpu->eflags |= X86_EFLAGS_AC;
+    } else if (kind == KIND_SMM) {
+        cpu->cr[4] |= X86_CR4_SMAP;
+    }
     choose_segments(cpu, how, kind);
 }
 
@@ -149,10 +160,13 @@ static size_t translate(const Machine *m, Input *input, Arena *arena, size_t at)
     region->helper_count = guest->helper_count;
     region->slots = guest->slots;
     region->slot_count = guest->slot_count;
-    region->guest_pc = CODE_START + at;
+    u64 context = m->cpu.user_mode ? 0 : guest->system->context(&m->cpu);
+    u64 pc = CODE_START + at - (u32)context;
+    region->guest_pc = pc;
     GuestTranslation t = {.b = {region, ir_block_new(region)},
-                          .pc = CODE_START + at,
+                          .pc = pc,
                           .mode = guest->mode(&m->cpu),
+                          .context = context,
                           .state = &m->cpu,
                           .max_insns = 64,
                           .fetch = fetch,
