@@ -35,6 +35,10 @@ void clock_set(Clock *clock, u64 now);
 int clock_fd(const Clock *clock);
 void clock_dispatch(Clock *clock);
 
+/* For tests, of a stopped clock: its time becomes `until`, and each timer that is due on the way
+ * fires at its time. */
+void clock_advance(Clock *clock, u64 until);
+
 void timer_init(Timer *timer, Clock *clock, void (*fire)(void *opaque), void *opaque);
 /* Sets or moves it. */
 void timer_set(Timer *timer, u64 due);
