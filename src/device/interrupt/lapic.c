@@ -78,7 +78,11 @@ enum Msr { MSR_APIC_BASE = 0x1b, MSR_TSC_DEADLINE = 0x6e0, MSR_X2APIC = 0x800 };
 #define BASE_ADDRESS 0x000ffffffffff000ull
 #define DEFAULT_ADDRESS 0xfee00000ull
 
-enum { SHORTEST_PERIOD = 20000 /* nanoseconds */, LOWEST_VECTOR = 16 };
+/* Interrupts of the timer that the host was late for are made up for, with CATCH_UP between them so
+ * that the guest sees each; unless it was later than BACKLOG. None come faster than SHORTEST apart.
+ * Nanoseconds. */
+enum { SHORTEST = 20000, CATCH_UP = 100000, BACKLOG = NANOSECONDS };
+enum { LOWEST_VECTOR = 16 };
 
 typedef struct Lapic {
     Device device;
@@ -95,6 +99,7 @@ typedef struct Lapic {
     u32 initial_count, divide;
     u64 started;   /* when the timer began to count */
     u64 deadline;  /* of the TSC; 0: none */
+    u64 expected;  /* for when `timer` is set, but for delays; not saved: it follows */
     u8 external;   /* a message asked for the 8259s' vector */
     u8 inputs;     /* levels of LINT0 and LINT1 */
     bool asserted; /* INTR; not saved: it follows */
@@ -328,25 +333,30 @@ static void schedule(Lapic *a, u64 after)
 
     timer_cancel(&a->timer);
     if (is_deadline_mode(a)) {
-        if (a->deadline && a->cpu.tsc_time) {
-            timer_set(&a->timer, a->cpu.tsc_time(a->cpu.opaque, a->deadline));
+        if (!a->deadline || !a->cpu.tsc_time) {
+            return;
         }
+        a->expected = a->cpu.tsc_time(a->cpu.opaque, a->deadline);
     } else if (length && a->lvt[LVT_TIMER] & TIMER_PERIODIC) {
-        timer_set(&a->timer, a->started + ((after - a->started) / length + 1) * length);
+        a->expected = a->started + ((after - a->started) / length + 1) * length;
     } else if (length && after - a->started < length) {
-        timer_set(&a->timer, a->started + length);
+        a->expected = a->started + length;
+    } else {
+        return;
     }
+    timer_set(&a->timer, a->expected);
 }
 
 static void fire(void *opaque)
 {
     Lapic *a = opaque;
-    u64 time = now(a);
+    u64 time = now(a), length = timer_length(a), pause = MIN(length / 2, (u64)CATCH_UP);
 
     if (is_deadline_mode(a)) {
         a->deadline = 0;
     } else if (a->lvt[LVT_TIMER] & TIMER_PERIODIC) {
-        schedule(a, MAX(time, a->timer.due + SHORTEST_PERIOD - 1));
+        schedule(a, time - a->expected > BACKLOG ? time : a->expected);
+        timer_set(&a->timer, MAX(a->expected, time + MAX(pause, (u64)SHORTEST)));
     }
     deliver_local(a, LVT_TIMER);
 }

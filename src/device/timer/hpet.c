@@ -14,7 +14,10 @@
 #include "device/interrupt/apic_bus.h"
 
 enum { TIMERS = 3, LEGACY = 2, INPUTS = 32, SIZE = 0x400, TICK = 10 /* nanoseconds */ };
-enum { SHORTEST_PERIOD = 20000 /* nanoseconds between interrupts that repeat */ };
+/* Periodic interrupts that the host was late for are made up for, with CATCH_UP between them so
+ * that the guest sees each; unless it was later than BACKLOG. None come faster than SHORTEST apart.
+ * Nanoseconds. */
+enum { SHORTEST = 20000, CATCH_UP = 100000, BACKLOG = NANOSECONDS };
 
 /* Revision 1, three 64-bit timers, legacy replacement, Intel, 10^7 femtoseconds a tick. */
 #define CAPABILITIES 0x009896808086a201ull
@@ -127,15 +130,16 @@ void hpet_input(void *device, unsigned line, bool level)
 
 /* -- Comparators */
 
-/* A periodic comparator goes on to its next value after the counter's. */
-static void advance(Hpet *h, u32 i)
+/* The value after the counter's of a periodic comparator; of others theirs. */
+static u64 next_value(const Hpet *h, u32 i)
 {
     u64 mask = width_mask(h, i), passed = (counter(h) - h->comparator[i]) & mask;
+    u64 value = h->comparator[i];
 
     if (h->timer_config[i] & PERIODIC && h->period[i] && passed <= mask / 2) {
-        h->comparator[i] += (passed / h->period[i] + 1) * h->period[i];
-        h->comparator[i] &= mask;
+        value += (passed / h->period[i] + 1) * h->period[i];
     }
+    return value & mask;
 }
 
 /* Sets or cancels a comparator's timer. late: what has just passed fires at once. */
@@ -156,18 +160,30 @@ static void schedule(Hpet *h, u32 i, bool late)
     }
 }
 
+static void fire_periodic(Hpet *h, u32 i)
+{
+    Timer *timer = &h->comparators[i].timer;
+    u64 mask = width_mask(h, i), late = (counter(h) - h->comparator[i]) & mask;
+    u64 pause = MIN(h->period[i], (u64)CATCH_UP / TICK) * TICK / 2;
+
+    if (late > BACKLOG / TICK) {
+        h->comparator[i] = next_value(h, i);
+    } else {
+        h->comparator[i] = (h->comparator[i] + h->period[i]) & mask;
+    }
+    schedule(h, i, true);
+    if (timer_is_set(timer)) {
+        timer_set(timer, MAX(timer->due, now(h) + MAX(pause, (u64)SHORTEST)));
+    }
+}
+
 static void fire(void *opaque)
 {
     Comparator *c = opaque;
     Hpet *h = c->hpet;
-    u64 earliest = now(h) + SHORTEST_PERIOD;
 
-    if (h->timer_config[c->index] & PERIODIC) {
-        advance(h, c->index);
-        schedule(h, c->index, false);
-        if (timer_is_set(&c->timer) && c->timer.due < earliest) {
-            timer_set(&c->timer, earliest);
-        }
+    if (h->timer_config[c->index] & PERIODIC && h->period[c->index]) {
+        fire_periodic(h, c->index);
     } else {
         h->armed[c->index] = false;
     }
@@ -177,7 +193,7 @@ static void fire(void *opaque)
 static void schedule_all(Hpet *h)
 {
     for (u32 i = 0; i < TIMERS; i++) {
-        advance(h, i);
+        h->comparator[i] = next_value(h, i);
         schedule(h, i, false);
     }
 }
@@ -253,19 +269,16 @@ static void write_timer_config(void *device, u32 i, u64 value)
     if (!(value & LEVEL)) {
         h->status &= ~(1ull << i);
     }
-    advance(h, i);
+    h->comparator[i] = next_value(h, i);
     schedule(h, i, false);
     update_lines(h);
 }
 
 static u64 read_comparator(void *device, u32 i)
 {
-    Hpet *h = device;
+    const Hpet *h = device;
 
-    if (h->config & ENABLE && h->armed[i]) {
-        advance(h, i);
-    }
-    return h->comparator[i];
+    return h->config & ENABLE && h->armed[i] ? next_value(h, i) : h->comparator[i];
 }
 
 /* In periodic mode a value is the period, and with SET_VALUE also the next value (2.3.9.2.2). */

@@ -11,8 +11,10 @@
 
 enum { FREQUENCY = 1193182, PORT = 0x40, COUNTERS = 3 };
 
-/* Interrupts come no faster than this, in ticks: a count of 1 shall not occupy the host. */
-enum { SHORTEST_PERIOD = 24 };
+/* Interrupts that the host was late for are made up for, with this between them so that the guest
+ * sees each; unless it was later than BACKLOG. No interrupts come faster than SHORTEST apart: a
+ * count of 1 shall not occupy the host. Nanoseconds, and ticks. */
+enum { SHORTEST = 20000, CATCH_UP = 100000, BACKLOG = FREQUENCY };
 
 enum Access { ACCESS_LATCH, ACCESS_LOW, ACCESS_HIGH, ACCESS_BOTH };
 enum ReadBack { READ_BACK = 3, READ_BACK_NO_STATUS = 0x10, READ_BACK_NO_COUNT = 0x20 };
@@ -46,7 +48,8 @@ typedef struct I8254 {
     Region ports;
     Counter counters[COUNTERS];
     Timer timer; /* OUT 0 rises, or only changes its period */
-    bool rises;  /* which of them; not saved: it follows from the counter */
+    bool rises;  /* which of them */
+    s64 rise;    /* the tick for which it is set; both are not saved: they follow */
     Irq irq;
 } I8254;
 
@@ -158,7 +161,8 @@ static s64 next_rise(const Counter *c, s64 tick)
 
 /* -- The interrupt */
 
-static void schedule(I8254 *pit, s64 after)
+/* Sets the timer for what comes after a tick, but not before a time. */
+static void schedule(I8254 *pit, s64 after, u64 earliest)
 {
     Counter *c = &pit->counters[0];
     s64 rise = next_rise(c, after);
@@ -168,8 +172,9 @@ static void schedule(I8254 *pit, s64 after)
     if (!pit->rises) {
         rise = c->next_start;
     }
+    pit->rise = rise;
     if (rise >= 0) {
-        timer_set(&pit->timer, time_of(rise));
+        timer_set(&pit->timer, MAX(time_of(rise), earliest));
     } else {
         timer_cancel(&pit->timer);
     }
@@ -189,7 +194,7 @@ static void update_irq(I8254 *pit, s64 tick)
 {
     catch_up(&pit->counters[0], tick);
     irq_set(&pit->irq, output(&pit->counters[0], tick));
-    schedule(pit, tick);
+    schedule(pit, tick, 0);
 }
 
 static void settle(void *device)
@@ -206,14 +211,15 @@ static void fire(void *device)
 {
     I8254 *pit = device;
     Counter *c = &pit->counters[0];
-    s64 tick = ticks_now(pit);
+    s64 tick = ticks_now(pit), last = tick - pit->rise > BACKLOG ? tick : pit->rise;
+    u64 pause = MIN(time_of(c->count) / 2, (u64)CATCH_UP);
 
-    catch_up(c, tick);
+    catch_up(c, last);
     if (pit->rises) {
         irq_set(&pit->irq, false);
     }
-    irq_set(&pit->irq, pit->rises || output(c, tick));
-    schedule(pit, tick + SHORTEST_PERIOD - 1);
+    irq_set(&pit->irq, pit->rises || output(c, last));
+    schedule(pit, last, clock_now(pit->device.board->clock) + MAX(pause, (u64)SHORTEST));
 }
 
 /* -- Counts and control words */
