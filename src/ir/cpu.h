@@ -50,13 +50,14 @@ typedef struct CpuCommon {
     u64 exit_code;            /* IR_EXIT_*: the instruction's imm2 */
     u64 exit_address; /* IR_EXIT_UNALIGNED, _INVALIDATE, _EXCEPTION: written by a guest's helper */
     const void *exit_link; /* link exits: address of the patchable jump; NULL otherwise */
-    u32 exit_kind;         /* CpuExitKind */
+    u32 host_unit;         /* the host's own, beside what it can be compared together with: */
     u32 interrupt;         /* non-zero: leave at the next check; written by other threads */
     JumpEntry *jump_table; /* probed by generated code; points to `empty` table to force exits */
     const void *helpers;   /* IrHelper array of the guest */
     FpEnv fp;              /* rounding and modes; flags are complete outside generated code only */
     u8 fp_pad[16 - sizeof(FpEnv) % 16];
-    u32 lines; /* atomic: CPU_LINE_* that are up; system mode */
+    u32 exit_kind; /* CpuExitKind */
+    u32 lines;     /* atomic: CPU_LINE_* that are up; system mode */
     /* The soft MMU's slow way: see ir/tlb.h. */
     bool (*mmu_access)(void *state, struct MmuAccess *access);
     void *engine; /* the owner's */

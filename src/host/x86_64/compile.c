@@ -734,12 +734,27 @@ static void probe_for(Compiler *c, u64 target)
     x86_bind_short(&c->as, miss);
 }
 
+static void emit_interrupt_or_x87(Compiler *c, const ColdStub *cold, const u8 *site)
+{
+    x86_alu_imm(&c->as, ALU_CMP, 4, x86_at(RBP, COMMON(interrupt)), 0);
+    u8 *quiet = x86_jcc_short(&c->as, CC_E);
+    x86_mov_imm(&c->as, RAX, cold->pc);
+    emit_jump_stub(c, STUB_EXIT_INTERRUPT);
+    x86_bind_short(&c->as, quiet);
+    emit_call_stub(c, STUB_X87_LOAD);
+    x86_bind(x86_jmp(&c->as), site + sizeof(u32));
+}
+
 static void emit_cold(Compiler *c)
 {
     for (u32 i = 0; i < c->cold_count && x86_room(&c->as, COLD_ROOM); i++) {
         const ColdStub *cold = &c->cold[i];
         u8 *site = c->as.start + cold->site;
         x86_bind(site, c->as.at);
+        if (cold->kind == COLD_INTERRUPT_X87) {
+            emit_interrupt_or_x87(c, cold, site);
+            continue;
+        }
         if (cold->kind == COLD_INTERRUPT) {
             x86_mov_imm(&c->as, RAX, cold->pc);
             emit_jump_stub(c, STUB_EXIT_INTERRUPT);
@@ -820,6 +835,12 @@ static bool has_back_edge(const IrRegion *region)
 
 static void emit_poll(Compiler *c)
 {
+    if (x87_is_first(c)) { /* both 32-bit words at once */
+        x86_alu_imm(&c->as, ALU_CMP, 8, x86_at(RBP, COMMON(host_unit)), 1);
+        add_cold(c, COLD_INTERRUPT_X87, x86_jcc(&c->as, CC_NE), c->region->guest_pc);
+        c->x87_at_entry = X87_ON_HOST;
+        return;
+    }
     x86_alu_imm(&c->as, ALU_CMP, 4, x86_at(RBP, COMMON(interrupt)), 0);
     add_cold(c, COLD_INTERRUPT, x86_jcc(&c->as, CC_NE), c->region->guest_pc);
 }

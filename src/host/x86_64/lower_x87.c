@@ -5,7 +5,7 @@
  * all its results and exceptions, of which none is unmasked. It is brought there before the first
  * such instruction and stays, over jumps between blocks and calls of helpers, until something wants
  * its slots: an MMX instruction, a helper with IR_HELPER_X87, or the way out of generated code. So
- * a block has to ask, once, where it is; the answer is in WORD_X87.
+ * a block has to ask, once, where it is: CpuCommon.host_unit.
  *
  * A fault at a memory operand leaves the x87 as it was, and the way out saves it as always. */
 #include "host/x86_64/x86_64.h"
@@ -27,7 +27,7 @@ void x87_begin_block(Compiler *c, u32 block)
     const IrRegion *region = c->region;
     bool met = false;
 
-    c->x87 = X87_ANYWHERE;
+    c->x87 = block ? X87_ANYWHERE : c->x87_at_entry;
     if (!block || !ir_may_have(region, IR_X87)) {
         return;
     }
@@ -44,6 +44,26 @@ void x87_begin_block(Compiler *c, u32 block)
             met = true;
         }
     }
+}
+
+bool x87_is_first(const Compiler *c)
+{
+    if (!ir_may_have(c->region, IR_X87) || c->region->blocks[0].predecessors) {
+        return false;
+    }
+    IR_FOR_EACH(c->region, 0, value)
+    {
+        const IrInsn *insn = insn_of(c, value);
+        bool slot = insn->op == IR_GET || insn->op == IR_PUT || insn->op == IR_NOTE;
+        if (insn->op == IR_X87) {
+            return true;
+        }
+        if ((slot && is_x87_slot(c, (u32)insn->imm, ir_type_size((IrType)insn->type))) ||
+            (insn->op == IR_CALL && c->config->helpers[insn->imm].flags & IR_HELPER_X87)) {
+            return false;
+        }
+    }
+    return false;
 }
 
 void x87_end_block(Compiler *c, u32 block)
@@ -70,7 +90,7 @@ static void move_x87(Compiler *c, X87Place place)
         return;
     }
     if (c->x87 == X87_ANYWHERE) {
-        x86_alu_imm(&c->as, ALU_CMP, 4, x86_at(RBP, WORD(WORD_X87)), 0);
+        x86_alu_imm(&c->as, ALU_CMP, 4, x86_at(RBP, COMMON(host_unit)), 0);
         add_cold(c, to_host ? COLD_X87_LOAD : COLD_X87_SAVE,
                  x86_jcc(&c->as, to_host ? CC_E : CC_NE), 0);
     } else {

@@ -114,7 +114,7 @@ static void emit_enter(X86Asm *as, const RegPins *pins)
 /* On the C stack: the guest's x87 goes back to its slots, and the host's is empty for C code. */
 static void leave_x87(X86Asm *as)
 {
-    x86_alu_imm(as, ALU_CMP, 4, context(WORD(WORD_X87)), 0);
+    x86_alu_imm(as, ALU_CMP, 4, context(COMMON(host_unit)), 0);
     u8 *absent = x86_jcc_short(as, CC_E);
     x86_lea(as, 8, RDI, context(-CONTEXT_BIAS));
     x86_op(as, 0xff, 4, 2, context(WORD(WORD_X87_SAVE)), 0);

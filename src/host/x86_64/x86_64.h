@@ -39,12 +39,12 @@ enum {
     WORD_CACHE,        /* cache entered last */
     WORD_MMU,          /* address of x86_mmu_access */
     WORD_SCRATCH,
-    WORD_X87,      /* u32: the guest's x87 is in the host's, not in its slots */
     WORD_X87_LOAD, /* addresses of x86_x87_load, x86_x87_save */
     WORD_X87_SAVE,
 };
 
 #define WORD(index) (CPU_COMMON_OFFSET(host) + 8 * (s32)(index)-CONTEXT_BIAS)
+/* CpuCommon.host_unit: 1 while the guest's x87 is in the host's, not in its slots. */
 #define COMMON(member) (CPU_COMMON_OFFSET(member) - CONTEXT_BIAS)
 
 /* Shared code at the start of a cache, by what generated code jumps or calls to. */
@@ -106,7 +106,13 @@ enum { RETURN_STACK_GUARD = 4096, RETURN_STACK_SIZE = 32 * 4096 + RETURN_STACK_G
 /* -- The compiler */
 
 /* A jump out of line: emitted after the block's body. */
-typedef enum ColdKind { COLD_LINK, COLD_INTERRUPT, COLD_X87_LOAD, COLD_X87_SAVE } ColdKind;
+typedef enum ColdKind {
+    COLD_LINK,
+    COLD_INTERRUPT,
+    COLD_X87_LOAD,
+    COLD_X87_SAVE,
+    COLD_INTERRUPT_X87
+} ColdKind;
 typedef struct ColdStub {
     u8 kind;
     u32 site; /* offset of the jump's displacement */
@@ -166,7 +172,7 @@ typedef struct Compiler {
     u64 pc;          /* guest address of the current instruction */
     u64 *block_pc;   /* by block: guest address that its first code belongs to */
     u32 block;       /* being emitted */
-    X87Place x87;
+    X87Place x87, x87_at_entry;
     u8 *x87_after;   /* by block: X87Place at its end; X87_ANYWHERE while it is not emitted */
     u32 next_block;  /* the one whose code follows, or NO_BLOCK */
     u8 constant_pin; /* pinned register known to hold `constant`; REG_NONE */
@@ -452,6 +458,8 @@ int x86_compile(const IrRegion *region, const HostConfig *config, u8 *cache, u8 
                 Arena *arena, HostBlock *out);
 
 /* -- lower_x87.c */
+/* Whether the region is better entered with the x87 on the host: it is needed there first. */
+bool x87_is_first(const Compiler *c);
 /* The block's code starts: where the x87 is follows from its predecessors. */
 void x87_begin_block(Compiler *c, u32 block);
 void x87_end_block(Compiler *c, u32 block);

@@ -48,7 +48,7 @@ void x86_x87_load(void *state)
         memcpy(&image.registers[i * REGISTER_SIZE], register_slot(slots, x87, i), REGISTER_SIZE);
     }
     __asm__ volatile("frstor %0" : : "m"(image));
-    *(u32 *)(void *)&cpu_common(state)->host[WORD_X87] = 1;
+    cpu_common(state)->host_unit = 1;
 }
 
 void x86_x87_save(void *state)
@@ -67,5 +67,5 @@ void x86_x87_save(void *state)
         memcpy(register_slot(slots, x87, i), &image.registers[i * REGISTER_SIZE], REGISTER_SIZE);
     }
     slots[x87->empty] = empty;
-    *(u32 *)(void *)&cpu_common(state)->host[WORD_X87] = 0;
+    cpu_common(state)->host_unit = 0;
 }
