@@ -138,11 +138,15 @@ static u64 stack_mask(const X86State *state)
     return state->segment[X86_SS].attributes & X86_SEGMENT_DB ? 0xffffffff : 0xffff;
 }
 
-/* Whether `count` values of the stack from rSP + offset on are within its segment. */
+/* Whether `count` values of the stack from rSP + offset on are within its segment, and aligned if
+ * that is checked. */
 static u32 check_stack(const X86State *state, s64 offset, unsigned count, unsigned size)
 {
     u64 mask = stack_mask(state);
 
+    if (state->eflags & X86_EFLAGS_AC && (state->gpr[X86_RSP] + (u64)offset) % size) {
+        return x86_fault_error(X86_AC, 0);
+    }
     for (unsigned i = 0; mask != ~(u64)0 && i < count; i++, offset += size) {
         u64 pointer = (state->gpr[X86_RSP] + (u64)offset) & mask;
         if (!x86_within_limit(&state->segment[X86_SS], pointer, size)) {

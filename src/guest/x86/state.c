@@ -103,6 +103,18 @@ static void set_user_segment(X86State *state, unsigned segment, u16 selector)
     x86_set_segment(state, segment, selector, x86_user_descriptor(NULL, selector));
 }
 
+/* What Linux on a CPU with UMIP tells programs of its tables (SGDT, SIDT, SLDT, STR). */
+static void set_system_tables(X86State *state)
+{
+    enum { LINUX_TR = 0x40 };
+
+    state->gdt_base = 0xfffffffffffe0000;
+    state->idt_base = 0xffffffffffff0000;
+    state->gdt_limit = state->idt_limit = 0;
+    state->segment[X86_LDTR] = (X86Segment){0};
+    state->segment[X86_TR] = (X86Segment){.selector = LINUX_TR};
+}
+
 void x86_enter_user(X86State *state, bool long_mode)
 {
     static const u8 data[] = {X86_ES, X86_SS, X86_DS, X86_FS, X86_GS};
@@ -128,6 +140,7 @@ void x86_enter_user(X86State *state, bool long_mode)
             set_user_segment(state, data[i], X86_USER_DS);
         }
     }
+    set_system_tables(state);
     x87_init(state);
     x86_set_mxcsr(state, MXCSR_DEFAULT);
 }
