@@ -286,12 +286,6 @@ void system_begin(Vcpu *vcpu);
 /* Looks at interrupt lines; the state's pc is up to date before and after. */
 void system_interrupt(Vcpu *vcpu);
 
-/* Index of a guest address in jump tables. */
-static inline u32 jump_index(const Engine *engine, u64 pc)
-{
-    return (u32)(pc >> engine->guest->code_shift) & ((1u << JUMP_TABLE_BITS) - 1);
-}
-
 /* The address in an empty entry of a jump table: one that is never looked for there, as its own
  * index is another. Zeroed memory is an empty table but for entry 0. */
 static inline u64 jump_never(u32 index)

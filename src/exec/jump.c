@@ -40,7 +40,7 @@ void jumps_free(Vcpu *vcpu)
 void jumps_remember(Vcpu *vcpu, Block *block, bool global)
 {
     JumpTable *table = &vcpu->jumps[vcpu->jump_current];
-    u32 index = jump_index(vcpu->engine, block->pc);
+    u32 index = jump_index(block->pc, vcpu->engine->guest->code_shift);
     JumpEntry *entry = &table->entries[index];
 
     JumpList *list = &table->lists[global];
@@ -58,7 +58,7 @@ void jumps_remember(Vcpu *vcpu, Block *block, bool global)
 
 void jumps_remove(Engine *engine, const Block *block)
 {
-    u32 index = jump_index(engine, block->pc);
+    u32 index = jump_index(block->pc, engine->guest->code_shift);
 
     for (Vcpu *vcpu = engine->vcpus; vcpu; vcpu = vcpu->next) {
         for (u32 i = 0; i < JUMP_TABLES; i++) {

@@ -40,7 +40,14 @@ typedef struct JumpEntry {
     const void *code;
 } JumpEntry;
 
-enum { JUMP_TABLE_BITS = 12 }; /* entries: 1 << bits; index: (pc >> guest's code shift) & mask */
+enum { JUMP_TABLE_BITS = 12, JUMP_FOLD = 10 };
+
+/* Index of a guest address in jump tables of 1 << JUMP_TABLE_BITS entries. Functions begin at
+ * multiples of 16, or more, so that higher bits must tell them apart. */
+static inline u32 jump_index(u64 pc, u32 code_shift)
+{
+    return (((u32)pc >> JUMP_FOLD) + (u32)pc) >> code_shift & ((1u << JUMP_TABLE_BITS) - 1);
+}
 
 typedef struct CpuCommon {
     IrWord spill[CPU_SPILL_SLOTS]; /* the host's register allocator */

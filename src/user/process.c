@@ -110,6 +110,9 @@ static void handle_exit(Thread *thread, const VcpuExit *exit)
         cpu_exception(thread, exit);
         break;
     case VCPU_INTERRUPT:
+    case VCPU_HALT: /* this and the others: of system mode */
+    case VCPU_SHUTDOWN:
+    case VCPU_DEBUG:
         break;
     }
 }

@@ -64,8 +64,8 @@ static void test_calls(const Host *host)
     CpuExitKind kind = machine_run(machine, 0);
     OK(machine_left_with(machine, kind, 1) && machine->state->r[0] == 6000,
        "%s: calls, returns and indirect jumps", host->name);
-    const JumpEntry *entry =
-        &machine->vcpu->jump_table[jump_index(machine->engine, machine_address(machine, 50))];
+    const JumpEntry *entry = &machine->vcpu->jump_table[jump_index(
+        machine_address(machine, 50), machine->engine->guest->code_shift)];
     OK(entry->pc == machine_address(machine, 50), "%s: an indirect jump's target is remembered",
        host->name);
     machine_free(machine);

@@ -236,7 +236,7 @@ static const JumpEntry *jump_entry(const Runner *r, u64 pc)
 {
     const JumpEntry *table = __atomic_load_n(&r->common->jump_table, __ATOMIC_ACQUIRE);
 
-    return &table[pc >> r->code->code_shift & (((u64)1 << JUMP_TABLE_BITS) - 1)];
+    return &table[jump_index(pc, r->code->code_shift)];
 }
 
 /* Each of these returns the code to go on with, or NULL after leave(). */

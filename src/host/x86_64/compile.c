@@ -724,8 +724,7 @@ static void inherit_pc(Compiler *c, const u32 *order, u32 count)
 /* The jump table probe for a target that is known and in rax; falls through on a miss. */
 static void probe_for(Compiler *c, u64 target)
 {
-    u64 index = target >> c->config->code_shift & (((u64)1 << JUMP_TABLE_BITS) - 1);
-    s32 entry = (s32)(index * sizeof(JumpEntry));
+    s32 entry = (s32)(jump_index(target, c->config->code_shift) * sizeof(JumpEntry));
 
     x86_load(&c->as, 8, RCX, x86_at(RBP, COMMON(jump_table)));
     x86_alu_to(&c->as, ALU_CMP, 8, x86_at(RCX, entry + (s32)offsetof(JumpEntry, pc)), RAX);

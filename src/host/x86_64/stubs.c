@@ -181,6 +181,8 @@ void x86_probe(X86Asm *as, u32 code_shift)
 
     x86_load(as, 8, RCX, context(COMMON(jump_table)));
     x86_mov(as, 4, RDX, RAX);
+    x86_shift_imm(as, SHIFT_SHR, 4, RDX, JUMP_FOLD);
+    x86_alu(as, ALU_ADD, 4, RDX, x86_reg(RAX));
     x86_alu_imm(as, ALU_AND, 4, x86_reg(RDX), (s32)mask);
     if (scale > 3) {
         x86_shift_imm(as, SHIFT_SHL, 4, RDX, scale - 3);
