@@ -3,6 +3,7 @@
  *   test_guest_ir GUEST FILE           compares
  *   test_guest_ir GUEST FILE --bless   rewrites the file with what the translator makes now
  *
+ * GUEST is a guest's name, or x86_64-system: 64-bit code of privilege level 0 under SMAP.
  * FILE is a list of cases:
  *     case NAME
  *     CODE  assembler text, for the reader
@@ -20,7 +21,7 @@
 
 #include "../tap.h"
 #include "guest/guest.h"
-#include "guest/x86/state.h"
+#include "guest/x86/system.h"
 #include "ir/pass.h"
 #include "ir/text.h"
 
@@ -221,15 +222,27 @@ static int bless(const char *path, FILE *in)
     return 0;
 }
 
-/* The state of a program at its start. */
-static void make_state(void)
+/* 64-bit code of an operating system. */
+static void enter_system(X86State *cpu)
+{
+    x86_enter_user(cpu, true);
+    cpu->user_mode = 0;
+    cpu->cr[4] |= X86_CR4_SMAP;
+    cpu->segment[X86_CS].attributes &= (u16) ~(3 << X86_SEGMENT_DPL_SHIFT);
+    cpu->segment[X86_SS].attributes &= (u16) ~(3 << X86_SEGMENT_DPL_SHIFT);
+}
+
+/* The state of a program at its start, or of a system. */
+static void make_state(bool system)
 {
     CpuCommon *common = aligned_alloc(64, sizeof(CpuCommon) + guest->state_size);
 
     memset(common, 0, sizeof(CpuCommon) + guest->state_size);
     state = cpu_state(common);
     guest->reset(state, common);
-    if (guest == &guest_x86_64 || guest == &guest_i386) {
+    if (system) {
+        enter_system(state);
+    } else if (guest == &guest_x86_64 || guest == &guest_i386) {
         x86_enter_user(state, guest == &guest_x86_64);
     }
 }
@@ -237,13 +250,14 @@ static void make_state(void)
 int main(int argc, char **argv)
 {
     FILE *in = argc > 2 ? fopen(argv[2], "r") : NULL;
+    bool system = argc > 1 && strcmp(argv[1], "x86_64-system") == 0;
 
-    guest = argc > 1 ? guest_find(argv[1]) : NULL;
+    guest = system ? &guest_x86_64 : argc > 1 ? guest_find(argv[1]) : NULL;
     if (!in || !guest) {
         fprintf(stderr, "usage: test_guest_ir GUEST FILE [--bless]\n");
         return 2;
     }
-    make_state();
+    make_state(system);
     if (argc > 3 && strcmp(argv[3], "--bless") == 0) {
         return bless(argv[2], in);
     }

@@ -13,7 +13,11 @@
 #define XMM(n) SLOT_AT("xmm" #n, xmm[n], IR_V128)
 #define YMMH(n) SLOT_AT("ymmh" #n, ymmh[n], IR_V128)
 #define ST(n) SLOT_AT("fpr" #n, fpr[n], IR_V128)
-#define SEGMENT(name, n) SLOT_AT(name "_base", segment[n].base, IR_I64)
+#define SEGMENT(name, n)                                                                           \
+    SLOT_AT(name "_base", segment[n].base, IR_I64),                                                \
+        SLOT_AT(name "_limit", segment[n].limit, IR_I32),                                          \
+        SLOT_AT(name "_attributes", segment[n].attributes, IR_I16),                                \
+        SLOT_AT(name "_selector", segment[n].selector, IR_I16)
 
 static const IrSlot slots[] = {
     GPR("rax", 0),
@@ -41,6 +45,28 @@ static const IrSlot slots[] = {
     SEGMENT("ds", X86_DS),
     SEGMENT("fs", X86_FS),
     SEGMENT("gs", X86_GS),
+    SEGMENT("ldtr", X86_LDTR),
+    SEGMENT("tr", X86_TR),
+    SLOT_AT("gdt_base", gdt_base, IR_I64),
+    SLOT_AT("gdt_limit", gdt_limit, IR_I32),
+    SLOT_AT("idt_base", idt_base, IR_I64),
+    SLOT_AT("idt_limit", idt_limit, IR_I32),
+    SLOT_AT("cr0", cr[0], IR_I64),
+    SLOT_AT("cr2", cr[2], IR_I64),
+    SLOT_AT("cr3", cr[3], IR_I64),
+    SLOT_AT("cr4", cr[4], IR_I64),
+    SLOT_AT("efer", efer, IR_I64),
+    SLOT_AT("star", star, IR_I64),
+    SLOT_AT("lstar", lstar, IR_I64),
+    SLOT_AT("cstar", cstar, IR_I64),
+    SLOT_AT("sfmask", sfmask, IR_I64),
+    SLOT_AT("kernel_gs_base", kernel_gs_base, IR_I64),
+    SLOT_AT("sysenter_cs", sysenter_cs, IR_I64),
+    SLOT_AT("sysenter_esp", sysenter_esp, IR_I64),
+    SLOT_AT("sysenter_eip", sysenter_eip, IR_I64),
+    SLOT_AT("interrupt_shadow", interrupt_shadow, IR_I8),
+    SLOT_AT("trap_pending", trap_pending, IR_I8),
+    SLOT_AT("halted", halted, IR_I8),
     ST(0),
     ST(1),
     ST(2),
