@@ -6,6 +6,7 @@ the cases named `memory`, the largest resident set. Requests by qemu-img use thr
 and the faster counts. `raw` is what plain copying, comparing or reading of as many bytes takes.
 """
 import os
+import resource
 import shutil
 import subprocess
 import time
@@ -35,15 +36,16 @@ class Tools:
 
 
 def run(command):
-    """Seconds that a command takes."""
-    start = time.perf_counter()
+    """Seconds that a command takes, and those of processors among them."""
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL,
                           stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=TIME_LIMIT)
     seconds = time.perf_counter() - start
     if done.returncode:
         raise Failure(f'{command[-1]}: exit status {done.returncode} '
                       f'{done.stderr.decode(errors="replace").strip()}')
-    return seconds
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def memory_of(command):
@@ -142,17 +144,20 @@ class Case:
         return (memory_of if self.memory else run)([*tool, *(engine if w == '{engine}' else w for w in words if w != '{engine}' or engine)])
 
     def measure(self, tools, rounds):
-        """The least seconds (or KiB) by name: menura, qemu, raw."""
-        least = {}
+        """The least seconds (or KiB) by name: menura, qemu, raw; and the least of processors' time."""
+        least, cpu = {}, {}
         sides = [('menura', tools.menura, None), *(('qemu', tools.qemu, e) for e in self.engines)]
         for _ in range(rounds):
             for name, tool, engine in sides:
                 value = self.once(tool, engine)
+                if not self.memory:
+                    value, busy = value
+                    cpu[name] = min(busy, cpu.get(name, busy))
                 least[name] = min(value, least.get(name, value))
             if self.raw:
-                value = run(self.raw)
+                value = run(self.raw)[0]
                 least['raw'] = min(value, least.get('raw', value))
-        return least
+        return least, cpu
 
 
 def transfers(images, where):
