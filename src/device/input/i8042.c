@@ -339,7 +339,8 @@ static void settle(void *device)
 {
     I8042 *c = device;
 
-    if (c->command < WRITE_RAM || (c->command >= WRITE_RAM + 32 && c->command < 0xd1)) {
+    if ((c->command < WRITE_RAM || c->command >= WRITE_RAM + 32) &&
+        (c->command < WRITE_OUTPUT_PORT || c->command > WRITE_MOUSE)) {
         c->command = 0;
     }
     ps2_keyboard_check(&c->keyboard);
