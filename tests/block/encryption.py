@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""encryption.py MENURA
+"""encryption.py EXERCISE MENURA
 
 Encrypted images both ways with qemu-img and cryptsetup: every cipher, overlays over encrypted images and
 the reverse, key slots added and erased in turn, what the commands print, and mistakes. A secret never
@@ -13,6 +13,8 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from exchange import pattern
 
 SECRETS = {'s': 'correct horse', 'n': 'battery staple', 'w': 'a guess'}
 OBJECTS = [word for name, data in SECRETS.items()
@@ -48,8 +50,9 @@ def must(*command, **more):
 class Tools:
     """Both programs, in a directory of their own with a disk's contents in plain.raw."""
 
-    def __init__(self, menura, where):
+    def __init__(self, exercise, menura, where):
         self.ours, self.theirs, self.where = [menura, 'img'], ['qemu-img'], where
+        self.exercise = exercise
         self.has_cryptsetup = bool(shutil.which('cryptsetup'))
         self.plain = where / 'plain.raw'
         rand = random.Random(7)
@@ -111,6 +114,33 @@ def cryptsetup(tools):
         must(*tools.ours, 'convert', *OBJECTS, '--image-opts', '-O', 'raw', luks(path), dump)
         if dump.read_bytes()[:SIZE] != tools.plain.read_bytes():
             raise Failure(f'{cipher} does not read as written')
+        tools.compare(luks(path), dump)
+
+
+def random_writes(tools):
+    """Writes of any alignment to a LUKS image, in turn by either; both read what the model says."""
+    rand, path, dump = random.Random(3), tools.where / 'disk.luks', tools.where / 'dump'
+    must(*tools.ours, 'convert', *OBJECTS, '-f', 'raw', '-O', 'luks', '-o', 'key-secret=s,iter-time=10',
+         tools.plain, path)
+    model = bytearray(tools.plain.read_bytes())
+    for turn in range(4):
+        operations = []
+        for _ in range(12):
+            start = rand.randrange(SIZE)
+            length = min(rand.randrange(1, rand.choice([600, 70000, SIZE])), SIZE - start)
+            operations.append((start, length, rand.randrange(256)))
+            model[start:start + length] = pattern(*operations[-1])
+        if turn % 2:
+            for operation in operations:
+                (tools.where / 'source').write_bytes(pattern(*operation))
+                must('qemu-io', *OBJECTS, '--image-opts', luks(path), '-c',
+                     f'write -s {tools.where / "source"} {operation[0]} {operation[1]}')
+            operations = []
+        lines = [f'write {o} {n} {b}' for o, n, b in operations] + ['flush', f'dump {dump}']
+        must(tools.exercise, '-O', f'secret,id=s,data={SECRETS["s"]}', '-o', 'driver=luks,key-secret=s',
+             path, input='\n'.join(lines) + '\n')
+        if dump.read_bytes() != model:
+            raise Failure(f'Menura reads something else after turn {turn}')
         tools.compare(luks(path), dump)
 
 
@@ -262,7 +292,7 @@ def mistakes(tools):
             raise Failure(f'{command}: exit {ours.returncode}: {ours.stdout}; qemu-img: {theirs.stdout}')
 
 
-CASES = [ciphers, cryptsetup, key_slots, overlays, prints, detached, mistakes]
+CASES = [ciphers, cryptsetup, random_writes, key_slots, overlays, prints, detached, mistakes]
 
 
 def main():
@@ -275,7 +305,7 @@ def main():
     for number, case in enumerate(CASES, 1):
         with tempfile.TemporaryDirectory() as where:
             try:
-                case(Tools(Path(sys.argv[1]).resolve(), Path(where)))
+                case(Tools(*(Path(word).resolve() for word in sys.argv[1:3]), Path(where)))
                 print(f'ok {number} - {case.__name__}', flush=True)
             except Failure as failure:
                 failed += 1
