@@ -74,13 +74,14 @@ bool lower_div(Compiler *c, IrVal value, const IrInsn *insn)
 
 /* -- Double width */
 
-/* Whether the high half is the low half's sign. */
+/* Whether the high half is the low half's sign: of a number as wide, not of its low bits. */
 bool is_sign_of(const Compiler *c, IrVal high, IrVal low)
 {
     const IrInsn *sar = insn_of(c, ra_root(&c->ra, high));
     u64 count;
 
-    return sar->op == IR_SAR && ra_root(&c->ra, sar->arg[0]) == ra_root(&c->ra, low) &&
+    return sar->op == IR_SAR && sar->type == insn_of(c, high)->type &&
+           ra_root(&c->ra, sar->arg[0]) == ra_root(&c->ra, low) &&
            is_constant(c, sar->arg[1], &count) && count == ir_type_size((IrType)sar->type) * 8 - 1;
 }
 
