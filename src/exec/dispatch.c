@@ -210,9 +210,11 @@ static bool leave_for_exception(Vcpu *vcpu, Next *next, u64 code)
 static bool leave_for_halt(Vcpu *vcpu, Next *next)
 {
     set_pc(vcpu, next->pc);
-    system_interrupt(vcpu);
+    bool halted = true;
+    while (halted && system_interrupt(vcpu)) { /* one may leave it waiting for another */
+        halted = vcpu->engine->guest->system->halted(vcpu->state);
+    }
     go_on_with_state(vcpu, next);
-    bool halted = vcpu->engine->guest->system->halted(vcpu->state);
     if (halted) {
         vcpu->common->exit_kind = CPU_EXIT_HALT;
     }

@@ -284,7 +284,7 @@ bool system_deliver(Vcpu *vcpu, u64 code);
 /* exec_run() begins. */
 void system_begin(Vcpu *vcpu);
 /* Looks at interrupt lines; the state's pc is up to date before and after. */
-void system_interrupt(Vcpu *vcpu);
+bool system_interrupt(Vcpu *vcpu);
 
 /* The address in an empty entry of a jump table: one that is never looked for there, as its own
  * index is another. Zeroed memory is an empty table but for entry 0. */

@@ -50,13 +50,11 @@ bool system_deliver(Vcpu *vcpu, u64 code)
     return vcpu->engine->guest->system->deliver(vcpu->state, code);
 }
 
-void system_interrupt(Vcpu *vcpu)
+bool system_interrupt(Vcpu *vcpu)
 {
     u32 lines = vcpu_lines(vcpu);
 
-    if (lines) {
-        vcpu->engine->guest->system->interrupt(vcpu->state, lines);
-    }
+    return lines && vcpu->engine->guest->system->interrupt(vcpu->state, lines);
 }
 
 /* -- RAM */
