@@ -446,6 +446,42 @@ static void test_ports(void)
     OK(run() == -1 && last_port.value == 0x2222 && last_port.port == 0x46, "REP OUTSW");
 }
 
+/* -- The x87 and the system */
+
+static unsigned fp_errors;
+
+static void fp_error(void *opaque)
+{
+    (void)opaque;
+    fp_errors++;
+}
+
+static void test_fp_errors(void)
+{
+    for (unsigned own = 0; own < 2; own++) {
+        begin_real_mode();
+        m->bus.fp_error = fp_error;
+        cpu->cr[0] |= own ? X86_CR0_NE : 0;
+        fp_errors = 0;
+        put(DATA, 0x37b, 2); /* division by zero is unmasked */
+        CODE_IS("\xdb\xe3\xd9\x2e\x00\x60\xd9\xe8\xd9\xee\xde\xf9\x9b\xf4"); /* 1 / 0; fwait */
+        if (own) {
+            OK(run() == X86_MF && fp_errors == 0, "with CR0.NE an x87 error is an exception");
+        } else {
+            machine_run(m, 20);
+            OK(cpu->rip == CODE + 12 && fp_errors > 0, "without, FERR# and FWAIT waits");
+        }
+    }
+    begin_real_mode();
+    cpu->cr[0] |= X86_CR0_TS;
+    CODE_IS("\x9b\xf4");
+    OK(run() == -1 && cpu->halted, "CR0.TS means nothing to FWAIT");
+    begin_real_mode();
+    cpu->cr[0] |= X86_CR0_TS | X86_CR0_MP;
+    CODE_IS("\x9b\xf4");
+    OK(run() == X86_NM, "without CR0.MP");
+}
+
 /* -- Virtual-8086 mode */
 
 static void begin_vm86(void)
@@ -548,6 +584,7 @@ int main(void)
     test_sysenter();
     test_registers();
     test_ports();
+    test_fp_errors();
     test_virtual_interrupts();
     test_smm();
     test_init();

@@ -10,6 +10,7 @@
 #include "guest/x86/feature.h"
 #include "guest/x86/helpers.h"
 #include "guest/x86/internal.h"
+#include "guest/x86/system.h"
 #include "guest/x86/translate.h"
 #include "guest/x86/x87_helpers.h"
 
@@ -525,14 +526,14 @@ void tr_x87_conditional_move(Tr *t)
 
 /* -- Control instructions */
 
-/* CR0.EM does not matter to it; CR0.MP is taken to be set, as all systems do. */
+/* CR0.EM does not matter to it, and CR0.TS only with CR0.MP. */
 void tr_FWAIT(Tr *t)
 {
     if (t->mode & X86_MODE_TS) {
-        end_exception(t, X86_NM, false, 0);
-    } else {
-        check_pending(t);
+        IrVal cr0 = ir_trunc(t->b, IR_I32, ir_get(t->b, IR_I64, SLOT(cr[0])));
+        fault_if(t, ir_cmp(t->b, IR_TST, cr0, const32(t, X86_CR0_MP)), X86_NM, false, 0);
     }
+    check_pending(t);
 }
 
 void tr_FNOP(Tr *t)
