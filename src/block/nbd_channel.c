@@ -10,7 +10,7 @@
 
 #include "block/tls.h"
 
-enum { BUFFER = 32768, IOVECS = 16 };
+enum { BUFFER = 32768, IOVECS = 16, RECORD = 16384 };
 
 struct NbdChannel {
     int fd;
@@ -178,6 +178,21 @@ int nbd_channel_write(NbdChannel *channel, const void *data, size_t bytes)
     return write_vector(channel, &vector);
 }
 
+/* Under TLS each write makes a record of its own: what is short becomes one. */
+static int write_records(NbdChannel *channel, const void *head, size_t bytes,
+                         const BlockVector *data)
+{
+    u8 record[RECORD];
+
+    if (data && bytes + data->bytes <= sizeof record) {
+        memcpy(record, head, bytes);
+        block_vector_load(data, record + bytes, data->bytes);
+        return nbd_channel_write(channel, record, bytes + data->bytes);
+    }
+    int result = nbd_channel_write(channel, head, bytes);
+    return result || !data ? result : write_vector(channel, data);
+}
+
 int nbd_channel_write_with(NbdChannel *channel, const void *head, size_t bytes,
                            const BlockVector *data)
 {
@@ -185,12 +200,12 @@ int nbd_channel_write_with(NbdChannel *channel, const void *head, size_t bytes,
     size_t covered = 0;
 
     if (channel->tls) {
-        int result = nbd_channel_write(channel, head, bytes);
-        return result || !data ? result : write_vector(channel, data);
+        return write_records(channel, head, bytes, data);
     }
-    unsigned count = data ? block_vector_iovecs(data, iov + 1, IOVECS - 1, &covered) : 0;
+    if (data) {
+        block_vector_iovecs(data, iov + 1, IOVECS - 1, &covered);
+    }
     BlockVector first = {iov, 0, bytes + covered};
-    (void)count;
     int result = write_vector(channel, &first);
     if (!result && data && covered < data->bytes) {
         BlockVector rest = block_vector_part(data, covered, data->bytes - covered);
