@@ -128,6 +128,7 @@ static IrRegion *new_region(Job *job, u64 pc)
     IrRegion *region = ir_region_new(&vcpu->arena);
     region->guest_pc = pc;
     region->exact_fp = job->exact_fp;
+    region->linear = job->linear;
     region->space = vcpu->mmu ? guest->system->space(vcpu->mode) : 0;
     region->fp_native = vcpu->engine->config.fp_native;
     region->x87 = vcpu->engine->config.x87 && vcpu->engine->host->x87 ? guest->x87 : NULL;

@@ -303,7 +303,8 @@ typedef struct IrRegion {
     u64 ops[4];            /* set of the operations that were ever put into it */
     struct IrGraph *graph; /* what ir_graph() keeps; NULL: to be computed again */
     u64 guest_pc;          /* of the entry */
-    u32 space;             /* that its loads and stores access, under a soft MMU */
+    u32 space;             /* under a soft MMU: that its loads and stores access */
+    u64 linear;            /* the same: address of its first byte of code */
     bool exact_fp;         /* floating-point operations must not use the host FPU's NaN shortcuts */
     bool fp_native;        /* the host may take the guest's floating point for its own: it has the
                               same rules, so that nothing traps (HostConfig.fp_native) */

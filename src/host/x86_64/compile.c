@@ -721,6 +721,13 @@ static void inherit_pc(Compiler *c, const u32 *order, u32 count)
     }
 }
 
+static bool leaves_page(const Compiler *c, u64 target)
+{
+    u64 linear = c->region->linear, there = linear + (target - c->region->guest_pc);
+
+    return (linear ^ there) >> TLB_PAGE_BITS != 0;
+}
+
 /* The jump table probe for a target that is known and in rax; falls through on a miss. */
 static void probe_for(Compiler *c, u64 target)
 {
@@ -768,6 +775,10 @@ static void emit_cold(Compiler *c)
         x86_mov_imm(&c->as, RAX, cold->pc);
         if (c->config->soft_mmu) {
             probe_for(c, cold->pc);
+        }
+        if (c->config->soft_mmu && leaves_page(c, cold->pc)) {
+            emit_jump_stub(c, STUB_EXIT_LOOKUP); /* it is never linked */
+            continue;
         }
         x86_lea_code(&c->as, RCX, site);
         emit_jump_stub(c, STUB_EXIT_LINK);
