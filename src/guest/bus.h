@@ -1,9 +1,11 @@
 /* What a system-mode guest CPU sees behind its pins: physical memory, devices, interrupts.
  *
  * Who builds the machine fills one GuestBus a vCPU and hands it over with vcpu_set_bus(), which
- * fills the last part; page-table walks, the soft MMU's slow path and helpers for privileged
- * instructions call it on the vCPU's thread. User mode has none. Devices take the machine lock
- * themselves: nothing here is called with it held.
+ * fills the last part and puts functions of the engine in the place of the others, so that they
+ * stand between the guest and the board. Page-table walks, the soft MMU's slow path and helpers for
+ * privileged instructions call them on the vCPU's thread. User mode has none. Devices take the
+ * machine lock themselves: nothing here is called with it held. ram() and dirty() must not wait for
+ * a lock that anybody holds while calling the engine; the others may.
  * Must not know any guest or board. */
 #ifndef GUEST_BUS_H
 #define GUEST_BUS_H
@@ -13,7 +15,8 @@
 typedef struct GuestBus {
     void *opaque;
     /* Host address of guest physical `address` if RAM (or, for reads, ROM) backs the `size` bytes
-     * from there and they lie in one 4 KiB page; NULL for devices and holes. It stays valid until
+     * from there and they lie in one 4 KiB page; NULL for devices and holes. Pages of RAM are
+     * aligned in the host's memory as well. The address stays valid until
      * the memory map changes (engine_map_changed()). write: the bytes are about to be written; the
      * page counts as dirty from now on. */
     u8 *(*ram)(void *opaque, u64 address, unsigned size, bool write);
