@@ -286,6 +286,16 @@ static void test_code_limit(void)
        "code counts from its segment's base");
 }
 
+static void test_canonical(void)
+{
+    begin_64(3);
+    CODE_IS("\x48\xbc\0\0\0\0\0\0\0\x80\x50"); /* mov rsp,8000...h; push rax */
+    OK(run() == X86_STACK, "a stack at an address that is not canonical: #SS");
+    begin_64(3);
+    CODE_IS("\x48\xa1\0\0\0\0\0\0\0\x80"); /* mov rax,[8000...h] */
+    OK(run() == X86_GP, "anything else there: #GP");
+}
+
 static void test_alignment(void)
 {
     begin_protected(3);
@@ -577,6 +587,7 @@ int main(void)
     test_software_interrupt_fault();
     test_shutdown();
     test_code_limit();
+    test_canonical();
     test_alignment();
     test_single_step();
     test_breakpoints();

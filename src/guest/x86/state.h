@@ -109,6 +109,8 @@ enum {
     X86_EXCEPTION_EXTERNAL = 1 << 11, /* an interrupt from outside the CPU */
     X86_EXCEPTION_INT_N = 1 << 12,    /* INT n, which virtual-8086 mode may redirect */
     X86_EXCEPTION_STEP = 1 << 13,     /* #DB of a single step */
+    X86_EXCEPTION_ADDRESS = 1 << 14,  /* #GP of a data access to an address that is not canonical:
+                                         #SS if it is one to the stack's segment */
     X86_EXCEPTION_LENGTH_SHIFT = 16,  /* software interrupts in system mode: bits 19..16 are the
                                          instruction's size */
 };

@@ -42,7 +42,7 @@ static u64 walk(void *state, u64 address, GuestAccess access, u32 space, GuestPa
     X86Translation t;
 
     if (x86_long_mode_active(state) && !x86_canonical(state, address)) {
-        return x86_fault_error(X86_GP, 0);
+        return x86_fault_error(X86_GP, 0) | (access == GUEST_FETCH ? 0 : X86_EXCEPTION_ADDRESS);
     }
     X86_TRY(x86_walk(state, address, flags, &t));
     *page = (GuestPage){.physical = t.physical,
@@ -90,10 +90,49 @@ static void note_debug(X86State *state, u32 code)
     state->dr[7] &= ~(u64)X86_DR7_GD;
 }
 
+/* Whether the instruction at rIP, one of 64-bit code, accesses the stack's segment: by its memory
+ * operand or, without one, as it pushes or pops. */
+static bool accesses_stack(X86State *state)
+{
+    X86DecodeMode mode = x86_decode_mode(x86_mode(state), state->features);
+    u8 bytes[X86_INSN_MAX];
+    size_t size = 0;
+    X86Insn insn;
+
+    while (size < sizeof(bytes) &&
+           !x86_read_linear(state, state->rip + size, &bytes[size], 1, X86_WALK_PROBE)) {
+        size++;
+    }
+    if (x86_decode(bytes, size, &mode, &insn) != X86_DECODE_OK) {
+        return false;
+    }
+    for (unsigned n = 0; n < insn.operand_count; n++) {
+        switch ((X86OperandKind)insn.operand[n].kind) {
+        case X86_OPERAND_MEMORY:
+            return insn.memory.segment == X86_SS;
+        case X86_OPERAND_STRING_SOURCE:
+        case X86_OPERAND_STRING_DESTINATION:
+            return false;
+        default:
+            break;
+        }
+    }
+    return true;
+}
+
+/* The accesses of translated code do not say which segment they are to. */
+static u32 with_segment(X86State *state, u32 code)
+{
+    if (!(code & X86_EXCEPTION_ADDRESS)) {
+        return code;
+    }
+    return x86_fault_error(accesses_stack(state) ? X86_STACK : X86_GP, 0);
+}
+
 static bool deliver(void *opaque, u64 word)
 {
     X86State *state = opaque;
-    u32 code = (u32)word;
+    u32 code = with_segment(state, (u32)word);
     unsigned vector = code & 0xff;
     bool own = !(code & (X86_EXCEPTION_SOFTWARE | X86_EXCEPTION_EXTERNAL));
 
