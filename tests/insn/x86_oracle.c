@@ -401,9 +401,6 @@ static bool depends_on_cpu(const Oracle *o, const X86Sequence *s, const X86Resul
     if (x86_rows[insn.row].handler == X86_DO_VCVTPS2PH) {
         return ours->vector != theirs->vector; /* the value's exception or the address's */
     }
-    if (x86_rows[insn.row].handler == X86_DO_CLFLUSH) {
-        return segmented; /* it may touch a segment that is for execution only */
-    }
     if (x86_rows[insn.row].vsib && theirs->vector == X86_DB) {
         return true; /* a single-step trap between a gather's elements */
     }
@@ -420,8 +417,8 @@ static bool depends_on_cpu(const Oracle *o, const X86Sequence *s, const X86Resul
 /* Components that XSAVEC leaves out as they are not in use, which is only one CPU's opinion. */
 static void clear_unused(const X86Sequence *s, X86Result *r, X86Result *other)
 {
-    static const u16 components[][2] = {{160, 256}, {576, 256}};
-    static const u8 zeros[256];
+    static const u16 components[][2] = {{160, 128}, {288, 128}, {576, 128}, {704, 128}};
+    static const u8 zeros[128];
     enum { IMAGE = X86_IMAGE - X86_SCRATCH };
 
     for (unsigned i = 0; i < COUNT(components); i++) {

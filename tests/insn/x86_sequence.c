@@ -144,7 +144,7 @@ static void make_plain(Maker *m, bool prefixes)
             exit(2);
         }
         x86_decode(bytes, size, &mode, &insn);
-        if (is_vague(m, &insn) || (stores_selectors(&insn) && m->s->count) ||
+        if (is_vague(m, &insn) || (stores_selectors(&insn) && (m->s->count || m->s->branches)) ||
             !flags_fit_sequence(m, &x86_rows[insn.row])) {
             continue;
         }
