@@ -1,6 +1,8 @@
 /* The list of devices: a new one gets a line here and one in devices.h. */
 #include "device/devices.h"
 
+#include <string.h>
+
 const DeviceDef *const device_defs[] = {
     &device_apic,
     &device_fw_cfg,
@@ -24,5 +26,17 @@ const DeviceDef *const device_defs[] = {
     &device_piix4_pm,
     &device_port92,
     &device_vga,
+    &device_virtio_blk_pci,
+    &device_virtio_rng_pci,
     NULL,
 };
+
+const DeviceDef *device_find(const char *name)
+{
+    for (size_t i = 0; device_defs[i]; i++) {
+        if (!strcmp(device_defs[i]->name, name)) {
+            return device_defs[i];
+        }
+    }
+    return NULL;
+}

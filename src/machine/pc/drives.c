@@ -84,6 +84,18 @@ static int add_floppy(Pc *pc, const DriveRequest *drive, char **error)
     return 0;
 }
 
+static int add_virtio(Pc *pc, const DriveRequest *drive, char **error)
+{
+    Disk *disk;
+
+    if (!drive->node) {
+        device_error(error, "a virtio disk needs an image");
+        return -EINVAL;
+    }
+    disk = make_disk(pc, drive, error);
+    return disk ? pc_add_virtio_disk(pc, disk, error) : -ENOMEM;
+}
+
 int pc_add_drives(Pc *pc, const MachineOptions *options, char **error)
 {
     for (const DriveRequest *drive = options->drives; drive; drive = drive->next) {
@@ -92,6 +104,8 @@ int pc_add_drives(Pc *pc, const MachineOptions *options, char **error)
             result = add_ide(pc, drive, error);
         } else if (!strcmp(drive->interface, "floppy")) {
             result = add_floppy(pc, drive, error);
+        } else if (!strcmp(drive->interface, "virtio")) {
+            result = add_virtio(pc, drive, error);
         } else if (!strcmp(drive->interface, "none")) {
             result = drive->node && !make_disk(pc, drive, error) ? -ENOMEM : 0;
         } else {

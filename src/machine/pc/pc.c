@@ -223,7 +223,7 @@ static int add_isa_devices(Pc *pc, char **error)
     return pc->dma ? add_floppy(pc, error) : -1;
 }
 
-static int add_ide(Pc *pc, const MachineOptions *options, char **error)
+static int add_ide(Pc *pc, char **error)
 {
     pc->ide = pc_add_pci(pc, &device_piix3_ide, NULL, 1, 1, error);
     if (!pc->ide) {
@@ -231,7 +231,7 @@ static int add_ide(Pc *pc, const MachineOptions *options, char **error)
     }
     device_connect(pc->ide, "irq", 0, pc_isa_input, pc, 14);
     device_connect(pc->ide, "irq", 1, pc_isa_input, pc, 15);
-    return pc_add_drives(pc, options, error);
+    return 0;
 }
 
 static const char *find_vga_rom(void)
@@ -272,8 +272,9 @@ static int add_devices(Pc *pc, const MachineOptions *options, char **error)
 {
     if (pc_add_interrupts(pc, error) < 0 || add_bridges(pc, error) < 0 ||
         add_isa_devices(pc, error) < 0 || add_serial_ports(pc, error) < 0 ||
-        add_debug_port(pc, error) < 0 || add_ide(pc, options, error) < 0 ||
-        add_vga(pc, options, error) < 0 || add_power_management(pc, error) < 0) {
+        add_debug_port(pc, error) < 0 || add_ide(pc, error) < 0 ||
+        add_vga(pc, options, error) < 0 || add_power_management(pc, error) < 0 ||
+        pc_add_drives(pc, options, error) < 0 || pc_add_requested(pc, options, error) < 0) {
         return -1;
     }
     pc->fw_cfg = machine_make(pc->machine, &device_fw_cfg, NULL, error);

@@ -72,6 +72,11 @@ void pc_acpi_to_firmware(Pc *pc);
  * when they don't fit. */
 bool pc_acpi_to_rom(Pc *pc, u8 *rom, u32 size, u32 address);
 
+/* -- devices.c */
+/* Makes the devices that the user asked for. */
+int pc_add_requested(Pc *pc, const MachineOptions *options, char **error);
+int pc_add_virtio_disk(Pc *pc, Disk *disk, char **error);
+
 /* -- drives.c */
 /* Attaches the drives that were asked for. */
 int pc_add_drives(Pc *pc, const MachineOptions *options, char **error);
