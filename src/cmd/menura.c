@@ -131,12 +131,16 @@ int main(int argc, char **argv)
 {
     const char *command = argc > 1 ? argv[1] : "";
     const char *slash = argc ? strrchr(argv[0], '/') : NULL;
+    const char *called = argc ? (slash ? slash + 1 : argv[0]) : "";
 
-    if (argc && !strcmp(slash ? slash + 1 : argv[0], "qemu-img")) {
+    if (!strcmp(called, "qemu-img")) {
         return img_main("qemu-img", argc, argv);
     }
-    if (argc && !strcmp(slash ? slash + 1 : argv[0], "qemu-nbd")) {
+    if (!strcmp(called, "qemu-nbd")) {
         return nbd_main("qemu-nbd", argc, argv, true);
+    }
+    if (!strncmp(called, "qemu-system-", 12)) {
+        return boot_main(called, true, argc, argv);
     }
     if (!strcmp(command, "nbd")) {
         return nbd_main("menura nbd", argc - 1, argv + 1, false);
