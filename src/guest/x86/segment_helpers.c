@@ -144,7 +144,8 @@ static u32 check_stack(const X86State *state, s64 offset, unsigned count, unsign
 {
     u64 mask = stack_mask(state);
 
-    if (state->eflags & X86_EFLAGS_AC && (state->gpr[X86_RSP] + (u64)offset) % size) {
+    if (state->eflags & X86_EFLAGS_AC &&
+        (state->segment[X86_SS].base + state->gpr[X86_RSP] + (u64)offset) % size) {
         return x86_fault_error(X86_AC, 0);
     }
     for (unsigned i = 0; mask != ~(u64)0 && i < count; i++, offset += size) {
