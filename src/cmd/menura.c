@@ -139,7 +139,7 @@ int main(int argc, char **argv)
     if (!strcmp(called, "qemu-nbd")) {
         return nbd_main("qemu-nbd", argc, argv, true);
     }
-    if (!strncmp(called, "qemu-system-", 12)) {
+    if (!strcmp(called, "qemu-system-x86_64") || !strcmp(called, "qemu-system-i386")) {
         return boot_main(called, true, argc, argv);
     }
     if (!strcmp(command, "nbd")) {

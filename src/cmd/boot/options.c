@@ -110,6 +110,14 @@ static bool add_serial(BootCommand *command, const char *text)
     return false;
 }
 
+/* QEMU's -nographic: the serial port is all there is to see. */
+static bool set_no_graphic(BootCommand *command, const char *text)
+{
+    (void)text;
+    command->display = "none";
+    return command->machine.serial[0] || add_serial(command, "stdio");
+}
+
 static bool parse_log(BootCommand *command, const char *text)
 {
     const char *bad;
@@ -189,6 +197,7 @@ static const Option options[] = {
     {"--help", "-h", HELP, false, 0, NULL, NULL, 0},
     {"-h", "--help", HELP, false, 0, NULL, NULL, 0},
     {"--version", "-version", VERSION, false, 0, NULL, NULL, 0},
+    {NULL, "-nographic", CALL, false, 0, set_no_graphic, NULL, 0},
     {NULL, "-nodefaults", IGNORED, false, 0, NULL, NULL, 0},
 };
 
