@@ -31,7 +31,7 @@ struct IoContext {
     int wake_fd; /* written when `done` becomes non-empty */
     int poll_fd; /* for io_context_fd(); -1 */
     u32 in_flight, in_workers;
-    u64 slow_until; /* nanoseconds: no writing in this thread before */
+    u64 slow_until;        /* nanoseconds: no writing in this thread before */
     BlockWorkers *workers; /* made when first needed */
     RingPart *spare_parts;
     pthread_mutex_t lock; /* of the list of what is done, filled by workers */
