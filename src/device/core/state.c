@@ -211,6 +211,7 @@ int device_load(void *device, StateBuffer *buffer, char **error)
     u64 size;
 
     if (!load_header(d, buffer, &size)) {
+        device_reset(d);
         device_error(error, "%s: the saved state is another device's or of another version", d->id);
         return -EINVAL;
     }
