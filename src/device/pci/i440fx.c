@@ -65,11 +65,10 @@ static unsigned window_bits(const I440fx *h, unsigned n)
 
 static void write_through(void *opaque, u64 offset, unsigned size, u64 value)
 {
-    const Region *window = opaque;
-    I440fx *h = window->opaque;
+    u8 *ram = opaque; /* behind the window */
 
-    (void)h, (void)size;
-    h->ram->host[window->start + offset] = (u8)value;
+    (void)size;
+    ram[offset] = (u8)value;
 }
 
 /* Reads of ROM, writes to RAM: how ROMs are copied onto themselves. */
@@ -93,7 +92,7 @@ static void update_window(I440fx *h, unsigned n)
         window->ram_offset = h->bios->size - BIOS_SIZE + (start - BIOS_START);
         window->read_only = true;
         window->ops = bits & PAM_WRITE ? &through_ops : NULL;
-        window->opaque = window;
+        window->opaque = h->ram->host + start;
     } else if (!(bits & PAM_WRITE)) {
         return; /* the bus */
     } else {
