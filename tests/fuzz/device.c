@@ -1,0 +1,211 @@
+/* Fuzz target: what a guest, and the world outside, may do to a device. The first byte chooses the
+ * device; the rest are steps of a byte and its operands, on a bench with dummy back ends
+ * (tests/device/bench.h). A step that lacks operands takes zeroes. A state that the device saved
+ * must load into it, and be saved the same again, unless damage went before. */
+#include "device/devices.h"
+#include "tests/device/bench.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum {
+    LARGEST_INPUT = 4096,
+    LONGEST_WAIT = 22,              /* log2 of nanoseconds */
+    TIME_LIMIT = 8 << LONGEST_WAIT, /* for all steps */
+    MEMORY_UNIT = 16,               /* a memory step's address counts these */
+};
+
+/* Low four bits of a step; bits 6 and 7 are the log2 of an access's size. */
+enum {
+    STEP_READ,    /* target, offset (2) */
+    STEP_WRITE,   /* target, offset (2), value (as the size says) */
+    STEP_MEMORY,  /* address (2), count, bytes */
+    STEP_WAIT,    /* log2 of nanoseconds */
+    STEP_OUTSIDE, /* value (4) */
+    STEP_RELOAD,  /* saves, resets and loads */
+    STEP_DAMAGE,  /* where in the saved state (4), bits to change: then loads it */
+    STEP_RESET,
+    STEP_PLACE,
+    STEP_FAR_READ, /* as above, with an offset of 4 bytes */
+    STEP_FAR_WRITE,
+    STEPS
+};
+
+typedef struct Input {
+    const uint8_t *data;
+    size_t size;
+} Input;
+
+static u64 take(Input *input, unsigned size)
+{
+    u64 value = 0;
+
+    for (unsigned i = 0; i < size && input->size; i++) {
+        value |= (u64)*input->data++ << 8 * i;
+        input->size--;
+    }
+    return value;
+}
+
+static StateBuffer save(Bench *bench)
+{
+    StateBuffer buffer = {0};
+
+    bench_wait(bench, 0); /* nothing is in flight */
+    device_save(bench->device, &buffer);
+    return buffer;
+}
+
+static void reload(Bench *bench, bool damaged)
+{
+    StateBuffer first = save(bench), second;
+    char *error = NULL;
+
+    bench_reset(bench);
+    if (device_load(bench->device, &first, &error) < 0) {
+        fprintf(stderr, "%s\n", error);
+        abort();
+    }
+    second = save(bench);
+    if (!damaged && (first.size != second.size || memcmp(first.bytes, second.bytes, first.size))) {
+        fprintf(stderr, "what was loaded is saved otherwise\n");
+        abort();
+    }
+    state_buffer_free(&first);
+    state_buffer_free(&second);
+}
+
+static void load_damaged(Bench *bench, u32 where, u8 bits)
+{
+    StateBuffer state = save(bench);
+    char *error = NULL;
+
+    state.bytes[where % state.size] ^= bits;
+    if ((device_load(bench->device, &state, &error) < 0) != (error != NULL)) {
+        abort();
+    }
+    free(error);
+    state_buffer_free(&state);
+}
+
+static void fill_memory(Bench *bench, Input *input)
+{
+    u64 address = take(input, 2) * MEMORY_UNIT, count = take(input, 1);
+
+    count = MIN(count, input->size);
+    memcpy(bench->bare.ram->host + address, input->data, count);
+    input->data += count;
+    input->size -= count;
+}
+
+static void access_register(Bench *bench, Input *input, unsigned offset_size, bool write,
+                            unsigned size)
+{
+    u32 target = (u32)take(input, 1);
+    u64 offset = take(input, offset_size);
+
+    if (write) {
+        bench_write(bench, target, offset, size, take(input, size));
+    } else {
+        bench_read(bench, target, offset, size);
+    }
+}
+
+typedef struct Run {
+    Bench bench;
+    u64 waited;
+    bool damaged;
+} Run;
+
+static void wait(Run *run, unsigned exponent)
+{
+    u64 time = (u64)1 << exponent % (LONGEST_WAIT + 1);
+
+    time = MIN(time, TIME_LIMIT - run->waited);
+    run->waited += time;
+    bench_wait(&run->bench, time);
+}
+
+static void step(Run *run, Input *input)
+{
+    Bench *bench = &run->bench;
+    u8 what = (u8)take(input, 1);
+    unsigned size = 1u << (what >> 6);
+
+    switch ((what & 15) % STEPS) {
+    case STEP_READ:
+        access_register(bench, input, 2, false, size);
+        break;
+    case STEP_WRITE:
+        access_register(bench, input, 2, true, size);
+        break;
+    case STEP_FAR_READ:
+        access_register(bench, input, 4, false, size);
+        break;
+    case STEP_FAR_WRITE:
+        access_register(bench, input, 4, true, size);
+        break;
+    case STEP_MEMORY:
+        fill_memory(bench, input);
+        break;
+    case STEP_WAIT:
+        wait(run, (unsigned)take(input, 1));
+        break;
+    case STEP_OUTSIDE:
+        bench_outside(bench, (u32)take(input, 4));
+        break;
+    case STEP_RELOAD:
+        reload(bench, run->damaged);
+        break;
+    case STEP_DAMAGE:
+        run->damaged = true;
+        u32 where = (u32)take(input, 4);
+        load_damaged(bench, where, (u8)take(input, 1));
+        break;
+    case STEP_RESET:
+        bench_reset(bench);
+        break;
+    default:
+        bench_place(bench);
+    }
+}
+
+/* Each device has one of 256 places, by its name, so that a new device changes the meaning of few
+ * inputs; a byte means the first device from there on. */
+static const DeviceDef *choose(u8 byte)
+{
+    const DeviceDef *places[256] = {0};
+
+    for (size_t i = 0; device_defs[i]; i++) {
+        u8 place = 0;
+        for (const char *c = device_defs[i]->name; *c; c++) {
+            place = (u8)(place * 31 + *c);
+        }
+        while (places[place]) {
+            place++;
+        }
+        places[place] = device_defs[i];
+    }
+    while (!places[byte]) {
+        byte++;
+    }
+    return places[byte];
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static Run run; /* large */
+    Input input = {data, MIN(size, (size_t)LARGEST_INPUT)};
+    char *error = NULL;
+
+    run = (Run){0};
+    if (!bench_start(&run.bench, choose((u8)take(&input, 1)), 0, &error)) {
+        fprintf(stderr, "%s\n", error);
+        abort();
+    }
+    while (input.size) {
+        step(&run, &input);
+    }
+    reload(&run.bench, run.damaged);
+    bench_stop(&run.bench);
+    return 0;
+}
