@@ -111,7 +111,7 @@ static u64 table_read(void *opaque, u64 offset, unsigned size)
     if (offset + size <= (u64)f->msix_count * ENTRY) {
         memcpy(&value, f->msix_table + offset, size);
     } else if (offset >= PENDING_AT && offset + size <= PENDING_AT + sizeof f->msix_pending) {
-        memcpy(&value, f->msix_pending + offset - PENDING_AT, size);
+        memcpy(&value, f->msix_pending + (offset - PENDING_AT), size);
     }
     return value;
 }

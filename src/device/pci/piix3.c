@@ -65,7 +65,8 @@ static void config_reset(void *device)
     pci_make_writable(f, 0x70, 2, 0x8f6f);
     pci_make_writable(f, 0x76, 4, 0xffff8f8f);
     pci_make_writable(f, 0xa0, 4, 0xffffffff);
-    pci_make_writable(f, 0xa4, 8, 0xffffffff);
+    pci_make_writable(f, 0xa4, 4, 0xffffffff);
+    pci_make_writable(f, 0xa8, 4, 0xffffffff);
 }
 
 static void settle(void *device)
