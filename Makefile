@@ -25,7 +25,7 @@ packages-%:
 
 help:
 	@echo 'make            build $(BUILD)/menura and $(BUILD)/menura-user'
-	@echo 'make run        a tour: real arm64 programs from Debian on this machine'
+	@echo 'make run        a tour: real arm64 programs from Debian, then Linux on a whole PC'
 	@echo 'make check      all tests; the last line is "N passed, N failed"'
 	@echo 'make bench      speed against native and QEMU (BENCH="--quick integer" to choose)'
 	@echo 'make sanitize   the tests under ASan+UBSan and under TSan'
@@ -38,6 +38,7 @@ help:
 run: | packages-build-fetch
 	@$(MAKE) --no-print-directory all
 	@scripts/tour $(menura)
+	@scripts/boot-linux $(menura)
 
 check: | packages-build-fetch-cross-check
 	@scripts/check $(CHECK)
