@@ -1,6 +1,7 @@
 /* "VGA": the standard adapter, a VGA with Bochs VBE as PCI function 1234:1111. BAR 0 is the frame
  * buffer; BAR 2 has the VGA's ports at 0x400, the VBE registers at 0x500 and the byte order of the
  * frame buffer at 0x604, as memory. */
+#include "device/display/vga_pci.h"
 #include "device/devices.h"
 #include "device/display/vga.h"
 #include "device/pci/pci.h"
@@ -44,6 +45,18 @@ static void mmio_write(void *opaque, u64 offset, unsigned size, u64 value)
 }
 
 static const RegionOps mmio_ops = {mmio_read, mmio_write, 1, 4, false, false, LITTLE};
+
+u64 vga_pci_set_mode(void *device, u16 width, u16 height)
+{
+    VgaPci *v = device;
+
+    vga_vbe_write(&v->vga, VBE_ENABLE, 0);
+    vga_vbe_write(&v->vga, VBE_XRES, width);
+    vga_vbe_write(&v->vga, VBE_YRES, height);
+    vga_vbe_write(&v->vga, VBE_BPP, 32);
+    vga_vbe_write(&v->vga, VBE_ENABLE, VBE_ENABLED | VBE_LFB);
+    return pci_get(&v->pci, 0x10, 4) & ~15u;
+}
 
 static int start(void *device, char **error)
 {

@@ -478,3 +478,36 @@ int pci_attach(PciBus *bus, void *device, int slot, unsigned function, char **er
     init_writable(f);
     return 0;
 }
+
+/* -- Standing in for firmware */
+
+static void assign_bar(PciFunction *f, unsigned bar, u64 *memory, u64 *ports)
+{
+    PciBarKind kind = info_of(f)->bars[bar].kind;
+    u64 *next = kind == PCI_BAR_PORTS ? ports : memory;
+    u64 size = pci_bar_region(f, bar)->size, address = ALIGN_UP(*next, size);
+
+    *next = address + size;
+    pci_put(f, CONFIG_BAR0 + 4 * bar, 4, (u32)address | type_bits(kind));
+    if (is_wide(kind)) {
+        pci_put(f, CONFIG_BAR0 + 4 * bar + 4, 4, (u32)(address >> 32));
+    }
+}
+
+void pci_assign(PciBus *bus, u64 memory, u16 first_port)
+{
+    u64 ports = first_port;
+
+    for (size_t i = 0; i < COUNT(bus->functions); i++) {
+        PciFunction *f = bus->functions[i];
+        for (unsigned bar = 0; f && bar < PCI_BARS; bar++) {
+            if (info_of(f)->bars[bar].kind) {
+                assign_bar(f, bar, &memory, &ports);
+            }
+        }
+        if (f) {
+            pci_put(f, CONFIG_COMMAND, 2, command(f) | COMMAND_PORTS | COMMAND_MEMORY);
+            place_all(f);
+        }
+    }
+}

@@ -91,6 +91,10 @@ int pci_attach(PciBus *bus, void *device, int slot, unsigned function, char **er
 /* The function, or NULL. */
 PciFunction *pci_function_at(PciBus *bus, unsigned slot, unsigned function);
 
+/* What firmware does: gives every BAR an address, memory from `memory` up and ports from `ports`
+ * up, each aligned to its size, and lets functions decode them. */
+void pci_assign(PciBus *bus, u64 memory, u16 ports);
+
 /* Configuration cycles: all ones where there is no function. address: offset in the space. */
 u32 pci_config_read(PciBus *bus, unsigned slot, unsigned function, u32 at, unsigned size);
 void pci_config_write(PciBus *bus, unsigned slot, unsigned function, u32 at, unsigned size,

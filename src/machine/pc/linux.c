@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "device/display/vga_pci.h"
 #include "device/pci/piix4_pm.h"
 #include "guest/x86/state.h"
 #include "machine/pc/pc.h"
@@ -161,13 +162,46 @@ void pc_free_linux(Pc *pc)
 
 /* -- Starting */
 
-/* What firmware would have done: power management's registers in their place, ACPI tables where
- * systems look for them. The firmware's memory is free for them. */
+/* A frame buffer that the kernel finds in screen_info (Linux's include/uapi/linux/screen_info.h).
+ */
+static void add_screen(Pc *pc, u8 *params)
+{
+    enum {
+        WIDTH = 1024,
+        HEIGHT = 768,
+        IS_VGA = 0x0f, /* offsets */
+        LFB_WIDTH = 0x12,
+        LFB_HEIGHT = 0x14,
+        LFB_DEPTH = 0x16,
+        LFB_BASE = 0x18,
+        LFB_SIZE = 0x1c, /* in 64 KiB */
+        LFB_LINE = 0x24,
+        COLORS = 0x26, /* size and position of red, green, blue, reserved */
+        LINEAR = 0x23, /* a VESA frame buffer */
+    };
+    static const u8 colors[8] = {8, 16, 8, 8, 8, 0, 8, 24};
+    u64 base = pc->vga ? vga_pci_set_mode(pc->vga, WIDTH, HEIGHT) : 0;
+
+    if (base) {
+        params[IS_VGA] = LINEAR;
+        put(params + LFB_WIDTH, WIDTH, 2);
+        put(params + LFB_HEIGHT, HEIGHT, 2);
+        put(params + LFB_DEPTH, 32, 2);
+        put(params + LFB_BASE, base, 4);
+        put(params + LFB_SIZE, (4 * WIDTH * HEIGHT + 0xffff) >> 16, 4);
+        put(params + LFB_LINE, 4 * WIDTH, 2);
+        memcpy(params + COLORS, colors, sizeof colors);
+    }
+}
+
+/* What firmware would have done: PCI devices and power management's registers in their place, ACPI
+ * tables where systems look for them. The firmware's memory is free for them. */
 static void stand_in_for_firmware(Pc *pc)
 {
     enum { AREA = 0xe0000, AREA_SIZE = 0x20000 };
     u8 *area = pc->bios->host + pc->bios->size - AREA_SIZE;
 
+    pci_assign(pc->pci, MAX(pc->low_size, (u64)PC_LOW_LIMIT), PC_PCI_PORTS);
     piix4_pm_enable(pc->pm);
     pc_acpi_to_rom(pc, area, AREA_SIZE, AREA);
 }
@@ -242,9 +276,10 @@ void pc_start_linux(Pc *pc)
     if (image->initrd_size) {
         memcpy(ram + initrd, image->initrd, image->initrd_size);
     }
-    fill_params(pc, image, ram + PARAMS_AT, initrd);
-    strcpy((char *)ram + COMMAND_LINE_AT, image->append);
     stand_in_for_firmware(pc);
+    fill_params(pc, image, ram + PARAMS_AT, initrd);
+    add_screen(pc, ram + PARAMS_AT);
+    strcpy((char *)ram + COMMAND_LINE_AT, image->append);
     engine_ram_written(pc->machine->engine, ram, pc->low_size);
     set_cpu(pc);
 }

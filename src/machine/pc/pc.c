@@ -250,7 +250,7 @@ static const char *find_vga_rom(void)
 static int add_vga(Pc *pc, const MachineOptions *options, char **error)
 {
     const char *kind = options->vga ? options->vga : pc->machine->def->vga;
-    void *vga;
+    Device *vga;
 
     if (!strcmp(kind, "none")) {
         return 0;
@@ -265,6 +265,7 @@ static int add_vga(Pc *pc, const MachineOptions *options, char **error)
         device_start(vga, error) < 0) {
         return -1;
     }
+    pc->vga = vga;
     return pci_attach(pc->pci, vga, 2, 0, error);
 }
 

@@ -11,6 +11,7 @@
 enum {
     PC_LOW_LIMIT = 0xc0000000u, /* RAM below 4 GiB ends here at most; then comes PCI */
     PC_ISA_LINES = 16,
+    PC_PCI_PORTS = 0xc000, /* first port for PCI devices without firmware */
     PC_HPET_ADDRESS = 0xfed00000u,
     PC_DISKS = 32, /* at most */
 };
@@ -29,7 +30,7 @@ typedef struct Pc {
     u64 low_size; /* RAM below 4 GiB */
     X86Cpu cpu;
     ApicBus apic_bus;
-    Device *bridge, *isa, *pic, *ioapic, *rtc, *dma, *floppy, *ide, *pm, *hpet, *fw_cfg;
+    Device *bridge, *isa, *pic, *ioapic, *rtc, *dma, *floppy, *ide, *vga, *pm, *hpet, *fw_cfg;
     Disk *disks[PC_DISKS]; /* of the drives; owned */
     const char *disk_ids[PC_DISKS];
     u32 disk_count;

@@ -1,0 +1,11 @@
+/* The standard graphics adapter. See vga_pci.c. */
+#ifndef DEVICE_DISPLAY_VGA_PCI_H
+#define DEVICE_DISPLAY_VGA_PCI_H
+
+#include "device/core/device.h"
+
+/* Switches to a linear frame buffer of 32 bits a pixel, as firmware would; returns its address as
+ * the BAR has it, 0 if it has none. */
+u64 vga_pci_set_mode(void *device, u16 width, u16 height);
+
+#endif
