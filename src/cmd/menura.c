@@ -14,7 +14,9 @@
 #include "cmd/img/img.h"
 #include "cmd/nbd/nbd.h"
 #include "cmd/version.h"
+#include "device/core/device.h"
 #include "guest/x86/cpuid.h"
+#include "machine/machine.h"
 
 enum { BAD_USAGE = 125, CANNOT_EXECUTE = 126, NOT_FOUND = 127 };
 
@@ -24,21 +26,25 @@ enum { BAD_USAGE = 125, CANNOT_EXECUTE = 126, NOT_FOUND = 127 };
 
 static int help(void)
 {
-    puts("Usage: menura COMMAND [ARGUMENT]...\n"
-         "\n"
-         "  run [OPTION]... PROGRAM [ARGUMENT]...   run a Linux program built for another CPU\n"
-         "  boot [OPTION]... [DISK]                 start a whole PC\n"
-         "  ctl NAME COMMAND [ARGUMENT]...          control a running machine\n"
-         "  img COMMAND [ARGUMENT]...               disk images: create, convert, check, ...\n"
-         "  nbd [OPTION]... DISK                    serve a disk image over the network\n"
-         "  list [cpus|accels|formats]              what this build offers\n"
-         "  --version, --help\n"
-         "\n"
-         "Examples:\n"
-         "  menura run ./hello-arm64 world          a static program\n"
-         "  menura run -L /srv/arm64 /bin/bash      a program and its libraries under a root\n"
-         "  menura run --help                       the options of run\n"
-         "  menura img convert -O qcow2 a.raw b.qcow2");
+    puts(
+        "Usage: menura COMMAND [ARGUMENT]...\n"
+        "\n"
+        "  run [OPTION]... PROGRAM [ARGUMENT]...   run a Linux program built for another CPU\n"
+        "  boot [OPTION]... [DISK]                 start a whole PC\n"
+        "  ctl NAME COMMAND [ARGUMENT]...          control a running machine\n"
+        "  img COMMAND [ARGUMENT]...               disk images: create, convert, check, ...\n"
+        "  nbd [OPTION]... DISK                    serve a disk image over the network\n"
+        "  list [SUBJECT]                          what this build offers: cpus, accels, formats,\n"
+        "                                          machines, devices\n"
+        "  --version, --help\n"
+        "\n"
+        "Examples:\n"
+        "  menura run ./hello-arm64 world          a static program\n"
+        "  menura run -L /srv/arm64 /bin/bash      a program and its libraries under a root\n"
+        "  menura run --help                       the options of run\n"
+        "  menura img convert -O qcow2 a.raw b.qcow2\n"
+        "  menura boot --name dos disk.qcow2       a PC with that disk\n"
+        "  menura ctl dos text                     what its screen shows");
     return 0;
 }
 
@@ -64,9 +70,9 @@ static int run(char **argv)
 static const struct {
     const char *subject, *name, *text;
 } offers[] = {
-    {"cpus", "aarch64", "64-bit ARM, Linux programs"},
-    {"cpus", "x86_64", "64-bit x86, Linux programs"},
-    {"cpus", "i386", "32-bit x86, Linux programs"},
+    {"cpus", "aarch64", "64-bit ARM: Linux programs"},
+    {"cpus", "x86_64", "64-bit x86: Linux programs, machines"},
+    {"cpus", "i386", "32-bit x86: Linux programs"},
     {"accels", "dbt", "translate to host code"},
     {"accels", "interp", "interpret the intermediate representation; slow, runs on any host"},
 };
@@ -75,9 +81,9 @@ static const struct {
 static void print_offer(const char *wanted, const char *subject, const char *name, const char *text)
 {
     if (!wanted) {
-        printf("%-8s", subject);
+        printf("%-9s", subject);
     }
-    printf("%-10s %s\n", name, text);
+    printf("%-16s %s\n", name, text);
 }
 
 /* What --cpu takes for x86 guests. */
@@ -101,26 +107,49 @@ static void list_formats(const char *wanted)
     }
 }
 
+static void list_machines(const char *wanted)
+{
+    for (size_t i = 0; board_defs[i]; i++) {
+        print_offer(wanted, "machines", board_defs[i]->name, board_defs[i]->summary);
+    }
+}
+
+static void list_devices(const char *wanted)
+{
+    for (size_t i = 0; device_defs[i]; i++) {
+        print_offer(wanted, "devices", device_defs[i]->name, device_defs[i]->summary);
+    }
+}
+
 static int list(const char *wanted)
 {
-    bool formats = !wanted || !strcmp(wanted, "formats"), found = formats;
-    bool models = !wanted || !strcmp(wanted, "cpus");
+    static const struct {
+        const char *subject;
+        void (*print)(const char *wanted); /* NULL: `offers` has all */
+    } subjects[] = {
+        {"cpus", list_models},       {"accels", NULL},          {"formats", list_formats},
+        {"machines", list_machines}, {"devices", list_devices},
+    };
+    bool found = false;
 
-    for (size_t i = 0; i < COUNT(offers); i++) {
-        if (!wanted || !strcmp(offers[i].subject, wanted)) {
-            print_offer(wanted, offers[i].subject, offers[i].name, offers[i].text);
-            found = true;
+    for (size_t i = 0; i < COUNT(subjects); i++) {
+        if (wanted && strcmp(subjects[i].subject, wanted) != 0) {
+            continue;
         }
-    }
-    if (models) {
-        list_models(wanted);
-    }
-    if (formats) {
-        list_formats(wanted);
+        found = true;
+        for (size_t k = 0; k < COUNT(offers); k++) {
+            if (!strcmp(offers[k].subject, subjects[i].subject)) {
+                print_offer(wanted, offers[k].subject, offers[k].name, offers[k].text);
+            }
+        }
+        if (subjects[i].print) {
+            subjects[i].print(wanted);
+        }
     }
     if (!found) {
         fprintf(stderr,
-                "menura: nothing to list is called '%s'; there are cpus, accels and formats\n",
+                "menura: nothing to list is called '%s'; there are cpus, accels, formats, machines "
+                "and devices\n",
                 wanted);
         return BAD_USAGE;
     }
