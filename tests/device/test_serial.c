@@ -121,6 +121,14 @@ static void test_blocked(void)
     OK(device_load(serial, &saved, &error) == 0 && sent("4567") && sent("89"),
        "a saved transmitter sends the rest");
     state_buffer_free(&saved);
+    for (const char *c = "012345"; *c; c++) {
+        set(0, (u8)*c);
+    }
+    OK(!(get(5) & 0x60), "no room again");
+    char_ring_event(port, CHAR_DISCONNECTED);
+    OK(get(5) == 0x60, "what waits is lost when the other end goes");
+    char_ring_event(port, CHAR_CONNECTED);
+    sent("");
     char_ring_limit(port, 4096);
 }
 

@@ -54,6 +54,18 @@ void char_set_name(CharPort *port, const char *name)
     }
 }
 
+/* A user whose write was cut short may go on. */
+static void end_refusal(CharPort *port)
+{
+    if (!port->refused) {
+        return;
+    }
+    port->refused = false;
+    if (port->user && port->user->drained) {
+        port->user->drained(port->opaque);
+    }
+}
+
 void char_tell(CharPort *port, CharEvent event)
 {
     if (event != CHAR_BREAK) {
@@ -61,6 +73,9 @@ void char_tell(CharPort *port, CharEvent event)
     }
     if (port->user && port->user->event) {
         port->user->event(port->opaque, event);
+    }
+    if (!port->connected) {
+        end_refusal(port); /* everything is taken now */
     }
 }
 
@@ -170,11 +185,8 @@ static void write_some(CharPort *port)
         port->start = (port->start + (size_t)n) % BUFFER_SIZE;
         port->size -= (size_t)n;
     }
-    if (port->refused && port->size < port->limit) {
-        port->refused = false;
-        if (port->user && port->user->drained) {
-            port->user->drained(port->opaque);
-        }
+    if (port->size < port->limit) {
+        end_refusal(port);
     }
 }
 
