@@ -118,6 +118,17 @@ static bool set_no_graphic(BootCommand *command, const char *text)
     return command->machine.serial[0] || add_serial(command, "stdio");
 }
 
+static bool parse_display(BootCommand *command, const char *text)
+{
+    if (strcmp(text, "none") != 0) {
+        boot_fail(command, "there is no display '%s', only none: `menura ctl` shows the screen",
+                  text);
+        return false;
+    }
+    command->display = text;
+    return true;
+}
+
 static bool parse_log(BootCommand *command, const char *text)
 {
     const char *bad;
@@ -188,7 +199,7 @@ static const Option options[] = {
     {"--serial", "-serial", CALL, true, 0, add_serial, NULL, 0},
     {"--debug-port", "-debugcon", TEXT, true, AT(machine.debug), NULL, NULL, 0},
     {"--vga", "-vga", TEXT, true, AT(machine.vga), NULL, NULL, 0},
-    {"--display", "-display", TEXT, true, AT(display), NULL, NULL, 0},
+    {"--display", "-display", CALL, true, 0, parse_display, NULL, 0},
     {"--snapshot", "-snapshot", SWITCH, false, AT(snapshot), NULL, NULL, 0},
     {"--no-reboot", "-no-reboot", SWITCH, false, AT(machine.no_reboot), NULL, NULL, 0},
     {"--stopped", "-S", SWITCH, false, AT(machine.stopped), NULL, NULL, 0},
@@ -211,12 +222,12 @@ static void help(void)
          "  --cpu MODEL[,+FEATURE][,-FEATURE]         --machine NAME  (default pc)\n"
          "  --cdrom FILE       CD or DVD image        --floppy FILE   floppy image\n"
          "  --drive file=FILE[,format=F][,if=ide|virtio|floppy|none][,id=ID][,cache=MODE]...\n"
-         "  --device NAME[,PROPERTY=VALUE]...         one more device; NAME=help lists them\n"
+         "  --device NAME[,PROPERTY=VALUE]...         one more device; NAME,help lists them\n"
          "  --kernel FILE      start a Linux kernel   --initrd FILE   its initial RAM disk\n"
          "  --append TEXT      its command line       --firmware FILE instead of SeaBIOS\n"
          "  --boot ORDER|menu  letters of a c d n     --snapshot      leave disks as they are\n"
          "  --serial stdio|none|file:F|pty            --vga std|none\n"
-         "  --display none|terminal|window            --no-reboot     end instead\n"
+         "  --display none     see `menura ctl`       --no-reboot     end instead\n"
          "  --accel dbt|interp --name NAME            --stopped       start paused\n"
          "  -d KIND[,KIND]...  log (-d help lists kinds)   -D FILE    log to FILE\n"
          "\n"
