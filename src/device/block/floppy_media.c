@@ -44,12 +44,17 @@ static u64 size_of(const FloppyMedia *m)
     return (u64)m->cylinders * m->heads * m->sectors * FLOPPY_SECTOR;
 }
 
+/* An image that was cut off behind what is used is of the most usual format that holds it. */
 const FloppyMedia *floppy_media_find(u64 size)
 {
-    const FloppyMedia *best = NULL;
+    const FloppyMedia *best = size <= size_of(&media[0]) ? &media[0] : NULL;
 
     for (size_t i = 0; i < COUNT(media); i++) {
-        if (size_of(&media[i]) >= size && (!best || size_of(&media[i]) < size_of(best))) {
+        if (size_of(&media[i]) == size) {
+            return &media[i];
+        }
+        if (size_of(&media[i]) > size && (!best || size_of(&media[i]) < size_of(best)) &&
+            size > size_of(&media[0])) {
             best = &media[i];
         }
     }
