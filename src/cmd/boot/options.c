@@ -249,8 +249,31 @@ static const Option *find_option(const BootCommand *command, const char *word)
     return NULL;
 }
 
-static void add_device(BootCommand *command, const char *text)
+static void print_device(const DeviceDef *def)
 {
+    printf("%s: %s\n", def->name, def->summary);
+    for (const Property *p = def->properties; p && p->name; p++) {
+        printf("  %-12s %s%s%s%s\n", p->name, p->text, p->initial ? " (default " : "",
+               p->initial ? p->initial : "", p->initial ? ")" : "");
+    }
+}
+
+/* "NAME,help" tells about a device instead. */
+static bool add_device(BootCommand *command, const char *text)
+{
+    const char *help = strstr(text, ",help");
+    char name[64];
+    const DeviceDef *def;
+
+    if (help && !help[5]) {
+        snprintf(name, sizeof name, "%.*s", (int)(help - text), text);
+        def = device_find(name);
+        if (def) {
+            print_device(def);
+            command->done = true;
+            return true;
+        }
+    }
     DeviceRequest **at = &command->machine.devices, *request = calloc(1, sizeof *request);
 
     if (!request) {
@@ -261,6 +284,7 @@ static void add_device(BootCommand *command, const char *text)
     }
     request->text = text;
     *at = request;
+    return true;
 }
 
 static bool apply(BootCommand *command, const Option *o, const char *value)
@@ -282,8 +306,7 @@ static bool apply(BootCommand *command, const Option *o, const char *value)
     case DRIVE:
         return boot_add_drive(command, o->interface, o->index, false, value, true);
     case DEVICE:
-        add_device(command, value);
-        return true;
+        return add_device(command, value);
     case HELP:
         help();
         command->done = true;

@@ -295,6 +295,20 @@ static void enable_vbe(Vga *vga, u16 value)
     vga->colors_stale = vga->all_stale = true;
 }
 
+static bool is_depth(u16 bits)
+{
+    return bits == 4 || bits == 8 || bits == 15 || bits == 16 || bits == 24 || bits == 32;
+}
+
+/* While the picture is shown, it fits the memory. */
+static void change_geometry(Vga *vga)
+{
+    if (vga_is_vbe(vga)) {
+        set_geometry(vga);
+        vga->all_stale = true;
+    }
+}
+
 void vga_vbe_write(Vga *vga, u16 index, u16 value)
 {
     u16 *vbe = vga->vbe;
@@ -308,11 +322,13 @@ void vga_vbe_write(Vga *vga, u16 index, u16 value)
     case VBE_XRES:
     case VBE_YRES:
         vbe[index] = value & (index == VBE_XRES ? ~7 : ~0);
+        change_geometry(vga);
         break;
     case VBE_BPP:
         value = value ? value : 8;
-        if (value == 4 || value == 8 || value == 15 || value == 16 || value == 24 || value == 32) {
+        if (is_depth(value)) {
             vbe[VBE_BPP] = value;
+            change_geometry(vga);
         }
         break;
     case VBE_ENABLE:
@@ -408,6 +424,9 @@ void vga_reset(Vga *vga)
 
 void vga_settle(Vga *vga)
 {
+    vga->vbe[VBE_BPP] = is_depth(vga->vbe[VBE_BPP]) ? vga->vbe[VBE_BPP] : 8;
+    vga->vbe[VBE_BANK] %= (u16)(vga->vram_size >> 16);
+    change_geometry(vga);
     vga->colors_stale = vga->all_stale = true;
 }
 

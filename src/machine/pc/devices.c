@@ -1,6 +1,5 @@
 /* Devices that users ask for: "NAME,PROPERTY=VALUE,..." (--device). */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,15 +7,6 @@
 #include "device/devices.h"
 #include "device/isa.h"
 #include "machine/pc/pc.h"
-
-static void print_help(const DeviceDef *def)
-{
-    printf("%s: %s\n", def->name, def->summary);
-    for (const Property *p = def->properties; p && p->name; p++) {
-        printf("  %-12s %s%s%s%s\n", p->name, p->text, p->initial ? " (default " : "",
-               p->initial ? p->initial : "", p->initial ? ")" : "");
-    }
-}
 
 /* A back end by the id that the user gave it. */
 static int set_backend(Pc *pc, void *device, const Property *p, const char *id, char **error)
@@ -103,11 +93,6 @@ static int add_device(Pc *pc, const BlockOptions *options, char **error)
         device_error(error, "there is no device '%s'; `menura list devices` names those that exist",
                      name ? name : "");
         return -ENOENT;
-    }
-    if (block_options_get(options, "help")) {
-        print_help(def);
-        device_error(error, "%s: that was its help", def->name);
-        return -EINVAL;
     }
     device = machine_add(pc->machine,
                          device_new(def, &pc->machine->board, block_options_get(options, "id")));
