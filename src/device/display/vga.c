@@ -425,7 +425,7 @@ void vga_reset(Vga *vga)
 void vga_settle(Vga *vga)
 {
     vga->vbe[VBE_BPP] = is_depth(vga->vbe[VBE_BPP]) ? vga->vbe[VBE_BPP] : 8;
-    vga->vbe[VBE_BANK] %= (u16)(vga->vram_size >> 16);
+    vga->vbe[VBE_BANK] = (u16)(vga->vbe[VBE_BANK] % (vga->vram_size >> 16));
     change_geometry(vga);
     vga->colors_stale = vga->all_stale = true;
 }
