@@ -102,8 +102,8 @@ static void use(Bench *bench, unsigned accesses)
     for (unsigned i = 0; i < accesses; i++) {
         use_once(bench);
     }
-    bench_wait(bench, 0);
     bench_calm(bench);
+    bench_wait(bench, 0);
 }
 
 static u64 now_of(const Bench *bench)
