@@ -109,7 +109,7 @@ struct IdeChannel {
     void *owner; /* the controller, for messages */
     IdeDrive drive[2];
     u8 selected;
-    bool interrupt; /* INTRQ as the selected drive wants it */
+    u8 interrupt; /* INTRQ as the selected drive wants it; saved */
     Irq irq;
     const IdeDma *dma; /* NULL: PIO only */
     u8 dma_wanted;     /* a drive waits for the bus master */
