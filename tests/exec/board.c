@@ -20,7 +20,7 @@ static u8 *bus_ram(void *opaque, u64 address, unsigned size, bool write)
         return NULL;
     }
     if (write) {
-        board->dirty[address / 4096] = 1;
+        __atomic_store_n(&board->dirty[address / 4096], 1, __ATOMIC_RELAXED);
     }
     return board->ram + address;
 }
@@ -29,7 +29,7 @@ static bool bus_dirty(void *opaque, u64 address)
 {
     const Board *board = ((BoardCpu *)opaque)->board;
 
-    return !board->track_dirty || board->dirty[address / 4096];
+    return !board->track_dirty || __atomic_load_n(&board->dirty[address / 4096], __ATOMIC_RELAXED);
 }
 
 static u64 bus_read(void *opaque, u64 address, unsigned size)
