@@ -122,7 +122,10 @@ static void keep_behind(Mmu *mmu, const TlbEntry *entry, u32 space, u64 physical
         }
     }
     *back = (BackEntry){
-        .entry = *entry,
+        .entry = {.read = entry->read,
+                  .write = __atomic_load_n(&entry->write, __ATOMIC_RELAXED),
+                  .addend = entry->addend,
+                  .info = entry->info},
         .physical = physical,
         .generation = mmu->generation[entry->info & TLB_GLOBAL],
         .space = space,
@@ -190,7 +193,7 @@ static u64 fill(Vcpu *vcpu, u64 address, u32 space, bool store, Target *target)
         mmu_clear_entry(entry); /* stores to ROM, pages of several parts */
         return 0;
     }
-    target->watched = store && entry->write & TLB_WATCHED;
+    target->watched = store && __atomic_load_n(&entry->write, __ATOMIC_RELAXED) & TLB_WATCHED;
     mmu->physical[space][index] = physical;
     mmu_list_entry(mmu, entry, space, index, &page);
     mmu_note_large(mmu, address, page.page_bits);

@@ -445,8 +445,8 @@ static void test_interrupt(const Host *host)
     pthread_create(&thread, NULL, raise_often, &raiser);
     CpuExitKind kind = board_run(board, 0);
     pthread_join(thread, NULL);
-    OK(kind == CPU_EXIT_INTERRUPT && s->gpr[X86_RDI] == 100 && s->gpr[X86_RBX] > 0,
-       "%s: each interrupt is taken once", host->name);
+    OK(kind == CPU_EXIT_INTERRUPT && s->gpr[X86_RDI] == 100,
+       "%s: each interrupt is taken once (%llu)", host->name, (unsigned long long)s->gpr[X86_RDI]);
     board_free(board);
 }
 

@@ -270,7 +270,7 @@ static const u8 *run_igoto(Runner *r, u64 pc)
         leave(r->common, CPU_EXIT_INTERRUPT, pc, 0, NULL);
         return NULL;
     }
-    if (entry->pc != pc || !entry->code) {
+    if (__atomic_load_n(&entry->pc, __ATOMIC_SEQ_CST) != pc || !entry->code) {
         leave(r->common, CPU_EXIT_LOOKUP, pc, 0, NULL);
         return NULL;
     }
