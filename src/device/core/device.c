@@ -43,7 +43,7 @@ static void *field(void *device, u32 offset)
 
 /* -- Properties */
 
-static const Property *find_property(const DeviceDef *def, const char *name)
+const Property *device_property(const DeviceDef *def, const char *name)
 {
     for (const Property *p = def->properties; p && p->name; p++) {
         if (!strcmp(p->name, name)) {
@@ -132,7 +132,7 @@ static const char *const kind_texts[] = {
 int device_set(void *device, const char *property, const char *value, char **error)
 {
     Device *d = device;
-    const Property *p = find_property(d->def, property);
+    const Property *p = device_property(d->def, property);
 
     if (!p) {
         device_error(error, "%s has no property '%s'", d->def->name, property);
@@ -149,7 +149,7 @@ int device_set(void *device, const char *property, const char *value, char **err
 int device_set_backend(void *device, const char *property, void *backend, char **error)
 {
     Device *d = device;
-    const Property *p = find_property(d->def, property);
+    const Property *p = device_property(d->def, property);
 
     if (!p || p->kind != PROPERTY_BACKEND) {
         device_error(error, "%s has no property '%s' for a back end", d->def->name, property);
@@ -162,7 +162,7 @@ int device_set_backend(void *device, const char *property, void *backend, char *
 void device_set_u64(void *device, const char *property, u64 value)
 {
     Device *d = device;
-    const Property *p = find_property(d->def, property);
+    const Property *p = device_property(d->def, property);
     void *place;
 
     assert(p && "a board sets properties that exist");

@@ -200,6 +200,9 @@ struct Device {
 extern const DeviceDef *const device_defs[];
 const DeviceDef *device_find(const char *name);
 
+/* The property of that name; NULL if there is none. */
+const Property *device_property(const DeviceDef *def, const char *name);
+
 /* A device with initial properties; aborts when memory runs out. */
 void *device_new(const DeviceDef *def, Board *board, const char *id);
 /* 0 or -errno: -ENOENT no such property, -EINVAL not a value of it; *error gets a line. */

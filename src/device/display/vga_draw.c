@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "device/display/vga.h"
 
 enum {
@@ -366,16 +367,6 @@ static void draw_graphics(Vga *vga, Display *display, bool all)
 
 /* -- VBE */
 
-static u32 get_le(const u8 *at, unsigned size)
-{
-    u32 value = 0;
-
-    for (unsigned i = 0; i < size; i++) {
-        value |= (u32)at[i] << 8 * i;
-    }
-    return value;
-}
-
 static u32 widen(u32 value, unsigned bits)
 {
     return bits == 5 ? value << 3 | value >> 2 : value << 2 | value >> 4;
@@ -389,16 +380,16 @@ static u32 vbe_pixel(const Vga *vga, const u8 *at, unsigned bits)
     case 8:
         return vga->colors[*at];
     case 15:
-        value = get_le(at, 2);
+        value = (u32)get_le(at, 2);
         return widen(value >> 10 & 31, 5) << 16 | widen(value >> 5 & 31, 5) << 8 |
                widen(value & 31, 5);
     case 16:
-        value = get_le(at, 2);
+        value = (u32)get_le(at, 2);
         return widen(value >> 11, 5) << 16 | widen(value >> 5 & 63, 6) << 8 | widen(value & 31, 5);
     case 24:
-        return get_le(at, 3);
+        return (u32)get_le(at, 3);
     default:
-        return get_le(at, 4) & 0xffffff;
+        return (u32)get_le(at, 3);
     }
 }
 

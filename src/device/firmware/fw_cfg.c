@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "device/devices.h"
 
 enum {
@@ -90,13 +91,6 @@ void fw_cfg_set_number(void *device, u16 key, u64 value, unsigned size)
         bytes[i] = (u8)(value >> 8 * i);
     }
     fw_cfg_set(device, key, bytes, size);
-}
-
-static void put_be(u8 *to, u32 value, unsigned size)
-{
-    for (unsigned i = 0; i < size; i++) {
-        to[i] = (u8)(value >> 8 * (size - 1 - i));
-    }
 }
 
 /* The directory: a count, then size, key, 0 and name of each file, big-endian. */

@@ -1,6 +1,7 @@
 /* CD and DVD drives: the PACKET command and the packets (MMC-5, SPC-3). */
 #include <string.h>
 
+#include "base/bytes.h"
 #include "device/ide/ide.h"
 
 /* Sense keys and additional codes (SPC-3, 4.5.6). */
@@ -28,23 +29,6 @@ void atapi_signature(IdeDrive *d)
     d->lba_mid = 0x14;
     d->lba_high = 0xeb;
     d->count = d->lba_low = 1;
-}
-
-static u32 get_be(const u8 *at, unsigned size)
-{
-    u32 value = 0;
-
-    for (unsigned i = 0; i < size; i++) {
-        value = value << 8 | at[i];
-    }
-    return value;
-}
-
-static void put_be(u8 *at, u32 value, unsigned size)
-{
-    for (unsigned i = 0; i < size; i++) {
-        at[i] = (u8)(value >> 8 * (size - 1 - i));
-    }
 }
 
 /* -- Ends */
@@ -193,7 +177,7 @@ static void read_cd(IdeDrive *d)
     const u8 *p = d->packet;
 
     if ((p[9] & 0xf8) == 0x10) {
-        read_sectors(d, get_be(p + 2, 4), get_be(p + 6, 3));
+        read_sectors(d, (u32)get_be(p + 2, 4), (u32)get_be(p + 6, 3));
     } else if (!(p[9] & 0xf8)) {
         succeed(d);
     } else {
@@ -227,7 +211,7 @@ static void inquiry(IdeDrive *d)
     b[3] = 0x21;
     b[4] = 31;
     memcpy(b + 8, text, 28);
-    reply(d, 36, get_be(d->packet + 3, 2));
+    reply(d, 36, (u32)get_be(d->packet + 3, 2));
 }
 
 static void read_capacity(IdeDrive *d)
@@ -276,7 +260,7 @@ static void read_toc(IdeDrive *d)
     }
     put_be(d->buffer, (u32)(at - d->buffer - 2), 2);
     d->buffer[2] = d->buffer[3] = 1;
-    reply(d, (u32)(at - d->buffer), get_be(p + 7, 2));
+    reply(d, (u32)(at - d->buffer), (u32)get_be(p + 7, 2));
 }
 
 static u8 *put_feature(u8 *at, u16 code, u8 flags, const u8 *data, u8 size)
@@ -304,7 +288,7 @@ static void get_configuration(IdeDrive *d)
     at = put_feature(at, 1, 0x0b, core, 8);
     at = put_feature(at, 3, 0x03, removable, 4);
     put_be(d->buffer, (u32)(at - d->buffer - 4), 4);
-    reply(d, (u32)(at - d->buffer), get_be(d->packet + 7, 2));
+    reply(d, (u32)(at - d->buffer), (u32)get_be(d->packet + 7, 2));
 }
 
 /* GET EVENT STATUS NOTIFICATION (6.7), polled: class media. */
@@ -322,7 +306,7 @@ static void get_event_status(IdeDrive *d)
     if (!(d->packet[4] & CLASS_MEDIA)) {
         put_be(b, 2, 2);
         b[2] = NO_CLASS;
-        reply(d, 4, get_be(d->packet + 7, 2));
+        reply(d, 4, (u32)get_be(d->packet + 7, 2));
         return;
     }
     put_be(b, 6, 2);
@@ -330,7 +314,7 @@ static void get_event_status(IdeDrive *d)
     b[4] = d->medium_changed && d->disk ? NEW_MEDIUM : 0;
     b[5] = (d->disk ? 2 : 0) | (d->tray_open ? 1 : 0);
     d->medium_changed = 0;
-    reply(d, 8, get_be(d->packet + 7, 2));
+    reply(d, 8, (u32)get_be(d->packet + 7, 2));
 }
 
 /* MODE SENSE (10): error recovery and capabilities pages. */
@@ -365,7 +349,7 @@ static void mode_sense(IdeDrive *d)
     }
     put_be(b, size - 2, 2);
     b[2] = d->disk ? 0x01 : 0x70;
-    reply(d, size, get_be(d->packet + 7, 2));
+    reply(d, size, (u32)get_be(d->packet + 7, 2));
 }
 
 static void read_disc_information(IdeDrive *d)
@@ -375,14 +359,14 @@ static void read_disc_information(IdeDrive *d)
     d->buffer[2] = 0x0e; /* complete, finalized */
     d->buffer[3] = d->buffer[4] = d->buffer[5] = d->buffer[6] = 1;
     d->buffer[7] = 0x20;
-    reply(d, 34, get_be(d->packet + 7, 2));
+    reply(d, 34, (u32)get_be(d->packet + 7, 2));
 }
 
 static void mechanism_status(IdeDrive *d)
 {
     memset(d->buffer, 0, 8);
     d->buffer[5] = 1;
-    reply(d, 8, get_be(d->packet + 8, 2));
+    reply(d, 8, (u32)get_be(d->packet + 8, 2));
 }
 
 /* START STOP UNIT (6.42). */
@@ -418,17 +402,17 @@ static void prevent_removal(IdeDrive *d)
 
 static void read_10(IdeDrive *d)
 {
-    read_sectors(d, get_be(d->packet + 2, 4), get_be(d->packet + 7, 2));
+    read_sectors(d, (u32)get_be(d->packet + 2, 4), (u32)get_be(d->packet + 7, 2));
 }
 
 static void read_12(IdeDrive *d)
 {
-    read_sectors(d, get_be(d->packet + 2, 4), get_be(d->packet + 6, 4));
+    read_sectors(d, (u32)get_be(d->packet + 2, 4), (u32)get_be(d->packet + 6, 4));
 }
 
 static void seek(IdeDrive *d)
 {
-    if (get_be(d->packet + 2, 4) >= d->sectors) {
+    if ((u32)get_be(d->packet + 2, 4) >= d->sectors) {
         check_condition(d, SENSE_ILLEGAL_REQUEST, CODE_OUT_OF_RANGE);
     } else {
         succeed(d);

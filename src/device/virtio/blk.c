@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "device/block/disk.h"
 #include "device/devices.h"
 #include "device/virtio/virtio.h"
@@ -96,16 +97,22 @@ static void finish(Request *r, u8 status)
     put_request(r);
 }
 
+/* The same where the status byte was trimmed off the data: it is behind them. */
+static void end_now(Request *r, u8 status)
+{
+    u32 last = r->chain.out_count + r->chain.in_count - 1;
+
+    r->chain.iov[last].iov_len++;
+    r->chain.in_size++;
+    finish(r, status);
+}
+
 static void disk_done(DiskRequest *disk, int result)
 {
     Request *r = (Request *)(void *)disk;
     VirtQueue *queue = r->queue;
 
-    /* The byte for the status was trimmed off the data: it is behind them. */
-    u32 last = r->chain.out_count + r->chain.in_count - 1;
-    r->chain.iov[last].iov_len++;
-    r->chain.in_size++;
-    finish(r, result < 0 ? IOERR : OK);
+    end_now(r, result < 0 ? IOERR : OK);
     virtqueue_signal(queue);
 }
 
@@ -168,16 +175,6 @@ static void get_id(Request *r)
 
     strncpy(id, r->blk->serial ? r->blk->serial : "", sizeof id);
     virtio_copy_in(&r->chain, 0, id, sizeof id);
-}
-
-/* A request whose status byte is still to come. */
-static void end_now(Request *r, u8 status)
-{
-    u32 last = r->chain.out_count + r->chain.in_count - 1;
-
-    r->chain.iov[last].iov_len++;
-    r->chain.in_size++;
-    finish(r, status);
 }
 
 static void start_request(Request *r)
@@ -248,13 +245,6 @@ static void reset_requests(void *device)
 }
 
 /* -- Description */
-
-static void put_le(u8 *at, u64 value, unsigned size)
-{
-    for (unsigned i = 0; i < size; i++) {
-        at[i] = (u8)(value >> 8 * i);
-    }
-}
 
 /* struct virtio_blk_config (5.2.4). */
 static void fill_config(Blk *blk)

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
+
 enum {
     CHECKSUM_AT = 9,
     LENGTH_AT = 4,
@@ -38,18 +40,6 @@ void acpi_append(AcpiTables *tables, const void *bytes, size_t size)
     }
     memcpy(tables->bytes + tables->size, bytes, size);
     tables->size += size;
-}
-
-static void put_le(u8 *at, u64 value, unsigned size)
-{
-    for (unsigned i = 0; i < size; i++) {
-        at[i] = (u8)(value >> 8 * i);
-    }
-}
-
-static u32 get_le32(const u8 *at)
-{
-    return at[0] | (u32)at[1] << 8 | (u32)at[2] << 16 | (u32)at[3] << 24;
 }
 
 void acpi_append_number(AcpiTables *tables, u64 value, unsigned size)
@@ -135,14 +125,14 @@ void acpi_relocate(AcpiTables *tables, u32 address)
 {
     for (u32 i = 0; i < tables->pointer_count; i++) {
         u8 *at = tables->bytes + tables->pointers[i].at;
-        put_le(at, get_le32(at) + address, 4);
+        put_le(at, get_le(at, 4) + address, 4);
     }
     for (u32 i = 0; i < tables->table_count; i++) {
         u8 *table = tables->bytes + tables->tables[i];
         table[CHECKSUM_AT] = 0;
-        table[CHECKSUM_AT] = checksum(table, get_le32(table + LENGTH_AT));
+        table[CHECKSUM_AT] = checksum(table, get_le(table + LENGTH_AT, 4));
     }
-    put_le(tables->rsdp + RSDP_RSDT_AT, get_le32(tables->rsdp + RSDP_RSDT_AT) + address, 4);
+    put_le(tables->rsdp + RSDP_RSDT_AT, get_le(tables->rsdp + RSDP_RSDT_AT, 4) + address, 4);
     tables->rsdp[RSDP_CHECKSUM_AT] = 0;
     tables->rsdp[RSDP_CHECKSUM_AT] = checksum(tables->rsdp, sizeof tables->rsdp);
 }
@@ -202,7 +192,7 @@ u8 *acpi_loader_script(const AcpiTables *tables, size_t *size)
     for (u32 i = 0; i < tables->table_count; i++) {
         u32 start = tables->tables[i];
         add_checksum(&at, tables_file, start + CHECKSUM_AT, start,
-                     get_le32(tables->bytes + start + LENGTH_AT));
+                     (u32)get_le(tables->bytes + start + LENGTH_AT, 4));
     }
     add_checksum(&at, rsdp_file, RSDP_CHECKSUM_AT, 0, ACPI_RSDP);
     *size = (size_t)entries * LOADER_ENTRY;

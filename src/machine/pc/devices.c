@@ -27,16 +27,6 @@ static int set_backend(Pc *pc, void *device, const Property *p, const char *id, 
     return device_set_backend(device, p->name, backend, error);
 }
 
-static const Property *find_property(const DeviceDef *def, const char *name)
-{
-    for (const Property *p = def->properties; p && p->name; p++) {
-        if (!strcmp(p->name, name)) {
-            return p;
-        }
-    }
-    return NULL;
-}
-
 /* Where and what it is called is not the device's. */
 static bool is_placing(const char *key)
 {
@@ -49,7 +39,7 @@ static int set_all(Pc *pc, Device *device, const BlockOptions *options, char **e
     const char *key, *value;
 
     for (size_t i = 0; block_options_at(options, i, &key, &value); i++) {
-        const Property *p = find_property(device->def, key);
+        const Property *p = device_property(device->def, key);
         int result = 0;
         if (is_placing(key)) {
             continue;

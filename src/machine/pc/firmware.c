@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "device/firmware/fw_cfg.h"
 #include "device/timer/mc146818.h"
 #include "machine/pc/pc.h"
@@ -75,13 +76,6 @@ int pc_load_firmware(Pc *pc, const MachineOptions *options, char **error)
 }
 
 /* -- fw_cfg */
-
-static void put_le(u8 *to, u64 value, unsigned size)
-{
-    for (unsigned i = 0; i < size; i++) {
-        to[i] = (u8)(value >> 8 * i);
-    }
-}
 
 /* etc/e820: address, size, type of each range. RAM is type 1. */
 static void add_memory_map(Pc *pc)

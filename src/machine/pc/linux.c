@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "device/display/vga_pci.h"
 #include "device/pci/piix4_pm.h"
 #include "guest/x86/state.h"
@@ -52,23 +53,6 @@ struct LinuxImage {
     const char *append;
 };
 
-static u64 get(const u8 *at, unsigned size)
-{
-    u64 value = 0;
-
-    for (unsigned i = 0; i < size; i++) {
-        value |= (u64)at[i] << 8 * i;
-    }
-    return value;
-}
-
-static void put(u8 *at, u64 value, unsigned size)
-{
-    for (unsigned i = 0; i < size; i++) {
-        at[i] = (u8)(value >> 8 * i);
-    }
-}
-
 /* -- Loading */
 
 /* Whether it is a bzImage of a protocol that has all we use (2.06: cmdline_size). */
@@ -77,11 +61,11 @@ static int check_kernel(struct LinuxImage *image, const char *path, char **error
     const u8 *k = image->kernel;
 
     if (image->kernel_size < 0x1000 || memcmp(k + HEADER, "HdrS", 4) != 0 ||
-        get(k + BOOT_FLAG, 2) != 0xaa55) {
+        get_le(k + BOOT_FLAG, 2) != 0xaa55) {
         device_error(error, "%s: this is no Linux kernel for x86 (bzImage)", path);
         return -EINVAL;
     }
-    if (get(k + VERSION, 2) < 0x206 || !(k[LOADFLAGS] & LOADED_HIGH)) {
+    if (get_le(k + VERSION, 2) < 0x206 || !(k[LOADFLAGS] & LOADED_HIGH)) {
         device_error(error, "%s: this kernel's boot protocol is too old", path);
         return -EINVAL;
     }
@@ -96,7 +80,7 @@ static int check_kernel(struct LinuxImage *image, const char *path, char **error
 /* The highest page-aligned place for the initial RAM disk. */
 static u64 initrd_address(const Pc *pc, const struct LinuxImage *image)
 {
-    u64 limit = MIN(get(image->kernel + INITRD_ADDR_MAX, 4) + 1, pc->low_size);
+    u64 limit = MIN(get_le(image->kernel + INITRD_ADDR_MAX, 4) + 1, pc->low_size);
 
     return limit < image->initrd_size ? 0 : ALIGN_DOWN(limit - image->initrd_size, (u64)4096);
 }
@@ -106,18 +90,18 @@ static int check_room(const Pc *pc, const struct LinuxImage *image, char **error
     u64 need = image->kernel_size - image->setup_size;
     u64 top = image->initrd_size ? initrd_address(pc, image) : pc->low_size;
 
-    if (get(image->kernel + VERSION, 2) >= 0x20a) {
-        u64 start = MAX(get(image->kernel + PREF_ADDRESS, 8), (u64)KERNEL_AT);
-        need = MAX(need, start - KERNEL_AT + get(image->kernel + INIT_SIZE, 4));
+    if (get_le(image->kernel + VERSION, 2) >= 0x20a) {
+        u64 start = MAX(get_le(image->kernel + PREF_ADDRESS, 8), (u64)KERNEL_AT);
+        need = MAX(need, start - KERNEL_AT + get_le(image->kernel + INIT_SIZE, 4));
     }
     if (KERNEL_AT + need > top) {
         device_error(error, "kernel and initrd need more than the machine's %llu MiB of memory",
                      (unsigned long long)(pc->machine->ram->size >> 20));
         return -ENOMEM;
     }
-    if (image->append && strlen(image->append) >= get(image->kernel + CMDLINE_SIZE, 4)) {
+    if (image->append && strlen(image->append) >= get_le(image->kernel + CMDLINE_SIZE, 4)) {
         device_error(error, "the kernel takes command lines of up to %llu characters",
-                     (unsigned long long)get(image->kernel + CMDLINE_SIZE, 4) - 1);
+                     (unsigned long long)get_le(image->kernel + CMDLINE_SIZE, 4) - 1);
         return -E2BIG;
     }
     return 0;
@@ -184,12 +168,12 @@ static void add_screen(Pc *pc, u8 *params)
 
     if (base) {
         params[IS_VGA] = LINEAR;
-        put(params + LFB_WIDTH, WIDTH, 2);
-        put(params + LFB_HEIGHT, HEIGHT, 2);
-        put(params + LFB_DEPTH, 32, 2);
-        put(params + LFB_BASE, base, 4);
-        put(params + LFB_SIZE, (4 * WIDTH * HEIGHT + 0xffff) >> 16, 4);
-        put(params + LFB_LINE, 4 * WIDTH, 2);
+        put_le(params + LFB_WIDTH, WIDTH, 2);
+        put_le(params + LFB_HEIGHT, HEIGHT, 2);
+        put_le(params + LFB_DEPTH, 32, 2);
+        put_le(params + LFB_BASE, base, 4);
+        put_le(params + LFB_SIZE, (4 * WIDTH * HEIGHT + 0xffff) >> 16, 4);
+        put_le(params + LFB_LINE, 4 * WIDTH, 2);
         memcpy(params + COLORS, colors, sizeof colors);
     }
 }
@@ -210,9 +194,9 @@ static void add_range(u8 *params, u64 start, u64 size, u32 type)
 {
     u8 *entry = params + E820_TABLE + 20 * params[E820_ENTRIES]++;
 
-    put(entry, start, 8);
-    put(entry + 8, size, 8);
-    put(entry + 16, type, 4);
+    put_le(entry, start, 8);
+    put_le(entry + 8, size, 8);
+    put_le(entry + 16, type, 4);
 }
 
 static void fill_memory_map(const Pc *pc, u8 *params)
@@ -226,7 +210,7 @@ static void fill_memory_map(const Pc *pc, u8 *params)
     if (high) {
         add_range(params, 1ull << 32, high, E820_RAM);
     }
-    put(params + ALT_MEM_K, (pc->low_size - 0x100000) >> 10, 4);
+    put_le(params + ALT_MEM_K, (pc->low_size - 0x100000) >> 10, 4);
 }
 
 static void fill_params(const Pc *pc, const struct LinuxImage *image, u8 *params, u64 initrd)
@@ -237,11 +221,11 @@ static void fill_params(const Pc *pc, const struct LinuxImage *image, u8 *params
     memcpy(params + SETUP_SECTS, image->kernel + SETUP_SECTS, header_end - SETUP_SECTS);
     params[TYPE_OF_LOADER] = 0xff;
     params[LOADFLAGS] |= CAN_USE_HEAP;
-    put(params + CODE32_START, KERNEL_AT, 4);
-    put(params + HEAP_END, 0xe000, 2);
-    put(params + COMMAND_LINE, COMMAND_LINE_AT, 4);
-    put(params + RAMDISK_IMAGE, initrd, 4);
-    put(params + RAMDISK_SIZE, image->initrd_size, 4);
+    put_le(params + CODE32_START, KERNEL_AT, 4);
+    put_le(params + HEAP_END, 0xe000, 2);
+    put_le(params + COMMAND_LINE, COMMAND_LINE_AT, 4);
+    put_le(params + RAMDISK_IMAGE, initrd, 4);
+    put_le(params + RAMDISK_SIZE, image->initrd_size, 4);
     fill_memory_map(pc, params);
 }
 
