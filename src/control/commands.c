@@ -8,7 +8,7 @@
 
 #include "control/control.h"
 
-enum { MAX_WORDS = 16, KEY_NS = 20000000 };
+enum { MAX_WORDS = 16 };
 
 void reply_line(ControlReply *reply, const char *format, ...)
 {

@@ -383,6 +383,19 @@ void *machine_make(Machine *machine, const DeviceDef *def, const char *id, char 
     return machine_add(machine, device);
 }
 
+void *machine_make_with(Machine *machine, const DeviceDef *def, const char *property, void *backend,
+                        char **error)
+{
+    void *device = device_new(def, &machine->board, NULL);
+
+    if (device_set_backend(device, property, backend, error) < 0 ||
+        device_start(device, error) < 0) {
+        device_free(device);
+        return NULL;
+    }
+    return machine_add(machine, device);
+}
+
 u8 *machine_read_file(const char *path, size_t *size, char **error)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);

@@ -60,7 +60,6 @@ typedef struct MachineOptions {
     const char *vga;                          /* "std", "none", ...; NULL: the board's */
     bool no_reboot;                           /* a reset ends the machine */
     bool stopped;                             /* start paused */
-    void (*log)(const char *text); /* for messages to the user at run time; NULL: stderr */
 } MachineOptions;
 
 /* What a board supplies. */
@@ -164,6 +163,9 @@ void *machine_add(Machine *machine, void *device);
 Device *machine_find_device(const Machine *machine, const char *id);
 /* Makes, starts and adds a board's own device; NULL with *error. */
 void *machine_make(Machine *machine, const DeviceDef *def, const char *id, char **error);
+/* The same of a device that needs a back end. */
+void *machine_make_with(Machine *machine, const DeviceDef *def, const char *property, void *backend,
+                        char **error);
 /* Reads a whole file to memory to be freed; NULL with *error. */
 u8 *machine_read_file(const char *path, size_t *size, char **error);
 /* Wakes a halted processor to look at its lines. */

@@ -9,7 +9,6 @@ enum {
     FLAG_WRITE = 2,
     FLAG_INDIRECT = 4,
     AVAIL_NO_INTERRUPT = 1,
-    NO_VECTOR = 0xffff,
     ISR_QUEUE = 1,
 };
 

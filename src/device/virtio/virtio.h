@@ -1,10 +1,10 @@
 /* Virtio 1.2 devices over PCI: what they have in common.
  *
- * A virtio device's struct begins with a VirtioPci; its DeviceDef comes from VIRTIO_DEVICE_DEF() or
- * is written like it, with a VirtioInfo that says its type, features and functions. Queues are
- * split virtqueues (2.7) in guest memory, which is read and written through dma_*(): a guest that
- * changes a request while it is served harms itself only, as everything is copied or mapped once.
- * All functions need the machine lock. */
+ * A virtio device's struct begins with a VirtioPci; its DeviceDef is
+ * written with the macros below, with a VirtioInfo that says its type, features and functions.
+ * Queues are split virtqueues (2.7) in guest memory, which is read and written through dma_*(): a
+ * guest that changes a request while it is served harms itself only, as everything is copied or
+ * mapped once. All functions need the machine lock. */
 #ifndef DEVICE_VIRTIO_VIRTIO_H
 #define DEVICE_VIRTIO_VIRTIO_H
 

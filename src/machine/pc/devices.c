@@ -113,11 +113,7 @@ int pc_add_requested(Pc *pc, const MachineOptions *options, char **error)
 
 int pc_add_virtio_disk(Pc *pc, Disk *disk, char **error)
 {
-    void *device =
-        machine_add(pc->machine, device_new(&device_virtio_blk_pci, &pc->machine->board, NULL));
+    void *device = machine_make_with(pc->machine, &device_virtio_blk_pci, "drive", disk, error);
 
-    if (device_set_backend(device, "drive", disk, error) < 0 || device_start(device, error) < 0) {
-        return -EINVAL;
-    }
-    return pci_attach(pc->pci, device, -1, 0, error);
+    return device ? pci_attach(pc->pci, device, -1, 0, error) : -EINVAL;
 }

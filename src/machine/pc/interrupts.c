@@ -257,9 +257,8 @@ int pc_add_interrupts(Pc *pc, char **error)
     if (!pc->pic) {
         return -1;
     }
-    pc->ioapic = machine_add(machine, device_new(&device_ioapic, &machine->board, NULL));
-    if (device_set_backend(pc->ioapic, "bus", &pc->apic_bus, error) < 0 ||
-        device_start(pc->ioapic, error) < 0) {
+    pc->ioapic = machine_make_with(machine, &device_ioapic, "bus", &pc->apic_bus, error);
+    if (!pc->ioapic) {
         return -1;
     }
     device_map(pc->ioapic, 0, IOAPIC_ADDRESS);

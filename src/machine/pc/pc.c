@@ -148,9 +148,8 @@ static void *add_plain(Pc *pc, const DeviceDef *def, const char *output, IrqInpu
 /* The timer's and the clock's lines go through the HPET, which may replace them. */
 static int add_hpet(Pc *pc, Device *timer, char **error)
 {
-    pc->hpet = machine_add(pc->machine, device_new(&device_hpet, &pc->machine->board, NULL));
-    if (device_set_backend(pc->hpet, "bus", &pc->apic_bus, error) < 0 ||
-        device_start(pc->hpet, error) < 0) {
+    pc->hpet = machine_make_with(pc->machine, &device_hpet, "bus", &pc->apic_bus, error);
+    if (!pc->hpet) {
         return -1;
     }
     device_connect(timer, "irq", 0, hpet_input, pc->hpet, 0);
@@ -172,20 +171,12 @@ static int add_power_management(Pc *pc, char **error)
     return 0;
 }
 
-static int add_speaker(Pc *pc, void *timer, char **error)
-{
-    void *speaker =
-        machine_add(pc->machine, device_new(&device_isa_pcspk, &pc->machine->board, NULL));
-
-    return device_set_backend(speaker, "pit", timer, error) < 0 ? -1 : device_start(speaker, error);
-}
-
 static int add_keyboard(Pc *pc, char **error)
 {
-    void *keyboard = machine_add(pc->machine, device_new(&device_i8042, &pc->machine->board, NULL));
+    void *keyboard =
+        machine_make_with(pc->machine, &device_i8042, "input", pc->machine->input, error);
 
-    if (device_set_backend(keyboard, "input", pc->machine->input, error) < 0 ||
-        device_start(keyboard, error) < 0) {
+    if (!keyboard) {
         return -1;
     }
     device_connect(keyboard, "keyboard", 0, pc_isa_input, pc, 1);
@@ -214,7 +205,8 @@ static int add_isa_devices(Pc *pc, char **error)
     void *timer = add_plain(pc, &device_isa_pit, "irq", pc_isa_input, 0, error);
 
     pc->rtc = timer ? add_plain(pc, &device_mc146818rtc, "irq", pc_isa_input, 8, error) : NULL;
-    if (!pc->rtc || add_hpet(pc, timer, error) < 0 || add_speaker(pc, timer, error) < 0 ||
+    if (!pc->rtc || add_hpet(pc, timer, error) < 0 ||
+        !machine_make_with(pc->machine, &device_isa_pcspk, "pit", timer, error) ||
         add_keyboard(pc, error) < 0 ||
         !add_plain(pc, &device_port92, "a20", a20_input, PC_A20_PORT92, error)) {
         return -1;
