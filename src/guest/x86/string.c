@@ -147,11 +147,11 @@ static void string(Tr *t, void (*element)(Tr *t))
 
 /* -- Many elements at once */
 
-/* Whether a repetition is one that the helpers know: segments need no checks, nobody looks at
- * single elements, addresses are as wide as the code's. */
+/* Whether a repetition is one that the helpers know: neither segments nor alignment need checks,
+ * nobody looks at single elements, addresses are as wide as the code's. */
 static bool is_simple(const Tr *t)
 {
-    u32 looked_at = X86_MODE_TF | X86_MODE_BREAK | (t->mode & X86_MODE_SYSTEM ? X86_MODE_AC : 0);
+    u32 looked_at = X86_MODE_TF | X86_MODE_BREAK | X86_MODE_AC;
 
     return is_repeated(t) && !(t->mode & looked_at) && is_unchecked_segment(t, X86_ES, true) &&
            is_unchecked_segment(t, t->i->memory.segment, false) &&
