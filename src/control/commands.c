@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/input/keymap.h"
 #include "control/control.h"
 
 enum { MAX_WORDS = 16 };
@@ -163,7 +164,7 @@ static int run_type(Machine *machine, char **words, u32 count, const char *rest,
     while (*rest) {
         bool shift;
         char c = next_character(&rest);
-        unsigned codes[2] = {KEY_LEFTSHIFT, control_character(c, &shift)};
+        unsigned codes[2] = {KEY_LEFTSHIFT, keymap_character(c, &shift)};
         if (!codes[1]) {
             device_error(error, "there is no key for the character '%c'", c);
             return -EINVAL;

@@ -46,7 +46,5 @@ int control_run(Machine *machine, const char *line, ControlReply *reply, char **
 
 /* Linux's code of a key by QEMU's name for it ("ret", "ctrl", "a", "kp_5"...); 0: unknown. */
 unsigned control_key(const char *name);
-/* The key for a character on a US keyboard, and whether it needs shift; 0: none. */
-unsigned control_character(char character, bool *shift);
 
 #endif

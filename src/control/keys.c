@@ -1,7 +1,8 @@
-/* Names of keys, as QEMU's monitor has them, and characters of a US keyboard, as Linux's codes. */
+/* Names of keys, as QEMU's monitor has them, as Linux's codes. */
 #include <linux/input-event-codes.h>
 #include <string.h>
 
+#include "backend/input/keymap.h"
 #include "control/control.h"
 
 static const struct {
@@ -80,38 +81,6 @@ static const struct {
     {"delete", KEY_DELETE},
 };
 
-/* Rows of the keyboard: codes count up from the first. */
-static const struct {
-    const char *plain, *shifted;
-    unsigned first;
-} rows[] = {
-    {"1234567890-=", "!@#$%^&*()_+", KEY_1},
-    {"qwertyuiop[]", "QWERTYUIOP{}", KEY_Q},
-    {"asdfghjkl;'`", "ASDFGHJKL:\"~", KEY_A},
-    {"\\zxcvbnm,./", "|ZXCVBNM<>?", KEY_BACKSLASH},
-    {" ", "", KEY_SPACE},
-    {"\n", "", KEY_ENTER},
-    {"\t", "", KEY_TAB},
-    {"\b", "", KEY_BACKSPACE},
-    {"\x1b", "", KEY_ESC},
-};
-
-unsigned control_character(char character, bool *shift)
-{
-    for (size_t i = 0; character && i < COUNT(rows); i++) {
-        const char *at = strchr(rows[i].plain, character);
-        *shift = !at;
-        if (at) {
-            return rows[i].first + (unsigned)(at - rows[i].plain);
-        }
-        at = strchr(rows[i].shifted, character);
-        if (at) {
-            return rows[i].first + (unsigned)(at - rows[i].shifted);
-        }
-    }
-    return 0;
-}
-
 unsigned control_key(const char *name)
 {
     bool shift;
@@ -121,5 +90,5 @@ unsigned control_key(const char *name)
             return names[i].code;
         }
     }
-    return strlen(name) == 1 ? control_character(name[0], &shift) : 0;
+    return strlen(name) == 1 ? keymap_character(name[0], &shift) : 0;
 }
