@@ -26,7 +26,9 @@ extern const DeviceDef device_piix3_ide;
 extern const DeviceDef device_piix4_pm;
 extern const DeviceDef device_port92;
 extern const DeviceDef device_vga;
+extern const DeviceDef device_virtio_blk_device;
 extern const DeviceDef device_virtio_blk_pci;
+extern const DeviceDef device_virtio_rng_device;
 extern const DeviceDef device_virtio_rng_pci;
 
 #endif

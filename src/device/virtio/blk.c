@@ -1,4 +1,5 @@
-/* "virtio-blk-pci": a disk (virtio 1.2, 5.2), with several queues, discard and write zeroes. */
+/* "virtio-blk-pci", "virtio-blk-device": a disk (virtio 1.2, 5.2), with several queues, discard and
+ * write zeroes. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,7 +10,6 @@
 
 enum {
     SECTOR = 512,
-    TYPE = 2,
     IN = 0, /* request types */
     OUT = 1,
     FLUSH = 4,
@@ -47,7 +47,7 @@ typedef struct Request {
 } Request;
 
 struct Blk {
-    VirtioPci virtio;
+    Virtio virtio;
     Disk *disk;
     char *serial;
     u32 queue_count;
@@ -264,7 +264,7 @@ static void fill_config(Blk *blk)
 }
 
 static const VirtioInfo virtio_info = {
-    .type = TYPE,
+    .type = VIRTIO_BLOCK,
     .queues = 1,
     .features = F_SEG_MAX | F_BLK_SIZE | F_FLUSH | F_MQ | F_DISCARD | F_WRITE_ZEROES,
     .config_size = CONFIG_SIZE,
@@ -277,11 +277,12 @@ static int start(void *device, char **error)
     Blk *blk = device;
 
     if (!blk->disk) {
-        device_error(error, "virtio-blk-pci needs drive=ID");
+        device_error(error, "%s needs drive=ID", blk->virtio.d.def->name);
         return -1;
     }
     if (blk->queue_count < 1 || blk->queue_count > VIRTIO_QUEUES) {
-        device_error(error, "virtio-blk-pci: num-queues can be from 1 to %d", VIRTIO_QUEUES);
+        device_error(error, "%s: num-queues can be from 1 to %d", blk->virtio.d.def->name,
+                     VIRTIO_QUEUES);
         return -1;
     }
     blk->virtio.queue_count = (u16)blk->queue_count;
@@ -302,15 +303,6 @@ static void stop(void *device)
     }
 }
 
-static const PciInfo info = VIRTIO_PCI_INFO(TYPE, 0x010000);
-
-static const RegisterBank banks[] = VIRTIO_BANKS(Blk);
-
-static const StateField state[] = {
-    VIRTIO_STATE(Blk),
-    STATE_END,
-};
-
 static const Property properties[] = {
     {"drive", PROPERTY_BACKEND, offsetof(Blk, disk), "the disk", NULL, "disk"},
     {"serial", PROPERTY_STRING, offsetof(Blk, serial), "serial number, up to 20 characters", NULL,
@@ -319,18 +311,31 @@ static const Property properties[] = {
     PROPERTY_END,
 };
 
+static const PciInfo pci_info = VIRTIO_PCI_INFO(VIRTIO_BLOCK, 0x010000);
+
+static const StateField pci_fields[] = {VIRTIO_PCI_STATE, STATE_END};
+static const StateField mmio_fields[] = {VIRTIO_MMIO_STATE, STATE_END};
+
 const DeviceDef device_virtio_blk_pci = {
     .name = "virtio-blk-pci",
     .summary = "virtio disk",
     .size = sizeof(Blk),
-    .bus_kind = BUS_PCI,
-    .bus = &info,
-    .banks = banks,
-    .bank_count = COUNT(banks),
-    .version = 1,
-    .state = state,
+    VIRTIO_ON_PCI,
+    .bus = &pci_info,
+    .state = pci_fields,
     .properties = properties,
     .start = start,
     .stop = stop,
-    .reset = virtio_reset,
+};
+
+const DeviceDef device_virtio_blk_device = {
+    .name = "virtio-blk-device",
+    .summary = "virtio disk, over MMIO",
+    .size = sizeof(Blk),
+    VIRTIO_ON_MMIO,
+    .bus = &virtio_info,
+    .state = mmio_fields,
+    .properties = properties,
+    .start = start,
+    .stop = stop,
 };

@@ -9,12 +9,11 @@ enum {
     FLAG_WRITE = 2,
     FLAG_INDIRECT = 4,
     AVAIL_NO_INTERRUPT = 1,
-    ISR_QUEUE = 1,
 };
 
 static MapReader *memory(const VirtQueue *queue)
 {
-    return &queue->owner->pci.d.board->dma;
+    return &queue->owner->d.board->dma;
 }
 
 static u16 read16(const VirtQueue *queue, u64 address)
@@ -91,10 +90,7 @@ static bool follow(VirtQueue *queue, VirtioChain *chain, u64 table, u32 count, u
 
 static bool is_usable(const VirtQueue *queue)
 {
-    enum { DRIVER_OK = 4, NEEDS_RESET = 0x40 };
-
-    return queue->enabled && queue->size && queue->owner->status & DRIVER_OK &&
-           !(queue->owner->status & NEEDS_RESET);
+    return queue->enabled && queue->size && virtio_is_running(queue->owner);
 }
 
 bool virtqueue_take(VirtQueue *queue, VirtioChain *chain)
@@ -127,9 +123,15 @@ bool virtqueue_take(VirtQueue *queue, VirtioChain *chain)
     return true;
 }
 
-void virtqueue_return(VirtQueue *queue, const VirtioChain *chain, u32 written)
+void virtqueue_untake(VirtQueue *queue, u16 count)
 {
-    u64 entry = queue->device + 4 + 8ull * (queue->used % MAX(queue->size, 1));
+    queue->next -= count;
+}
+
+void virtqueue_fill(VirtQueue *queue, const VirtioChain *chain, u32 written, u16 index)
+{
+    u16 place = (u16)(queue->used + index) % MAX(queue->size, 1);
+    u64 entry = queue->device + 4 + 8ull * place;
 
     if (!is_usable(queue)) {
         return;
@@ -140,9 +142,21 @@ void virtqueue_return(VirtQueue *queue, const VirtioChain *chain, u32 written)
     }
     dma_write_le(memory(queue), entry, 4, chain->head);
     dma_write_le(memory(queue), entry + 4, 4, written);
-    __atomic_thread_fence(__ATOMIC_RELEASE);
-    queue->used++;
-    dma_write_le(memory(queue), queue->device + 2, 2, queue->used);
+}
+
+void virtqueue_publish(VirtQueue *queue, u16 count)
+{
+    if (is_usable(queue)) {
+        __atomic_thread_fence(__ATOMIC_RELEASE);
+        queue->used += count;
+        dma_write_le(memory(queue), queue->device + 2, 2, queue->used);
+    }
+}
+
+void virtqueue_return(VirtQueue *queue, const VirtioChain *chain, u32 written)
+{
+    virtqueue_fill(queue, chain, written, 0);
+    virtqueue_publish(queue, 1);
 }
 
 /* Whether `event` lies in what was used since the driver was last told (2.7.7.2). */
@@ -161,7 +175,7 @@ void virtqueue_signal(VirtQueue *queue)
 {
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     if (is_usable(queue) && is_wanted(queue)) {
-        virtio_interrupt(queue->owner, queue->vector, ISR_QUEUE);
+        virtio_interrupt(queue->owner, queue->vector, VIRTIO_ISR_QUEUE);
     }
     queue->signalled = queue->used;
     queue->signalled_valid = 1;

@@ -1,14 +1,14 @@
-/* "virtio-rng-pci": random numbers of the host (virtio 1.2, 5.4). */
+/* "virtio-rng-pci", "virtio-rng-device": random numbers of the host (virtio 1.2, 5.4). */
 #include <stdlib.h>
 #include <sys/random.h>
 
 #include "device/devices.h"
 #include "device/virtio/virtio.h"
 
-enum { TYPE = 4, AT_ONCE = 256 };
+enum { AT_ONCE = 256 };
 
 typedef struct Rng {
-    VirtioPci virtio;
+    Virtio virtio;
     VirtioChain chain;
 } Rng;
 
@@ -25,32 +25,34 @@ static void notify(void *device, VirtQueue *queue)
     virtqueue_signal(queue);
 }
 
-static const VirtioInfo virtio_info = {.type = TYPE, .queues = 1, .notify = notify};
+static const VirtioInfo virtio_info = {.type = VIRTIO_RNG, .queues = 1, .notify = notify};
 
 static int start(void *device, char **error)
 {
     return virtio_start(device, &virtio_info, error);
 }
 
-static const PciInfo info = VIRTIO_PCI_INFO(TYPE, 0x00ff00);
+static const PciInfo pci_info = VIRTIO_PCI_INFO(VIRTIO_RNG, 0x00ff00);
 
-static const RegisterBank banks[] = VIRTIO_BANKS(Rng);
-
-static const StateField state[] = {
-    VIRTIO_STATE(Rng),
-    STATE_END,
-};
+static const StateField pci_fields[] = {VIRTIO_PCI_STATE, STATE_END};
+static const StateField mmio_fields[] = {VIRTIO_MMIO_STATE, STATE_END};
 
 const DeviceDef device_virtio_rng_pci = {
     .name = "virtio-rng-pci",
     .summary = "virtio source of random numbers",
     .size = sizeof(Rng),
-    .bus_kind = BUS_PCI,
-    .bus = &info,
-    .banks = banks,
-    .bank_count = COUNT(banks),
-    .version = 1,
-    .state = state,
+    VIRTIO_ON_PCI,
+    .bus = &pci_info,
+    .state = pci_fields,
     .start = start,
-    .reset = virtio_reset,
+};
+
+const DeviceDef device_virtio_rng_device = {
+    .name = "virtio-rng-device",
+    .summary = "virtio source of random numbers, over MMIO",
+    .size = sizeof(Rng),
+    VIRTIO_ON_MMIO,
+    .bus = &virtio_info,
+    .state = mmio_fields,
+    .start = start,
 };

@@ -1,7 +1,10 @@
-/* Virtio 1.2 devices over PCI: what they have in common.
+/* Virtio 1.2 devices: what they have in common, whatever the transport.
  *
- * A virtio device's struct begins with a VirtioPci; its DeviceDef is
- * written with the macros below, with a VirtioInfo that says its type, features and functions.
+ * A virtio device's struct begins with a Virtio. Its functions and features are a VirtioInfo, which
+ * its start() hands to virtio_start(). It has two DeviceDefs with the same functions: one on PCI,
+ * "virtio-NAME-pci", written with VIRTIO_ON_PCI and VIRTIO_PCI_INFO(), and one over MMIO,
+ * "virtio-NAME-device", written with VIRTIO_ON_MMIO.
+ *
  * Queues are split virtqueues (2.7) in guest memory, which is read and written through dma_*(): a
  * guest that changes a request while it is served harms itself only, as everything is copied or
  * mapped once. All functions need the machine lock. */
@@ -12,14 +15,33 @@
 
 #include "device/pci/pci.h"
 
-enum { VIRTIO_QUEUES = 16, VIRTIO_QUEUE_SIZE = 256, VIRTIO_SEGMENTS = 1024, VIRTIO_CONFIG = 256 };
+enum {
+    VIRTIO_QUEUES = 16,
+    VIRTIO_QUEUE_SIZE = 256,
+    VIRTIO_SEGMENTS = 1024,
+    VIRTIO_CONFIG = 256,
+    VIRTIO_NO_VECTOR = 0xffff,
+};
+
+/* Device types (5). */
+enum { VIRTIO_NET = 1, VIRTIO_BLOCK = 2, VIRTIO_CONSOLE = 3, VIRTIO_RNG = 4, VIRTIO_BALLOON = 5 };
+
+/* Device status (2.1). */
+enum {
+    VIRTIO_DRIVER_OK = 4,
+    VIRTIO_FEATURES_OK = 8,
+    VIRTIO_NEEDS_RESET = 0x40,
+};
+
+/* Bits of the interrupt status (4.1.4.5, 4.2.2). */
+enum { VIRTIO_ISR_QUEUE = 1, VIRTIO_ISR_CONFIG = 2 };
 
 /* Feature bits of all devices (6). */
 #define VIRTIO_F_INDIRECT ((u64)1 << 28)
 #define VIRTIO_F_EVENT_IDX ((u64)1 << 29)
 #define VIRTIO_F_VERSION_1 ((u64)1 << 32)
 
-typedef struct VirtioPci VirtioPci;
+typedef struct Virtio Virtio;
 
 typedef struct VirtQueue {
     /* Saved. */
@@ -29,7 +51,7 @@ typedef struct VirtQueue {
     u16 used;                        /* used entries written */
     u16 signalled;                   /* the used index when the driver was last told */
     u8 signalled_valid;
-    VirtioPci *owner;
+    Virtio *owner;
     u16 index;
 } VirtQueue;
 
@@ -44,24 +66,30 @@ typedef struct VirtioChain {
 typedef struct VirtioInfo {
     u16 type; /* device ID (5) */
     u16 queues;
-    u32 class_code;
     u64 features; /* beside those of the transport */
     u32 config_size;
     /* A driver rang for the queue. */
     void (*notify)(void *device, VirtQueue *queue);
     /* The config bytes are up to date when this returns; NULL: they always are. */
     void (*config_reading)(void *device);
+    /* The driver wrote these of the config bytes; NULL: it must not. */
     void (*config_written)(void *device, u32 at, u32 size);
     /* The driver resets the device: requests in flight end without a trace. */
     void (*reset)(void *device);
     /* The driver is ready (DRIVER_OK). */
     void (*ready)(void *device);
+    /* After a load, and after a reset: as DeviceDef.settle. */
+    void (*settle)(void *device);
 } VirtioInfo;
 
-struct VirtioPci {
-    PciFunction pci;
+struct Virtio {
+    union {
+        Device d;
+        PciFunction pci; /* of those on PCI */
+    };
     const VirtioInfo *info;
     Region region, msix_region;
+    Irq irq;     /* of those over MMIO */
     u64 offered; /* features */
     u16 queue_count;
     u8 config[VIRTIO_CONFIG];
@@ -78,11 +106,26 @@ struct VirtioPci {
     VirtQueue queues[VIRTIO_QUEUES];
 };
 
-extern const StateField virtio_state[];
-extern const RegionOps virtio_ops;
-/* For DeviceDef.start and .reset of every device; the info's queue count may be lowered before. */
+/* -- For descriptions */
+
+/* start() puts what is known of the config bytes into v->config, may set v->queue_count and more
+ * `offered` features, and calls this. */
 int virtio_start(void *device, const VirtioInfo *info, char **error);
+/* DeviceDef.reset and .settle. */
 void virtio_reset(void *device);
+void virtio_settle(void *device);
+
+extern const StateField virtio_state[];
+extern const RegisterBank virtio_pci_banks[2], virtio_mmio_banks[1];
+extern const IrqOutput virtio_mmio_outputs[];
+
+/* Members of a DeviceDef. */
+#define VIRTIO_ON_PCI                                                                              \
+    .bus_kind = BUS_PCI, .banks = virtio_pci_banks, .bank_count = COUNT(virtio_pci_banks),         \
+    .version = 1, .reset = virtio_reset, .settle = virtio_settle
+#define VIRTIO_ON_MMIO                                                                             \
+    .bus_kind = BUS_VIRTIO, .banks = virtio_mmio_banks, .bank_count = COUNT(virtio_mmio_banks),    \
+    .outputs = virtio_mmio_outputs, .version = 1, .reset = virtio_reset, .settle = virtio_settle
 
 #define VIRTIO_PCI_INFO(type_, class_)                                                             \
     {                                                                                              \
@@ -90,39 +133,54 @@ void virtio_reset(void *device);
         .subsystem = 0x1100, .class_code = (class_), .revision = 1, .interrupt_pin = 1,            \
         .bars = {[1] = {PCI_BAR_MEMORY, 1}, [4] = {PCI_BAR_PREFETCH64, 0}},                        \
     }
-#define VIRTIO_BANKS(type)                                                                         \
+
+/* The first rows of the state lists. */
+#define VIRTIO_MMIO_STATE                                                                          \
     {                                                                                              \
-        {.name = "virtio",                                                                         \
-         .size = 0x4000,                                                                           \
-         .region = offsetof(type, virtio.region),                                                  \
-         .raw = &virtio_ops},                                                                      \
-            {.name = "virtio-msix", .region = offsetof(type, virtio.msix_region)},                 \
+        "virtio", 0, sizeof(Virtio), 1, virtio_state, STATE_VALUE                                  \
     }
-#define VIRTIO_STATE(type)                                                                         \
-    {"pci", offsetof(type, virtio.pci), sizeof(PciFunction), 1, pci_state, STATE_VALUE},           \
+#define VIRTIO_PCI_STATE                                                                           \
+    {"pci", offsetof(Virtio, pci), sizeof(PciFunction), 1, pci_state, STATE_VALUE},                \
+        VIRTIO_MMIO_STATE
+/* And of the device's own fields, for both. */
+#define VIRTIO_OWN_STATE(type, fields)                                                             \
     {                                                                                              \
-        "virtio", offsetof(type, virtio), sizeof(VirtioPci), 1, virtio_state, STATE_VALUE          \
+        "own", 0, sizeof(type), 1, fields, STATE_VALUE                                             \
     }
 
-static inline bool virtio_has(const VirtioPci *v, u64 feature)
+/* -- For devices */
+
+static inline bool virtio_has(const Virtio *v, u64 feature)
 {
     return v->features & feature;
 }
+
+/* The driver is ready, and the device not broken. */
+static inline bool virtio_is_running(const Virtio *v)
+{
+    return (v->status & (VIRTIO_DRIVER_OK | VIRTIO_NEEDS_RESET)) == VIRTIO_DRIVER_OK;
+}
+
+/* The device changed its configuration: tells the driver. */
+void virtio_config_changed(Virtio *v);
+/* The driver did what it must not: nothing works until it resets the device. */
+void virtio_break(Virtio *v, const char *why);
 
 /* -- Queues (queue.c) */
 
 /* Takes the next chain; false if there is none, or it makes no sense (the device is then broken
  * until it is reset). */
 bool virtqueue_take(VirtQueue *queue, VirtioChain *chain);
+/* Leaves the last `count` chains that were taken, and not given back, for later. */
+void virtqueue_untake(VirtQueue *queue, u16 count);
 /* Gives it back with the number of bytes written, after telling memory about them. */
 void virtqueue_return(VirtQueue *queue, const VirtioChain *chain, u32 written);
+/* The same in two steps, for several that the driver shall see at once: the index-th of them,
+ * then their count. */
+void virtqueue_fill(VirtQueue *queue, const VirtioChain *chain, u32 written, u16 index);
+void virtqueue_publish(VirtQueue *queue, u16 count);
 /* Tells the driver, if it wants to know. */
 void virtqueue_signal(VirtQueue *queue);
-
-/* The device changed its configuration: tells the driver. */
-void virtio_config_changed(VirtioPci *v);
-/* The driver did what it must not: nothing works until it resets the device. */
-void virtio_break(VirtioPci *v, const char *why);
 
 /* Copies from what the device reads, at an offset; how many bytes there were. */
 u64 virtio_copy_out(const VirtioChain *chain, u64 offset, void *bytes, u64 size);
@@ -131,7 +189,38 @@ u64 virtio_copy_in(const VirtioChain *chain, u64 offset, const void *bytes, u64 
 /* Drops bytes at the beginning of the part that is read, or at the end of the one written. */
 bool virtio_trim(VirtioChain *chain, u64 out_head, u64 in_tail);
 
-/* -- virtio_pci.c, for queue.c */
-void virtio_interrupt(VirtioPci *v, u16 vector, u8 isr);
+/* -- For transports: the driver's side (virtio.c) */
+
+/* 32 feature bits: what is offered, and what was accepted. */
+u32 virtio_offered_half(const Virtio *v, u32 select);
+u32 virtio_accepted_half(const Virtio *v, u32 select);
+void virtio_accept_half(Virtio *v, u32 select, u32 bits);
+/* 0 resets the device. */
+void virtio_write_status(Virtio *v, u8 status);
+u64 virtio_read_config(Virtio *v, u64 offset, unsigned size);
+void virtio_write_config(Virtio *v, u64 offset, unsigned size, u64 value);
+void virtio_notify(Virtio *v, u64 queue);
+
+/* The queue that queue_select says; NULL: there is none. */
+VirtQueue *virtio_selected(Virtio *v);
+void virtqueue_set_size(VirtQueue *queue, u32 size);
+/* Half of one of the queue's addresses: descriptors, driver, device. */
+void virtqueue_set_address(VirtQueue *queue, u64 *address, bool high, u32 value);
+
+/* -- Transports, for virtio.c */
+
+typedef struct VirtioTransport {
+    int (*start)(Virtio *v, char **error);
+    void (*reset)(Virtio *v); /* with all devices; not when the driver does it. May be NULL */
+    /* Bits were set in v->isr, for a queue or the configuration with that vector. */
+    void (*interrupt)(Virtio *v, u16 vector);
+    /* v->isr changed otherwise: brings the interrupt line in accord with it. */
+    void (*update)(Virtio *v);
+} VirtioTransport;
+
+extern const VirtioTransport virtio_pci, virtio_mmio;
+
+/* For queue.c. */
+void virtio_interrupt(Virtio *v, u16 vector, u8 isr);
 
 #endif

@@ -1,7 +1,5 @@
 /* The PCI transport (virtio 1.2, 4.1), without the legacy interface: the structures that the driver
  * finds by vendor capabilities, all in BAR 4, and MSI-X in BAR 1. */
-#include <string.h>
-
 #include "device/virtio/virtio.h"
 
 enum {
@@ -9,17 +7,13 @@ enum {
     ISR = 0x1000,
     CONFIG = 0x2000,
     NOTIFY = 0x3000,
+    BAR_SIZE = 0x4000,
     NOTIFY_MULTIPLIER = 4,
     CAPABILITY = 0x09,
     TYPE_COMMON = 1,
     TYPE_NOTIFY,
     TYPE_ISR,
     TYPE_CONFIG,
-    STATUS_FEATURES_OK = 8,
-    STATUS_DRIVER_OK = 4,
-    STATUS_NEEDS_RESET = 0x40,
-    NO_VECTOR = 0xffff,
-    ISR_CONFIG = 2,
 };
 
 /* Offsets in the common structure (4.1.4.3). */
@@ -45,41 +39,25 @@ enum {
 
 /* -- Interrupts */
 
-void virtio_interrupt(VirtioPci *v, u16 vector, u8 isr)
+static void pci_update(Virtio *v)
 {
-    v->isr |= isr;
+    pci_set_interrupt(v, v->isr && !pci_msix_enabled(v));
+}
+
+static void pci_interrupt(Virtio *v, u16 vector)
+{
     if (!pci_msix_enabled(v)) {
-        pci_set_interrupt(v, true);
-    } else if (vector != NO_VECTOR) {
+        pci_update(v);
+    } else if (vector != VIRTIO_NO_VECTOR) {
         pci_send_message(v, vector);
     }
 }
 
-void virtio_config_changed(VirtioPci *v)
-{
-    v->generation++;
-    if (v->status & STATUS_DRIVER_OK) {
-        virtio_interrupt(v, v->config_vector, ISR_CONFIG);
-    }
-}
-
-void virtio_break(VirtioPci *v, const char *why)
-{
-    device_guest_error(v, "%s", why);
-    v->status |= STATUS_NEEDS_RESET;
-    virtio_config_changed(v);
-}
-
 /* -- Common configuration */
 
-static VirtQueue *selected(VirtioPci *v)
+static u64 read_queue(Virtio *v, u64 offset)
 {
-    return v->queue_select < v->queue_count ? &v->queues[v->queue_select] : NULL;
-}
-
-static u64 read_queue(VirtioPci *v, u64 offset)
-{
-    const VirtQueue *q = selected(v);
+    const VirtQueue *q = virtio_selected(v);
 
     if (!q) {
         return 0;
@@ -110,18 +88,17 @@ static u64 read_queue(VirtioPci *v, u64 offset)
     }
 }
 
-static u64 read_common(VirtioPci *v, u64 offset)
+static u64 read_common(Virtio *v, u64 offset)
 {
     switch (offset) {
     case DEVICE_FEATURE_SELECT:
         return v->feature_select;
     case DEVICE_FEATURE:
-        return v->feature_select < 2 ? (u32)(v->offered >> 32 * v->feature_select) : 0;
+        return virtio_offered_half(v, v->feature_select);
     case DRIVER_FEATURE_SELECT:
         return v->driver_feature_select;
     case DRIVER_FEATURE:
-        return v->driver_feature_select < 2 ? (u32)(v->features >> 32 * v->driver_feature_select)
-                                            : 0;
+        return virtio_accepted_half(v, v->driver_feature_select);
     case CONFIG_VECTOR:
         return v->config_vector;
     case QUEUE_COUNT:
@@ -137,94 +114,44 @@ static u64 read_common(VirtioPci *v, u64 offset)
     }
 }
 
-static void reset_queues(VirtioPci *v)
+static u16 valid_vector(const Virtio *v, u32 vector)
 {
-    for (u16 i = 0; i < VIRTIO_QUEUES; i++) {
-        v->queues[i] = (VirtQueue){.owner = v,
-                                   .index = i,
-                                   .size = i < v->queue_count ? VIRTIO_QUEUE_SIZE : 0,
-                                   .vector = NO_VECTOR};
-    }
+    return vector < v->pci.msix_count ? (u16)vector : VIRTIO_NO_VECTOR;
 }
 
-/* Writing 0 to the status. */
-static void reset_by_driver(VirtioPci *v)
+static void write_queue(Virtio *v, u64 offset, u32 value)
 {
-    if (v->info->reset) {
-        v->info->reset(v);
-    }
-    v->status = v->isr = 0;
-    v->features = 0;
-    v->feature_select = v->driver_feature_select = 0;
-    v->queue_select = 0;
-    v->config_vector = NO_VECTOR;
-    reset_queues(v);
-    pci_set_interrupt(v, false);
-}
-
-static void write_status(VirtioPci *v, u8 value)
-{
-    bool was_ready = v->status & STATUS_DRIVER_OK;
-
-    if (!value) {
-        reset_by_driver(v);
-        return;
-    }
-    if (value & STATUS_FEATURES_OK && !(v->status & STATUS_FEATURES_OK) &&
-        (v->features & ~v->offered || !(v->features & VIRTIO_F_VERSION_1))) {
-        value &= (u8)~STATUS_FEATURES_OK; /* not these */
-    }
-    v->status = value | (v->status & STATUS_NEEDS_RESET);
-    if (!was_ready && v->status & STATUS_DRIVER_OK && v->info->ready) {
-        v->info->ready(v);
-    }
-}
-
-static void set_half(u64 *place, bool high, u32 value)
-{
-    *place = high ? (u32)*place | (u64)value << 32 : (*place & ~(u64)UINT32_MAX) | value;
-}
-
-static void write_queue(VirtioPci *v, u64 offset, u32 value)
-{
-    VirtQueue *q = selected(v);
+    VirtQueue *q = virtio_selected(v);
 
     if (!q) {
         return;
     }
-    if (offset == QUEUE_VECTOR) {
-        q->vector = value < v->pci.msix_count ? (u16)value : NO_VECTOR;
-        return;
-    }
-    if (q->enabled) {
-        device_guest_error(v, "queue %u is changed while it is in use", v->queue_select);
-        return;
-    }
     switch (offset) {
-    case QUEUE_SIZE:
-        if (value && value <= VIRTIO_QUEUE_SIZE && !(value & (value - 1))) {
-            q->size = (u16)value;
-        }
+    case QUEUE_VECTOR:
+        q->vector = valid_vector(v, value);
         break;
-    case QUEUE_ENABLE:
-        q->enabled = value == 1;
+    case QUEUE_SIZE:
+        virtqueue_set_size(q, value);
+        break;
+    case QUEUE_ENABLE: /* which no driver undoes but by a reset */
+        q->enabled |= value == 1;
         break;
     case QUEUE_DESCRIPTORS:
     case QUEUE_DESCRIPTORS + 4:
-        set_half(&q->descriptors, offset & 4, value);
+        virtqueue_set_address(q, &q->descriptors, offset & 4, value);
         break;
     case QUEUE_DRIVER:
     case QUEUE_DRIVER + 4:
-        set_half(&q->driver, offset & 4, value);
+        virtqueue_set_address(q, &q->driver, offset & 4, value);
         break;
     case QUEUE_DEVICE:
     case QUEUE_DEVICE + 4:
-        set_half(&q->device, offset & 4, value);
+        virtqueue_set_address(q, &q->device, offset & 4, value);
         break;
     }
 }
 
-static void write_common(VirtioPci *v, u64 offset, u32 value)
+static void write_common(Virtio *v, u64 offset, u32 value)
 {
     switch (offset) {
     case DEVICE_FEATURE_SELECT:
@@ -234,15 +161,13 @@ static void write_common(VirtioPci *v, u64 offset, u32 value)
         v->driver_feature_select = value;
         break;
     case DRIVER_FEATURE:
-        if (v->driver_feature_select < 2 && !(v->status & STATUS_FEATURES_OK)) {
-            set_half(&v->features, v->driver_feature_select == 1, value);
-        }
+        virtio_accept_half(v, v->driver_feature_select, value);
         break;
     case CONFIG_VECTOR:
-        v->config_vector = value < v->pci.msix_count ? (u16)value : NO_VECTOR;
+        v->config_vector = valid_vector(v, value);
         break;
     case STATUS:
-        write_status(v, (u8)value);
+        virtio_write_status(v, (u8)value);
         break;
     case QUEUE_SELECT:
         v->queue_select = (u16)value;
@@ -252,74 +177,53 @@ static void write_common(VirtioPci *v, u64 offset, u32 value)
     }
 }
 
-/* -- Device configuration */
-
-static u64 read_config(VirtioPci *v, u64 offset, unsigned size)
-{
-    u64 value = 0;
-
-    if (v->info->config_reading) {
-        v->info->config_reading(v);
-    }
-    if (offset + size <= v->info->config_size) {
-        memcpy(&value, v->config + offset, size);
-    }
-    return value;
-}
-
-static void write_config(VirtioPci *v, u64 offset, unsigned size, u64 value)
-{
-    if (offset + size <= v->info->config_size && v->info->config_written) {
-        memcpy(v->config + offset, &value, size);
-        v->info->config_written(v, (u32)offset, size);
-    }
-}
-
 /* -- The BAR */
 
-static u8 take_isr(VirtioPci *v)
+static u8 take_isr(Virtio *v)
 {
     u8 isr = v->isr;
 
     v->isr = 0;
-    pci_set_interrupt(v, false);
+    pci_update(v);
     return isr;
 }
 
 static u64 bar_read(void *opaque, u64 offset, unsigned size)
 {
-    VirtioPci *v = opaque;
+    Virtio *v = opaque;
 
     if (offset < COMMON_END) {
         return read_common(v, offset);
     }
     if (offset >= CONFIG && offset < CONFIG + VIRTIO_CONFIG) {
-        return read_config(v, offset - CONFIG, size);
+        return virtio_read_config(v, offset - CONFIG, size);
     }
     return offset == ISR ? take_isr(v) : 0;
 }
 
 static void bar_write(void *opaque, u64 offset, unsigned size, u64 value)
 {
-    VirtioPci *v = opaque;
+    Virtio *v = opaque;
 
     if (offset < COMMON_END) {
         write_common(v, offset, (u32)value);
     } else if (offset >= NOTIFY) {
-        u64 n = (offset - NOTIFY) / NOTIFY_MULTIPLIER;
-        if (n < v->queue_count && v->status & STATUS_DRIVER_OK) {
-            v->info->notify(v, &v->queues[n]);
-        }
+        virtio_notify(v, (offset - NOTIFY) / NOTIFY_MULTIPLIER);
     } else if (offset >= CONFIG && offset < CONFIG + VIRTIO_CONFIG) {
-        write_config(v, offset - CONFIG, size, value);
+        virtio_write_config(v, offset - CONFIG, size, value);
     }
 }
 
-const RegionOps virtio_ops = {bar_read, bar_write, 1, 4, false, false, LITTLE};
+static const RegionOps ops = {bar_read, bar_write, 1, 4, false, false, LITTLE};
+
+const RegisterBank virtio_pci_banks[] = {
+    {.name = "virtio", .size = BAR_SIZE, .region = offsetof(Virtio, region), .raw = &ops},
+    {.name = "virtio-msix", .region = offsetof(Virtio, msix_region)},
+};
 
 /* -- Capabilities (4.1.4) */
 
-static void add_capability(VirtioPci *v, u8 type, u32 offset, u32 length, u32 multiplier)
+static void add_capability(Virtio *v, u8 type, u32 offset, u32 length, u32 multiplier)
 {
     u8 size = type == TYPE_NOTIFY ? 20 : 16, at = pci_add_capability(v, CAPABILITY, size);
     struct VirtioCapability *c = &v->capabilities[v->capability_count++];
@@ -327,7 +231,7 @@ static void add_capability(VirtioPci *v, u8 type, u32 offset, u32 length, u32 mu
     *c = (struct VirtioCapability){at, type, size, offset, length, multiplier};
 }
 
-static void put_capabilities(VirtioPci *v)
+static void pci_reset(Virtio *v)
 {
     for (u32 i = 0; i < v->capability_count; i++) {
         const struct VirtioCapability *c = &v->capabilities[i];
@@ -342,55 +246,22 @@ static void put_capabilities(VirtioPci *v)
     }
 }
 
-int virtio_start(void *device, const VirtioInfo *info, char **error)
+static int pci_start(Virtio *v, char **error)
 {
-    VirtioPci *v = device;
-
     (void)error;
-    v->info = info;
-    v->queue_count = v->queue_count ? v->queue_count : info->queues;
-    v->offered |= info->features | VIRTIO_F_VERSION_1 | VIRTIO_F_INDIRECT | VIRTIO_F_EVENT_IDX;
     pci_add_msix(v, 1, (u16)(v->queue_count + 1));
     add_capability(v, TYPE_COMMON, COMMON, COMMON_END, 0);
     add_capability(v, TYPE_NOTIFY, NOTIFY, NOTIFY_MULTIPLIER * VIRTIO_QUEUES, NOTIFY_MULTIPLIER);
     add_capability(v, TYPE_ISR, ISR, 1, 0);
-    if (info->config_size) {
-        add_capability(v, TYPE_CONFIG, CONFIG, info->config_size, 0);
+    if (v->info->config_size) {
+        add_capability(v, TYPE_CONFIG, CONFIG, v->info->config_size, 0);
     }
     return 0;
 }
 
-void virtio_reset(void *device)
-{
-    VirtioPci *v = device;
-
-    reset_by_driver(v);
-    put_capabilities(v);
-}
-
-static const StateField queue_state[] = {
-    STATE(VirtQueue, size),
-    STATE(VirtQueue, enabled),
-    STATE(VirtQueue, vector),
-    STATE(VirtQueue, descriptors),
-    STATE(VirtQueue, driver),
-    STATE(VirtQueue, device),
-    STATE(VirtQueue, next),
-    STATE(VirtQueue, used),
-    STATE(VirtQueue, signalled),
-    STATE(VirtQueue, signalled_valid),
-    STATE_END,
-};
-
-const StateField virtio_state[] = {
-    STATE(VirtioPci, features),
-    STATE(VirtioPci, feature_select),
-    STATE(VirtioPci, driver_feature_select),
-    STATE(VirtioPci, status),
-    STATE(VirtioPci, isr),
-    STATE(VirtioPci, generation),
-    STATE(VirtioPci, queue_select),
-    STATE(VirtioPci, config_vector),
-    STATE_STRUCTS(VirtioPci, queues, queue_state),
-    STATE_END,
+const VirtioTransport virtio_pci = {
+    .start = pci_start,
+    .reset = pci_reset,
+    .interrupt = pci_interrupt,
+    .update = pci_update,
 };

@@ -1,0 +1,223 @@
+/* What drivers see of any virtio device, behind whichever transport: features, status, queues'
+ * set-up, configuration. See virtio.h. */
+#include "device/virtio/virtio.h"
+
+#include <string.h>
+
+static const VirtioTransport *transport_of(const Virtio *v)
+{
+    return v->d.def->bus_kind == BUS_PCI ? &virtio_pci : &virtio_mmio;
+}
+
+/* -- Interrupts */
+
+void virtio_interrupt(Virtio *v, u16 vector, u8 isr)
+{
+    v->isr |= isr;
+    transport_of(v)->interrupt(v, vector);
+}
+
+void virtio_config_changed(Virtio *v)
+{
+    v->generation++;
+    if (v->status & VIRTIO_DRIVER_OK) {
+        virtio_interrupt(v, v->config_vector, VIRTIO_ISR_CONFIG);
+    }
+}
+
+void virtio_break(Virtio *v, const char *why)
+{
+    device_guest_error(v, "%s", why);
+    v->status |= VIRTIO_NEEDS_RESET;
+    virtio_config_changed(v);
+}
+
+/* -- Features and status */
+
+u32 virtio_offered_half(const Virtio *v, u32 select)
+{
+    return select < 2 ? (u32)(v->offered >> 32 * select) : 0;
+}
+
+u32 virtio_accepted_half(const Virtio *v, u32 select)
+{
+    return select < 2 ? (u32)(v->features >> 32 * select) : 0;
+}
+
+static void set_half(u64 *place, bool high, u32 value)
+{
+    *place = high ? (u32)*place | (u64)value << 32 : (*place & ~(u64)UINT32_MAX) | value;
+}
+
+void virtio_accept_half(Virtio *v, u32 select, u32 bits)
+{
+    if (select < 2 && !(v->status & VIRTIO_FEATURES_OK)) {
+        set_half(&v->features, select == 1, bits);
+    }
+}
+
+static void reset_queues(Virtio *v)
+{
+    for (u16 i = 0; i < VIRTIO_QUEUES; i++) {
+        v->queues[i] = (VirtQueue){.owner = v,
+                                   .index = i,
+                                   .size = i < v->queue_count ? VIRTIO_QUEUE_SIZE : 0,
+                                   .vector = VIRTIO_NO_VECTOR};
+    }
+}
+
+static void reset_by_driver(Virtio *v)
+{
+    if (v->info->reset) {
+        v->info->reset(v);
+    }
+    v->status = v->isr = 0;
+    v->features = 0;
+    v->feature_select = v->driver_feature_select = 0;
+    v->queue_select = 0;
+    v->config_vector = VIRTIO_NO_VECTOR;
+    reset_queues(v);
+    transport_of(v)->update(v);
+}
+
+void virtio_write_status(Virtio *v, u8 status)
+{
+    bool was_ready = v->status & VIRTIO_DRIVER_OK;
+
+    if (!status) {
+        reset_by_driver(v);
+        return;
+    }
+    if (status & VIRTIO_FEATURES_OK && !(v->status & VIRTIO_FEATURES_OK) &&
+        (v->features & ~v->offered || !(v->features & VIRTIO_F_VERSION_1))) {
+        status &= (u8)~VIRTIO_FEATURES_OK; /* not these */
+    }
+    v->status = status | (v->status & VIRTIO_NEEDS_RESET);
+    if (!was_ready && v->status & VIRTIO_DRIVER_OK && v->info->ready) {
+        v->info->ready(v);
+    }
+}
+
+/* -- Queues */
+
+VirtQueue *virtio_selected(Virtio *v)
+{
+    return v->queue_select < v->queue_count ? &v->queues[v->queue_select] : NULL;
+}
+
+static bool may_change(const VirtQueue *queue)
+{
+    if (queue->enabled) {
+        device_guest_error(queue->owner, "queue %u is changed while it is in use", queue->index);
+    }
+    return !queue->enabled;
+}
+
+void virtqueue_set_size(VirtQueue *queue, u32 size)
+{
+    if (may_change(queue) && size && size <= VIRTIO_QUEUE_SIZE && !(size & (size - 1))) {
+        queue->size = (u16)size;
+    }
+}
+
+void virtqueue_set_address(VirtQueue *queue, u64 *address, bool high, u32 value)
+{
+    if (may_change(queue)) {
+        set_half(address, high, value);
+    }
+}
+
+void virtio_notify(Virtio *v, u64 queue)
+{
+    if (queue < v->queue_count && virtio_is_running(v)) {
+        v->info->notify(v, &v->queues[queue]);
+    }
+}
+
+/* -- Device configuration */
+
+u64 virtio_read_config(Virtio *v, u64 offset, unsigned size)
+{
+    u64 value = 0;
+
+    if (v->info->config_reading) {
+        v->info->config_reading(v);
+    }
+    if (offset + size <= v->info->config_size) {
+        memcpy(&value, v->config + offset, size);
+    }
+    return value;
+}
+
+void virtio_write_config(Virtio *v, u64 offset, unsigned size, u64 value)
+{
+    if (offset + size <= v->info->config_size && v->info->config_written) {
+        memcpy(v->config + offset, &value, size);
+        v->info->config_written(v, (u32)offset, size);
+    }
+}
+
+/* -- Life */
+
+int virtio_start(void *device, const VirtioInfo *info, char **error)
+{
+    Virtio *v = device;
+
+    v->info = info;
+    v->queue_count = v->queue_count ? v->queue_count : info->queues;
+    v->offered |= info->features | VIRTIO_F_VERSION_1 | VIRTIO_F_INDIRECT | VIRTIO_F_EVENT_IDX;
+    return transport_of(v)->start(v, error);
+}
+
+void virtio_reset(void *device)
+{
+    Virtio *v = device;
+
+    reset_by_driver(v);
+    if (transport_of(v)->reset) {
+        transport_of(v)->reset(v);
+    }
+}
+
+void virtio_settle(void *device)
+{
+    Virtio *v = device;
+
+    for (u16 i = 0; i < VIRTIO_QUEUES; i++) {
+        VirtQueue *queue = &v->queues[i];
+        queue->owner = v;
+        queue->index = i;
+        queue->size = MIN(queue->size, (u16)VIRTIO_QUEUE_SIZE);
+    }
+    if (v->info->settle) {
+        v->info->settle(v);
+    }
+    transport_of(v)->update(v);
+}
+
+static const StateField queue_state[] = {
+    STATE(VirtQueue, size),
+    STATE(VirtQueue, enabled),
+    STATE(VirtQueue, vector),
+    STATE(VirtQueue, descriptors),
+    STATE(VirtQueue, driver),
+    STATE(VirtQueue, device),
+    STATE(VirtQueue, next),
+    STATE(VirtQueue, used),
+    STATE(VirtQueue, signalled),
+    STATE(VirtQueue, signalled_valid),
+    STATE_END,
+};
+
+const StateField virtio_state[] = {
+    STATE(Virtio, features),
+    STATE(Virtio, feature_select),
+    STATE(Virtio, driver_feature_select),
+    STATE(Virtio, status),
+    STATE(Virtio, isr),
+    STATE(Virtio, generation),
+    STATE(Virtio, queue_select),
+    STATE(Virtio, config_vector),
+    STATE_STRUCTS(Virtio, queues, queue_state),
+    STATE_END,
+};
