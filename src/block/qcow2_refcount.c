@@ -218,6 +218,9 @@ static int grow_reftable(Qcow2 *q, u64 wanted)
     u64 entries = MAX(wanted + 1, (u64)q->reftable_entries + q->reftable_entries / 2 + 1);
     NewArea area;
 
+    if (wanted >= QCOW2_MAX_REFTABLE_BYTES / 8) {
+        return -EFBIG; /* a broken image refers to clusters that no file has */
+    }
     do {
         area = plan_area(q, (entries + per_cluster - 1) / per_cluster);
         entries = MAX(area.clusters * per_cluster, area.first_block + area.blocks + 1);
