@@ -323,7 +323,7 @@ static int build(Machine *machine, const MachineOptions *options, char **error)
         return -1;
     }
     pc_fill_fw_cfg(pc, options);
-    return options->kernel ? pc_load_linux(pc, options, error) : 0;
+    return options->kernel ? pc_load_kernel(pc, options, error) : 0;
 }
 
 static void destroy(Machine *machine)
@@ -333,7 +333,7 @@ static void destroy(Machine *machine)
     if (!pc) {
         return;
     }
-    pc_free_linux(pc);
+    x86_kernel_free(pc->kernel);
     pc_free_drives(pc);
     pci_bus_free(pc->pci);
     ram_free(pc->bios);
@@ -346,8 +346,8 @@ static void after_reset(Machine *machine)
     Pc *pc = pc_of(machine);
 
     pc_reset_interrupts(pc);
-    if (pc->linux_image) {
-        pc_start_linux(pc);
+    if (pc->kernel) {
+        pc_start_kernel(pc);
     }
 }
 

@@ -7,6 +7,7 @@
 #include "device/pci/pci.h"
 #include "guest/x86/cpuid.h"
 #include "machine/machine.h"
+#include "machine/x86/kernel.h"
 
 enum {
     PC_LOW_LIMIT = 0xc0000000u, /* RAM below 4 GiB ends here at most; then comes PCI */
@@ -34,10 +35,10 @@ typedef struct Pc {
     Disk *disks[PC_DISKS]; /* of the drives; owned */
     const char *disk_ids[PC_DISKS];
     u32 disk_count;
-    Disk *floppies[FLOPPY_DRIVES];  /* of those: in the floppy drives */
-    u8 a20;                         /* bit n: switch n has it up */
-    u8 lines[PC_ISA_LINES];         /* bit n: PC_LINE_n holds it up */
-    struct LinuxImage *linux_image; /* direct boot; NULL: none */
+    Disk *floppies[FLOPPY_DRIVES]; /* of those: in the floppy drives */
+    u8 a20;                        /* bit n: switch n has it up */
+    u8 lines[PC_ISA_LINES];        /* bit n: PC_LINE_n holds it up */
+    X86Kernel *kernel;             /* that is started directly; NULL: none */
 } Pc;
 
 static inline Pc *pc_of(Machine *machine)
@@ -85,11 +86,10 @@ void pc_free_drives(Pc *pc);
 /* The disk of a drive for `-device ...,drive=ID`; NULL if there is no such drive. */
 Disk *pc_find_disk(Pc *pc, const char *id);
 
-/* -- linux.c */
-/* Reads and checks kernel and initrd. */
-int pc_load_linux(Pc *pc, const MachineOptions *options, char **error);
-/* Puts them into memory and the first CPU at the kernel's entry. */
-void pc_start_linux(Pc *pc);
-void pc_free_linux(Pc *pc);
+/* -- kernel.c */
+/* Reads and checks the kernel that is to be started directly. */
+int pc_load_kernel(Pc *pc, const MachineOptions *options, char **error);
+/* Does what firmware would have done, and starts it. */
+void pc_start_kernel(Pc *pc);
 
 #endif
