@@ -28,6 +28,8 @@ const DeviceDef *const device_defs[] = {
     &device_vga,
     &device_virtio_blk_device,
     &device_virtio_blk_pci,
+    &device_virtio_net_device,
+    &device_virtio_net_pci,
     &device_virtio_rng_device,
     &device_virtio_rng_pci,
     NULL,

@@ -28,6 +28,8 @@ extern const DeviceDef device_port92;
 extern const DeviceDef device_vga;
 extern const DeviceDef device_virtio_blk_device;
 extern const DeviceDef device_virtio_blk_pci;
+extern const DeviceDef device_virtio_net_device;
+extern const DeviceDef device_virtio_net_pci;
 extern const DeviceDef device_virtio_rng_device;
 extern const DeviceDef device_virtio_rng_pci;
 

@@ -18,6 +18,7 @@
 #include "device/timer/hpet.h"
 
 enum { LINE_LIMIT = 4096 }; /* bytes that the other end of a line takes unless told otherwise */
+enum { FRAME_LIMIT = 64 };  /* frames, of a network */
 
 /* -- Back ends, by the type of the property */
 
@@ -77,6 +78,17 @@ static void *input_of(Bench *bench, const Property *p)
     return bench->input;
 }
 
+static void *netdev_of(Bench *bench, const Property *p)
+{
+    char *error;
+
+    (void)p;
+    if (!bench->netdev && net_open(&bench->netdev, "memory", bench->bare.board.loop, &error) < 0) {
+        abort();
+    }
+    return bench->netdev;
+}
+
 static void *apic_bus_of(Bench *bench, const Property *p)
 {
     (void)p;
@@ -102,8 +114,8 @@ static const struct {
     const char *type;
     void *(*get)(Bench *bench, const Property *p);
 } backends[] = {
-    {"apic-bus", apic_bus_of}, {"char", chardev_of},    {"device", partner_of},
-    {"disk", disk_of},         {"display", display_of}, {"input", input_of},
+    {"net", netdev_of}, {"apic-bus", apic_bus_of}, {"char", chardev_of}, {"device", partner_of},
+    {"disk", disk_of},  {"display", display_of},   {"input", input_of},
 };
 
 static void set_backends(Bench *bench, const DeviceDef *def)
@@ -412,6 +424,7 @@ void bench_stop(Bench *bench)
         close(bench->image);
     }
     char_close(bench->chardev);
+    net_close(bench->netdev);
     display_free(bench->display);
     input_free(bench->input);
     pci_bus_free(bench->pci);
@@ -562,6 +575,26 @@ static void use_line(Bench *bench, u32 value)
     }
 }
 
+/* A frame, or something happens to the cable. What the device has no buffer for is lost. */
+static void use_network(Bench *bench, u32 value)
+{
+    u8 frame[1600] = {0x52, 0x54, 0, 0x12, 0x34, 0x56};
+
+    switch (value & 7) {
+    case 0:
+        net_set_link(bench->netdev, value >> 8 & 1);
+        break;
+    case 1:
+        net_memory_limit(bench->netdev, value >> 8 & 7);
+        break;
+    default:
+        frame[0] = (u8)(value >> 16);
+        frame[12] = value & 8 ? 0x81 : 8;
+        net_memory_feed(bench->netdev, frame, (value >> 8 & 0xff) * 6 + 14);
+        net_memory_lose(bench->netdev);
+    }
+}
+
 void bench_outside(Bench *bench, u32 value)
 {
     if (special(bench)->outside) {
@@ -573,10 +606,17 @@ void bench_outside(Bench *bench, u32 value)
     if (bench->chardev) {
         use_line(bench, value);
     }
+    if (bench->netdev) {
+        use_network(bench, value);
+    }
 }
 
 void bench_calm(Bench *bench)
 {
+    if (bench->netdev) {
+        net_memory_limit(bench->netdev, FRAME_LIMIT);
+        net_set_link(bench->netdev, true);
+    }
     if (!bench->chardev) {
         return;
     }
@@ -607,5 +647,7 @@ void bench_wait(Bench *bench, u64 nanoseconds)
     }
     if (bench->chardev) {
         char_ring_take(bench->chardev, bytes, sizeof bytes);
+    }
+    while (bench->netdev && net_memory_take(bench->netdev, bytes, sizeof bytes)) {
     }
 }

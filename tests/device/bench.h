@@ -9,6 +9,7 @@
 #include "backend/char/char.h"
 #include "backend/display/display.h"
 #include "backend/input/input.h"
+#include "backend/net/net.h"
 #include "device/block/disk.h"
 #include "device/interrupt/apic_bus.h"
 #include "device/pci/pci.h"
@@ -23,6 +24,7 @@ typedef struct Bench {
     PciBus *pci;   /* NULL: it sits on another bus */
     ApicBus apic_bus;
     CharPort *chardev;
+    NetPort *netdev; /* its other end is the bench */
     Display *display;
     InputHub *input;
     int image; /* a memfd of zeroes */

@@ -118,6 +118,7 @@ void virtio_settle(void *device);
 extern const StateField virtio_state[];
 extern const RegisterBank virtio_pci_banks[2], virtio_mmio_banks[1];
 extern const IrqOutput virtio_mmio_outputs[];
+void virtio_pci_config_written(void *device, u32 at, u32 size);
 
 /* Members of a DeviceDef. */
 #define VIRTIO_ON_PCI                                                                              \
@@ -131,6 +132,7 @@ extern const IrqOutput virtio_mmio_outputs[];
     {                                                                                              \
         .vendor = 0x1af4, .device = 0x1040 + (type_), .subsystem_vendor = 0x1af4,                  \
         .subsystem = 0x1100, .class_code = (class_), .revision = 1, .interrupt_pin = 1,            \
+        .config_written = virtio_pci_config_written,                                               \
         .bars = {[1] = {PCI_BAR_MEMORY, 1}, [4] = {PCI_BAR_PREFETCH64, 0}},                        \
     }
 

@@ -53,6 +53,13 @@ static void pci_interrupt(Virtio *v, u16 vector)
     }
 }
 
+/* Messages may have been switched on or off. */
+void virtio_pci_config_written(void *device, u32 at, u32 size)
+{
+    (void)at, (void)size;
+    pci_update(device);
+}
+
 /* -- Common configuration */
 
 static u64 read_queue(Virtio *v, u64 offset)
