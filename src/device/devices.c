@@ -4,6 +4,7 @@
 #include <string.h>
 
 const DeviceDef *const device_defs[] = {
+    &device_ahci,
     &device_apic,
     &device_fw_cfg,
     &device_hpet,
@@ -12,6 +13,9 @@ const DeviceDef *const device_defs[] = {
     &device_i8042,
     &device_i8237,
     &device_i8259,
+    &device_ich9_ahci,
+    &device_ide_cd,
+    &device_ide_hd,
     &device_ioapic,
     &device_isa_debug_exit,
     &device_isa_debugcon,

@@ -4,6 +4,7 @@
 
 #include "device/core/device.h"
 
+extern const DeviceDef device_ahci;
 extern const DeviceDef device_apic;
 extern const DeviceDef device_fw_cfg;
 extern const DeviceDef device_hpet;
@@ -12,6 +13,9 @@ extern const DeviceDef device_i6300esb;
 extern const DeviceDef device_i8042;
 extern const DeviceDef device_i8237;
 extern const DeviceDef device_i8259;
+extern const DeviceDef device_ich9_ahci;
+extern const DeviceDef device_ide_cd;
+extern const DeviceDef device_ide_hd;
 extern const DeviceDef device_ioapic;
 extern const DeviceDef device_isa_debug_exit;
 extern const DeviceDef device_isa_debugcon;

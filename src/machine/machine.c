@@ -235,7 +235,6 @@ Machine *machine_new(const MachineOptions *options, char **error)
     }
     machine->options = options;
     machine->def = options->board ? options->board : board_defs[0];
-    machine->drives = options->drives;
     if (make_core(machine, error) < 0 || make_backends(machine, error) < 0 ||
         make_ram(machine, error) < 0 || make_cpus(machine, error) < 0) {
         machine_free(machine);
@@ -269,6 +268,7 @@ void machine_free(Machine *machine)
     processors_stop(machine);
     pthread_mutex_lock(&machine->lock);
     free_devices(machine);
+    machine_free_drives(machine);
     if (machine->def->destroy) {
         machine->def->destroy(machine);
     }

@@ -18,6 +18,7 @@
 #include "backend/display/display.h"
 #include "backend/input/input.h"
 #include "block/block.h"
+#include "device/block/disk.h"
 #include "device/core/device.h"
 #include "guest/bus.h"
 
@@ -39,6 +40,14 @@ typedef struct DriveRequest {
     BlockNode *node; /* NULL: an empty drive; owned by the machine */
     struct DriveRequest *next;
 } DriveRequest;
+
+/* A disk or drive that was asked for. */
+typedef struct Drive {
+    char *id;
+    Disk *disk;
+    DriveRequest *request; /* its node is what is in the drive */
+    struct Drive *next;
+} Drive;
 
 enum { MACHINE_SERIAL_PORTS = 4 };
 
@@ -114,8 +123,8 @@ struct Machine {
     Processor *processors;
     u32 processor_count;
     RamBlock *ram;
-    Device *devices; /* in the order of making; owned */
-    DriveRequest *drives;
+    Device *devices;                                /* in the order of making; owned */
+    Drive *drives;                                  /* owned */
     CharPort *serial[MACHINE_SERIAL_PORTS], *debug; /* NULL: none */
     Display *display;
     InputHub *input;
@@ -178,6 +187,23 @@ void machine_stop_for_debugger(Machine *machine, Processor *processor, const Vcp
 /* GuestBus.read and .write, of what all processors see. */
 u64 processor_bus_read(void *opaque, u64 address, unsigned size);
 void processor_bus_write(void *opaque, u64 address, unsigned size, u64 value);
+
+/* -- drives.c */
+/* The disk of a request, which may be empty if it is a drive; id: if the user gave none. NULL with
+ * *error. */
+Disk *machine_add_drive(Machine *machine, DriveRequest *request, const char *id, char **error);
+/* By the drive's id; NULL if there is none. */
+Disk *machine_find_disk(const Machine *machine, const char *id);
+void machine_free_drives(Machine *machine);
+/* Puts another image into a drive, which the machine owns from then on; NULL: takes out what is
+ * there. force: even if the guest has locked the door. 0 or -errno with *error. */
+int machine_change_medium(Machine *machine, const char *id, BlockNode *node, bool force,
+                          char **error);
+
+/* -- plug.c */
+/* Puts a started device on a bus that another offers (DeviceDef.offers): the one of that name, or
+ * NULL for the first that has a place; at `unit`, or -1. 0 or -errno with *error. */
+int machine_plug(Machine *machine, Device *device, const char *bus, int unit, char **error);
 
 /* -- typing.c */
 void typing_start(Machine *machine);

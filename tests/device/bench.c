@@ -8,7 +8,6 @@
 #include "backend/char/driver.h"
 #include "device/core/space.h"
 #include "device/firmware/fw_cfg.h"
-#include "device/ide/piix3_ide.h"
 #include "device/interrupt/i8259.h"
 #include "device/interrupt/ioapic.h"
 #include "device/interrupt/lapic.h"
@@ -114,8 +113,9 @@ static const struct {
     const char *type;
     void *(*get)(Bench *bench, const Property *p);
 } backends[] = {
-    {"net", netdev_of}, {"apic-bus", apic_bus_of}, {"char", chardev_of}, {"device", partner_of},
-    {"disk", disk_of},  {"display", display_of},   {"input", input_of},
+    {"net", netdev_of},
+    {"apic-bus", apic_bus_of}, {"char", chardev_of}, {"device", partner_of}, {"disk", disk_of},
+    {"display", display_of},   {"input", input_of},  {"medium", disk_of},
 };
 
 static void set_backends(Bench *bench, const DeviceDef *def)
@@ -142,11 +142,29 @@ static void place_bridge(Bench *bench)
     device_map(bench->device, 0, 0xcf8);
 }
 
+/* On the next free place of that bus of the controller. */
+static void add_drive(Bench *bench, u32 bus, Disk *disk, bool cdrom)
+{
+    Device **place = bench->drives;
+    char *error = NULL;
+
+    while (*place) {
+        place++;
+    }
+    *place = device_new(cdrom ? &device_ide_cd : &device_ide_hd, &bench->bare.board, NULL);
+    device_set_backend(*place, "drive", disk, NULL);
+    if (device_start(*place, &error) < 0 ||
+        ((const Device *)bench->device)->def->offers->plug(bench->device, bus, *place, -1, &error) <
+            0) {
+        abort();
+    }
+}
+
 static void add_drives(Bench *bench)
 {
-    ide_attach(piix3_ide_channel(bench->device, 0), 0, disk_of(bench, NULL), false, NULL);
-    ide_attach(piix3_ide_channel(bench->device, 1), 0, bench->disk, true, NULL);
-    ide_attach(piix3_ide_channel(bench->device, 1), 1, NULL, true, NULL);
+    add_drive(bench, 0, disk_of(bench, NULL), false);
+    add_drive(bench, 1, bench->disk, true);
+    add_drive(bench, 1, NULL, true);
 }
 
 static void add_items(Bench *bench)
@@ -280,6 +298,13 @@ static void use_power_button(Bench *bench, u32 value)
     piix4_pm_power_button(bench->device);
 }
 
+static void add_ports(Bench *bench)
+{
+    add_drive(bench, 0, disk_of(bench, NULL), false);
+    add_drive(bench, 1, bench->disk, true);
+    add_drive(bench, 3, NULL, true);
+}
+
 static const struct Special {
     const DeviceDef *def;
     void (*prepare)(Bench *bench); /* before it starts */
@@ -287,6 +312,7 @@ static const struct Special {
     void (*place)(Bench *bench);
     void (*outside)(Bench *bench, u32 value);
 } specials[] = {
+    {&device_ahci, NULL, add_ports, NULL, NULL},
     {&device_apic, NULL, attach_cpu, NULL, use_lapic},
     {&device_fw_cfg, NULL, add_items, NULL, NULL},
     {&device_hpet, NULL, NULL, NULL, use_hpet},
@@ -417,6 +443,9 @@ void bench_stop(Bench *bench)
         space_remove(memory, &bench->front[i]);
     }
     device_free(bench->device);
+    for (size_t i = 0; i < COUNT(bench->drives); i++) {
+        device_free(bench->drives[i]);
+    }
     device_free(bench->partner);
     disk_free(bench->disk);
     block_close(bench->node);

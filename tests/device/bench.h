@@ -29,9 +29,10 @@ typedef struct Bench {
     InputHub *input;
     int image; /* a memfd of zeroes */
     BlockNode *node;
-    Disk *disk;      /* NULL: it needs none */
-    RamBlock *bios;  /* a host bridge's */
-    Region front[2]; /* in front of a local APIC: its page, its model-specific registers */
+    Disk *disk;        /* NULL: it needs none */
+    Device *drives[4]; /* plugged into the device */
+    RamBlock *bios;    /* a host bridge's */
+    Region front[2];   /* in front of a local APIC: its page, its model-specific registers */
 } Bench;
 
 /* The device is started, reset and placed; the clock stands at `now`. False with a line in *error:

@@ -262,13 +262,8 @@ static void test_writing(void)
 
 static void test_changes(void)
 {
-    Disk *old = disk;
-    BlockError error;
-
     OK(floppy_drive_type(fdc, 0) == 4 && floppy_drive_type(fdc, 1) == 0, "types of drives");
-    disk = disk_new(&bare.board, node, true, &error);
-    floppy_insert(fdc, 0, disk);
-    disk_free(old);
+    OK(disk_change(disk, node, true, false) == 0, "another disk");
     OK(bare_in(&bare, DIR) == 0x80, "changed");
     COMMAND(0x0f, 0x00, 1);
     COMMAND(0x08);
@@ -278,7 +273,7 @@ static void test_changes(void)
     set_dma(0x4a, 512);
     COMMAND(0xc5, 0x00, 1, 0, 1, 2, 18, 0x1b, 0xff);
     OK(result[0] == 0x40 && result[1] == 2, "against writing");
-    floppy_insert(fdc, 0, NULL);
+    disk_change(disk, NULL, false, false);
     COMMAND(0x0f, 0x00, 2);
     COMMAND(0x08);
     OK(bare_in(&bare, DIR) == 0x80, "an empty drive stays changed");

@@ -9,6 +9,7 @@ struct Disk {
     Board *board;
     BlockNode *node;
     bool read_only;
+    DiskDrive drive; /* its functions are NULL where the image stays */
     IoContext *io;
     DiskRequest *waiting, **last; /* to be submitted */
     bool deferred;
@@ -96,9 +97,14 @@ void disk_free(Disk *disk)
     }
 }
 
+bool disk_has_medium(const Disk *disk)
+{
+    return disk && disk->node;
+}
+
 u64 disk_size(const Disk *disk)
 {
-    return block_size(disk->node);
+    return disk->node ? block_size(disk->node) : 0;
 }
 
 bool disk_is_read_only(const Disk *disk)
@@ -109,6 +115,30 @@ bool disk_is_read_only(const Disk *disk)
 BlockNode *disk_node(const Disk *disk)
 {
     return disk->node;
+}
+
+void disk_set_drive(Disk *disk, const DiskDrive *drive)
+{
+    disk->drive = drive ? *drive : (DiskDrive){0};
+}
+
+bool disk_is_removable(const Disk *disk)
+{
+    return disk->drive.changed;
+}
+
+int disk_change(Disk *disk, BlockNode *node, bool read_only, bool force)
+{
+    int result = disk->drive.may_change(disk->drive.opaque, node ? block_size(node) : 0, force);
+
+    if (result < 0) {
+        return result;
+    }
+    disk_drain(disk);
+    disk->node = node;
+    disk->read_only = read_only;
+    disk->drive.changed(disk->drive.opaque);
+    return 0;
 }
 
 void disk_submit(Disk *disk, DiskRequest *request)

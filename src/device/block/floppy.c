@@ -59,9 +59,10 @@ typedef enum Phase {
 typedef enum Action { READ, WRITE, FORMAT, VERIFY } Action;
 
 typedef struct Drive {
-    Disk *disk; /* NULL: no disk */
-    const FloppyMedia *media;
-    u8 cylinder; /* of the heads */
+    struct Floppy *controller;
+    Disk *disk;               /* NULL: nothing is ever in it */
+    const FloppyMedia *media; /* NULL: no disk is in it */
+    u8 cylinder;              /* of the heads */
     u8 changed;
 } Drive;
 
@@ -293,7 +294,7 @@ static void next_run(Floppy *f)
 static const FloppyMedia *find_media(Floppy *f)
 {
     const Drive *d = &f->drives[f->drive % FLOPPY_DRIVES];
-    const FloppyMedia *m = f->drive < FLOPPY_DRIVES && d->disk ? d->media : NULL;
+    const FloppyMedia *m = f->drive < FLOPPY_DRIVES ? d->media : NULL;
     bool fits = m && (m->rate == f->rate || (m->rate == 2 && m->cylinders < 80 && f->rate == 1));
 
     if (!fits || f->head >= m->heads) {
@@ -421,7 +422,7 @@ static void seek_to(Floppy *f, unsigned drive, unsigned head, unsigned cylinder,
     if (drive < FLOPPY_DRIVES) {
         Drive *d = &f->drives[drive];
         d->cylinder = (u8)cylinder;
-        d->changed &= d->disk == NULL;
+        d->changed &= d->media == NULL;
     }
     f->seeks_done |= 1 << drive;
     f->seek_st0[drive] = (u8)(ST0_SEEK_END | st0 | (head ? ST0_HEAD : 0) | drive);
@@ -479,7 +480,7 @@ static void sense_drive(Floppy *f)
     if (drive < FLOPPY_DRIVES) {
         const Drive *d = &f->drives[drive];
         st3 |= d->cylinder ? 0 : ST3_TRACK_0;
-        st3 |= d->disk && disk_is_read_only(d->disk) ? ST3_PROTECTED : 0;
+        st3 |= d->media && disk_is_read_only(d->disk) ? ST3_PROTECTED : 0;
     }
     put_result(f, &st3, 1);
 }
@@ -753,23 +754,45 @@ static void write_configuration(void *device, u64 value)
 
 /* -- Disks */
 
-int floppy_insert(void *device, unsigned drive, Disk *disk)
+/* Ends what is going on with the drive's disk. */
+static void abort_transfer(Floppy *f, unsigned drive)
 {
-    Floppy *f = device;
-    const FloppyMedia *media = disk ? floppy_media_find(disk_size(disk)) : NULL;
+    bool waits = disk_is_busy(&f->request);
 
-    if (disk && !media) {
-        return -EFBIG;
-    }
-    if (f->drive == drive && disk_is_busy(&f->request)) {
+    if (f->drive == drive && (waits || f->phase == TRANSFER)) {
         disk_cancel(&f->request);
         finish(f, ST0_FAILED, ST1_DATA_ERROR, 0);
-    } else if (f->drive == drive && f->phase == TRANSFER) {
-        finish(f, ST0_FAILED, ST1_DATA_ERROR, 0);
     }
-    f->drives[drive].disk = f->disks[drive] = disk;
-    f->drives[drive].media = media;
-    f->drives[drive].changed = true;
+}
+
+static int may_change(void *opaque, u64 size, bool force)
+{
+    (void)opaque, (void)force;
+    return size && !floppy_media_find(size) ? -EFBIG : 0;
+}
+
+/* What is in the drive now; the guest reads it from the change line. */
+static void changed(void *opaque)
+{
+    Drive *d = opaque;
+
+    abort_transfer(d->controller, (unsigned)(d - d->controller->drives));
+    d->media = disk_has_medium(d->disk) ? floppy_media_find(disk_size(d->disk)) : NULL;
+    d->changed = true;
+}
+
+int floppy_attach(void *device, unsigned drive, Disk *disk)
+{
+    Floppy *f = device;
+    Drive *d = &f->drives[drive];
+
+    if (may_change(d, disk_size(disk), false) < 0) {
+        return -EFBIG;
+    }
+    d->disk = disk;
+    d->controller = f;
+    changed(d);
+    disk_set_drive(disk, &(DiskDrive){d, may_change, changed});
     return 0;
 }
 
@@ -787,7 +810,7 @@ static int start(void *device, char **error)
     Floppy *f = device;
 
     for (unsigned i = 0; i < FLOPPY_DRIVES; i++) {
-        if (floppy_insert(f, i, f->disks[i]) < 0) {
+        if (f->disks[i] && floppy_attach(f, i, f->disks[i]) < 0) {
             device_error(error, "%s: the image of drive %c is larger than any floppy disk",
                          f->device.id, "AB"[i]);
             return -EFBIG;
@@ -807,6 +830,11 @@ static void stop(void *device)
 
     if (disk_is_busy(&f->request)) {
         disk_cancel(&f->request);
+    }
+    for (unsigned i = 0; i < FLOPPY_DRIVES; i++) {
+        if (f->drives[i].disk) {
+            disk_set_drive(f->drives[i].disk, NULL);
+        }
     }
     if (f->dma) {
         i8237_attach(f->dma, DMA_CHANNEL, NULL, NULL);
@@ -899,9 +927,9 @@ static const StateField state[] = {
 
 static const Property properties[] = {
     {"driveA", PROPERTY_BACKEND, offsetof(Floppy, disks[0]), "disk in the first drive", NULL,
-     "disk"},
+     "medium"},
     {"driveB", PROPERTY_BACKEND, offsetof(Floppy, disks[1]), "disk in the second drive", NULL,
-     "disk"},
+     "medium"},
     {"dma", PROPERTY_BACKEND, offsetof(Floppy, dma), "the DMA controllers", NULL, "device"},
     PROPERTY_END,
 };

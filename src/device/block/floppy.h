@@ -20,8 +20,9 @@ typedef struct FloppyMedia {
  * no floppy is that large. */
 const FloppyMedia *floppy_media_find(u64 size);
 
-/* Inserts a disk, or with NULL takes it out. 0, or -EFBIG when no floppy has its size. */
-int floppy_insert(void *device, unsigned drive, Disk *disk);
+/* Ties a drive to its disk, which may be empty and may be changed. 0, or -EFBIG when no floppy has
+ * the image's size. */
+int floppy_attach(void *device, unsigned drive, Disk *disk);
 
 /* The CMOS memory's type of drive 0 or 1; 0: there is none. A drive without a disk is 1.44M. */
 u8 floppy_drive_type(const void *device, unsigned drive);

@@ -146,6 +146,15 @@ typedef enum BusKind {
     BUS_VIRTIO /* `bus` is a VirtioInfo (device/virtio/virtio.h) */
 } BusKind;
 
+/* Buses that a device offers to others, which users name ID.0, ID.1... */
+typedef struct DeviceBus {
+    BusKind kind; /* of the devices that fit */
+    u32 count;
+    /* Takes a started device in, at that place of the bus (-1: the first that is free). 0 or -errno
+     * with a line in *error; -EBUSY: it is full. */
+    int (*plug)(void *device, u32 bus, const void *child, int unit, char **error);
+} DeviceBus;
+
 struct DeviceDef {
     const char *name;    /* as users write it: QEMU's name where there is one */
     const char *summary; /* one line */
@@ -168,6 +177,7 @@ struct DeviceDef {
     void (*settle)(void *device);
     /* Saved like `state`, but not zeroed by a reset. */
     const StateField *kept;
+    const DeviceBus *offers; /* NULL: nothing can be plugged into it */
 };
 
 /* What the bus that a device sits on does about it: reset() before, settle() before the device's

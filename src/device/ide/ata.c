@@ -1,18 +1,23 @@
 /* ATA disk commands (ATA8-ACS, chapter 7), and the few that packet devices share. */
 #include <string.h>
 
+#include "base/bytes.h"
 #include "device/ide/ide.h"
 
 enum { LBA_BIT = 0x40, HEADS = 16, TRACK_SECTORS = 63, MAX_TRIM = 8 };
 
 /* -- Addresses */
 
+u64 ata_wide_lba(u16 low, u16 mid, u16 high)
+{
+    return (u64)(high >> 8) << 40 | (u64)(mid >> 8) << 32 | (u64)(low >> 8) << 24 |
+           (u64)(high & 0xff) << 16 | (u64)(mid & 0xff) << 8 | (low & 0xff);
+}
+
 static u64 get_lba(const IdeDrive *d, bool wide)
 {
     if (wide) {
-        return (u64)(d->lba_high >> 8) << 40 | (u64)(d->lba_mid >> 8) << 32 |
-               (u64)(d->lba_low >> 8) << 24 | (u64)(d->lba_high & 0xff) << 16 |
-               (u64)(d->lba_mid & 0xff) << 8 | (d->lba_low & 0xff);
+        return ata_wide_lba(d->lba_low, d->lba_mid, d->lba_high);
     }
     if (d->select & LBA_BIT) {
         return (u64)(d->select & 15) << 24 | (u64)(d->lba_high & 0xff) << 16 |
@@ -142,7 +147,7 @@ static void transferred(IdeDrive *d)
         ata_dma(d);
         return;
     }
-    channel->dma->end(channel->dma->opaque, channel, true);
+    channel->host->end(channel->host->opaque, channel, true);
     ide_succeed(d);
 }
 
@@ -168,12 +173,12 @@ static void want_dma(IdeDrive *d)
 
     channel->dma_wanted = 1;
     d->status = ATA_DRDY | ATA_DSC | ATA_DRQ;
-    channel->dma->ready(channel->dma->opaque, channel);
+    channel->host->ready(channel->host->opaque, channel);
 }
 
 static void start_dma(IdeDrive *d, bool wide)
 {
-    if (!d->channel->dma || (is_dma_write(d) && disk_is_read_only(d->disk))) {
+    if (!d->channel->host || (is_dma_write(d) && disk_is_read_only(d->disk))) {
         ide_fail(d, ATA_ABRT);
     } else if (set_range(d, wide)) {
         want_dma(d);
@@ -194,7 +199,7 @@ static void trim_next(IdeDrive *d)
             return;
         }
     }
-    d->channel->dma->end(d->channel->dma->opaque, d->channel, true);
+    d->channel->host->end(d->channel->host->opaque, d->channel, true);
     ide_succeed(d);
 }
 
@@ -202,7 +207,7 @@ static void trim_dma(IdeDrive *d)
 {
     IdeChannel *channel = d->channel;
     u32 count = IDE_IOVECS, want = d->left * IDE_SECTOR, done = 0;
-    u32 bytes = channel->dma->map(channel->dma->opaque, channel, d->iov, &count, want, false);
+    u32 bytes = channel->host->map(channel->host->opaque, channel, d->iov, &count, want, false);
 
     for (u32 i = 0; i < count && done < bytes; i++) {
         memcpy(d->buffer + done, d->iov[i].iov_base, d->iov[i].iov_len);
@@ -217,7 +222,7 @@ static void trim_dma(IdeDrive *d)
 static void start_trim(IdeDrive *d)
 {
     d->left = d->count;
-    if (!(d->feature & 1) || !d->left || d->left > MAX_TRIM || !d->channel->dma ||
+    if (!(d->feature & 1) || !d->left || d->left > MAX_TRIM || !d->channel->host ||
         disk_is_read_only(d->disk)) {
         ide_fail(d, ATA_ABRT);
     } else {
@@ -303,6 +308,36 @@ static void check_power(IdeDrive *d)
 {
     d->count = 0xff; /* active or idle */
     ide_succeed(d);
+}
+
+/* READ LOG EXT (7.26), one page: the directory, and the queued command that failed (A.7). */
+static void read_log(IdeDrive *d)
+{
+    enum { DIRECTORY = 0, QUEUED_ERROR = 0x10 };
+    u8 *b = d->buffer, sum = 0, log = (u8)d->lba_low;
+
+    if ((log != DIRECTORY && log != QUEUED_ERROR) || d->count != 1 || !ide_is_sata(d)) {
+        ide_fail(d, ATA_ABRT);
+        return;
+    }
+    memset(b, 0, IDE_SECTOR);
+    if (log == DIRECTORY) {
+        put_le(b, 1, 2);                    /* version */
+        put_le(b + 2 * QUEUED_ERROR, 1, 2); /* pages */
+    } else {
+        b[0] = d->failed_tag;
+        b[2] = d->failed_status;
+        b[3] = d->failed_error;
+        put_le(b + 4, d->failed_lba, 3);
+        put_le(b + 8, d->failed_lba >> 24, 3);
+        put_le(b + 12, d->failed_count, 2);
+        for (unsigned i = 0; i < IDE_SECTOR - 1; i++) {
+            sum = (u8)(sum + b[i]);
+        }
+        b[IDE_SECTOR - 1] = (u8)-sum;
+    }
+    ide_pio(d, IDE_IN, IDE_SECTOR, IDE_SECTOR, IDE_AFTER_NOTHING);
+    ide_interrupt(d);
 }
 
 /* Those that a packet device knows as well; false if it is none. */
@@ -415,6 +450,9 @@ void ata_command(IdeDrive *d)
         break;
     case 0xec:
         identify(d);
+        break;
+    case 0x2f:
+        read_log(d);
         break;
     case 0xc6:
         set_multiple(d);

@@ -38,7 +38,7 @@ static void end_dma(IdeDrive *d, bool good)
     IdeChannel *channel = d->channel;
 
     if (channel->dma_wanted) {
-        channel->dma->end(channel->dma->opaque, channel, good);
+        channel->host->end(channel->host->opaque, channel, good);
     }
 }
 
@@ -84,12 +84,12 @@ static void reply_by_dma(IdeDrive *d)
     IdeChannel *channel = d->channel;
     u32 count = IDE_IOVECS, done = 0;
 
-    channel->dma->map(channel->dma->opaque, channel, d->iov, &count, d->filled, true);
+    channel->host->map(channel->host->opaque, channel, d->iov, &count, d->filled, true);
     for (u32 i = 0; i < count; i++) {
         memcpy(d->iov[i].iov_base, d->buffer + done, d->iov[i].iov_len);
         done += (u32)d->iov[i].iov_len;
     }
-    channel->dma->unmap(channel->dma->opaque, channel, d->iov, count);
+    channel->host->unmap(channel->host->opaque, channel, d->iov, count);
     succeed(d);
 }
 
@@ -98,7 +98,7 @@ static void want_dma(IdeDrive *d)
     d->channel->dma_wanted = 1;
     d->status = ATA_DRDY | ATA_DSC | ATA_DRQ;
     d->count = REASON_IN;
-    d->channel->dma->ready(d->channel->dma->opaque, d->channel);
+    d->channel->host->ready(d->channel->host->opaque, d->channel);
 }
 
 /* Sends a reply of `size` bytes, cut to what the packet allows for. */
@@ -276,7 +276,7 @@ static u8 *put_feature(u8 *at, u16 code, u8 flags, const u8 *data, u8 size)
 static void get_configuration(IdeDrive *d)
 {
     enum { PROFILE_CD = 8, PROFILE_DVD = 0x10, CD_LIMIT = 80 * 60 * 75 };
-    u16 profile = !d->disk ? 0 : d->sectors > CD_LIMIT ? PROFILE_DVD : PROFILE_CD;
+    u16 profile = !ide_has_medium(d) ? 0 : d->sectors > CD_LIMIT ? PROFILE_DVD : PROFILE_CD;
     u8 profiles[8] = {0, PROFILE_DVD, profile == PROFILE_DVD, 0,
                       0, PROFILE_CD,  profile == PROFILE_CD,  0};
     static const u8 core[8] = {0, 0, 0, 2, 1}, removable[4] = {0x29};
@@ -294,7 +294,7 @@ static void get_configuration(IdeDrive *d)
 /* GET EVENT STATUS NOTIFICATION (6.7), polled: class media. */
 static void get_event_status(IdeDrive *d)
 {
-    enum { POLLED = 1, CLASS_MEDIA = 0x10, NEW_MEDIUM = 2, NO_CLASS = 0x80 };
+    enum { POLLED = 1, CLASS_MEDIA = 0x10, NO_CLASS = 0x80 };
     u8 *b = d->buffer;
 
     if (!(d->packet[1] & POLLED)) {
@@ -311,9 +311,9 @@ static void get_event_status(IdeDrive *d)
     }
     put_be(b, 6, 2);
     b[2] = 4;
-    b[4] = d->medium_changed && d->disk ? NEW_MEDIUM : 0;
-    b[5] = (d->disk ? 2 : 0) | (d->tray_open ? 1 : 0);
-    d->medium_changed = 0;
+    b[4] = d->media_event;
+    b[5] = (ide_has_medium(d) ? 2 : 0) | (d->tray_open ? 1 : 0);
+    d->media_event = IDE_EVENT_NONE;
     reply(d, 8, (u32)get_be(d->packet + 7, 2));
 }
 
@@ -348,7 +348,7 @@ static void mode_sense(IdeDrive *d)
         return;
     }
     put_be(b, size - 2, 2);
-    b[2] = d->disk ? 0x01 : 0x70;
+    b[2] = ide_has_medium(d) ? 0x01 : 0x70;
     reply(d, size, (u32)get_be(d->packet + 7, 2));
 }
 
@@ -369,20 +369,40 @@ static void mechanism_status(IdeDrive *d)
     reply(d, 8, (u32)get_be(d->packet + 8, 2));
 }
 
+/* The tray was closed or opened, or somebody changed the disc in it. */
+static void note_medium(IdeDrive *d)
+{
+    d->medium_changed = ide_has_medium(d) && !d->tray_open;
+    d->media_event = d->medium_changed ? IDE_EVENT_NEW_MEDIUM : IDE_EVENT_REMOVED;
+}
+
 /* START STOP UNIT (6.42). */
 static void start_stop(IdeDrive *d)
 {
     bool start = d->packet[4] & 1, load = d->packet[4] & 2;
 
     if (load && !start && d->locked) {
-        check_condition(d, d->disk ? SENSE_ILLEGAL_REQUEST : SENSE_NOT_READY,
+        check_condition(d, ide_has_medium(d) ? SENSE_ILLEGAL_REQUEST : SENSE_NOT_READY,
                         CODE_REMOVAL_PREVENTED);
         return;
     }
-    if (load) {
+    if (load && d->tray_open == start) {
         d->tray_open = !start;
+        note_medium(d);
     }
     succeed(d);
+}
+
+void atapi_medium_changed(IdeDrive *d)
+{
+    bool reading = d->left && d->status & (ATA_BSY | ATA_DRQ);
+
+    d->tray_open = 0;
+    note_medium(d);
+    if (reading) {
+        d->left = 0;
+        check_condition(d, SENSE_NOT_READY, CODE_NO_MEDIUM);
+    }
 }
 
 /* -- The table */
@@ -448,11 +468,11 @@ static void run_packet(IdeDrive *d)
         if (packets[i].code != d->packet[0]) {
             continue;
         }
-        bool attention = d->medium_changed && d->disk && !(packets[i].needs & IGNORES_ATTENTION);
+        bool attention = d->medium_changed && !(packets[i].needs & IGNORES_ATTENTION);
         if (attention) {
             d->medium_changed = 0;
             check_condition(d, SENSE_UNIT_ATTENTION, CODE_MEDIUM_CHANGED);
-        } else if (packets[i].needs & NEEDS_MEDIUM && (!d->disk || d->tray_open)) {
+        } else if (packets[i].needs & NEEDS_MEDIUM && (!ide_has_medium(d) || d->tray_open)) {
             check_condition(d, SENSE_NOT_READY, CODE_NO_MEDIUM);
         } else {
             packets[i].run(d);
@@ -466,7 +486,7 @@ static void run_packet(IdeDrive *d)
 void atapi_start(IdeDrive *d)
 {
     d->packet_dma = d->feature & 1;
-    if (d->packet_dma && !d->channel->dma) {
+    if (d->packet_dma && !d->channel->host) {
         ide_fail(d, ATA_ABRT);
         return;
     }

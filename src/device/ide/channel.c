@@ -1,5 +1,6 @@
 /* The channel: task file, selection, PIO data, resets; and how data moves between the disk and the
  * guest. See ide.h. Sections are of ATA8-ACS and ATA8-APT unless said. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,6 +76,8 @@ void ide_fail(IdeDrive *drive, u8 error)
 
 /* -- The disk */
 
+static void serve_host(IdeDrive *drive);
+
 static void request_done(DiskRequest *request, int result)
 {
     IdeDrive *drive = request->opaque;
@@ -82,23 +85,28 @@ static void request_done(DiskRequest *request, int result)
 
     if (drive->iov_count) {
         if (request->block.op == BLOCK_OP_READ) {
-            channel->dma->unmap(channel->dma->opaque, channel, drive->iov, drive->iov_count);
+            channel->host->unmap(channel->host->opaque, channel, drive->iov, drive->iov_count);
         }
         drive->iov_count = 0;
     }
     if (result < 0) {
-        if (channel->dma_wanted && channel->dma) {
-            channel->dma->end(channel->dma->opaque, channel, false);
+        if (channel->dma_wanted && channel->host) {
+            channel->host->end(channel->host->opaque, channel, false);
         }
         ide_fail(drive, request->block.op == BLOCK_OP_READ ? ATA_UNC : ATA_ABRT);
-        return;
+    } else {
+        drive->done(drive);
     }
-    drive->done(drive);
+    serve_host(drive);
 }
 
 static void submit(IdeDrive *drive, BlockOp op, u64 offset, u64 bytes, const struct iovec *iov,
                    IdeNext *done)
 {
+    if (!ide_has_medium(drive)) {
+        ide_fail(drive, ATA_ABRT); /* taken out meanwhile */
+        return;
+    }
     drive->done = done;
     drive->status = (drive->status & (u8)~ATA_DRQ) | ATA_BSY;
     drive->request.done = request_done;
@@ -125,11 +133,11 @@ void ide_disk_dma(IdeDrive *drive, bool in, u32 sector, IdeNext *done)
     u64 want = (u64)drive->left * sector;
     u32 bytes, count = IDE_IOVECS;
 
-    bytes = channel->dma->map(channel->dma->opaque, channel, drive->iov, &count,
-                              (u32)MIN(want, (u64)UINT32_MAX), in);
+    bytes = channel->host->map(channel->host->opaque, channel, drive->iov, &count,
+                               (u32)MIN(want, (u64)UINT32_MAX), in);
     bytes = ALIGN_DOWN(bytes, sector);
     if (!bytes) { /* no memory there, or the list of it is too short */
-        channel->dma->end(channel->dma->opaque, channel, false);
+        channel->host->end(channel->host->opaque, channel, false);
         ide_fail(drive, ATA_ABRT);
         return;
     }
@@ -186,6 +194,28 @@ void ide_pio(IdeDrive *drive, u8 direction, u32 size, u32 block, IdeAfter after)
     drive->block_end = MIN(block, size);
     drive->after = (u8)after;
     drive->status = ATA_DRDY | ATA_DSC | ATA_DRQ;
+}
+
+/* For a host that moves PIO data by itself, and wants to know when a command is over. To be called
+ * last, when a step of a command is done. */
+static void serve_host(IdeDrive *drive)
+{
+    IdeChannel *channel = drive->channel;
+    const IdeHost *host = channel->host;
+
+    if (!host || !host->pio) {
+        return;
+    }
+    while (drive->status & ATA_DRQ && drive->direction != IDE_NONE) {
+        host->pio(host->opaque, channel, drive->buffer + drive->position,
+                  drive->block_end - drive->position, drive->direction == IDE_IN);
+        clear_interrupt(channel);
+        drive->position = drive->block_end;
+        block_through(drive);
+    }
+    if (!(drive->status & (ATA_BSY | ATA_DRQ))) {
+        host->ended(host->opaque, channel);
+    }
 }
 
 static u64 read_data(IdeDrive *drive, unsigned size)
@@ -260,13 +290,34 @@ void ide_channel_reset(IdeChannel *channel)
         drive->dma_mode = 0x45; /* Ultra DMA 5 */
         drive->sense_key = drive->sense_code = drive->sense_qualifier = 0;
         drive->tray_open = drive->locked = 0;
+        drive->medium_changed = drive->media_event = 0;
     }
     reset_drives(channel);
 }
 
+/* A loaded transfer stays in the buffer. */
+static void bound(IdeDrive *drive)
+{
+    drive->filled = MIN(drive->filled, (u32)IDE_BUFFER);
+    drive->block_end = MIN(drive->block_end, drive->filled);
+    drive->byte_limit = MAX(drive->byte_limit, 2u);
+    if (drive->direction != IDE_NONE && drive->position >= drive->block_end) {
+        drive->direction = IDE_NONE;
+    }
+}
+
 void ide_channel_settle(IdeChannel *channel)
 {
+    for (unsigned unit = 0; unit < 2; unit++) {
+        bound(&channel->drive[unit]);
+    }
+    channel->selected &= 1;
     update_interrupt(channel);
+}
+
+void ide_hard_reset(IdeChannel *channel)
+{
+    reset_drives(channel);
 }
 
 /* -- Commands */
@@ -279,6 +330,7 @@ static void start_command(IdeChannel *channel, u8 command)
     if (command == DIAGNOSTIC) {
         reset_drives(channel);
         ide_interrupt(&channel->drive[0]);
+        serve_host(&channel->drive[0]);
         return;
     }
     if (!drive->present) {
@@ -286,6 +338,7 @@ static void start_command(IdeChannel *channel, u8 command)
     }
     if (command == DEVICE_RESET && drive->cdrom) {
         reset_drive(drive);
+        serve_host(drive);
         return;
     }
     if (drive->status & (ATA_BSY | ATA_DRQ)) {
@@ -295,6 +348,22 @@ static void start_command(IdeChannel *channel, u8 command)
     drive->error = 0;
     drive->status = ATA_BSY | ATA_DRDY;
     ata_command(drive);
+    serve_host(drive);
+}
+
+void ide_issue(IdeChannel *channel, const IdeTaskFile *file)
+{
+    IdeDrive *drive = &channel->drive[0];
+
+    channel->selected = 0;
+    drive->features16 = file->features;
+    drive->feature = (u8)file->features;
+    drive->count = file->count;
+    drive->lba_low = file->lba_low;
+    drive->lba_mid = file->lba_mid;
+    drive->lba_high = file->lba_high;
+    drive->select = file->device & (u8)~SELECT_DRIVE_1;
+    start_command(channel, file->command);
 }
 
 /* A register with the contents that it had before in the high byte. */
@@ -406,14 +475,12 @@ static u64 control_read(void *opaque, u64 offset, unsigned size)
     return read_register(opaque, STATUS_COMMAND); /* leaves the interrupt alone */
 }
 
-static void control_write(void *opaque, u64 offset, unsigned size, u64 value)
+void ide_control(IdeChannel *channel, u8 value)
 {
-    IdeChannel *channel = opaque;
     bool was = channel->drive[0].control & CONTROL_RESET;
 
-    (void)offset, (void)size;
     for (unsigned unit = 0; unit < 2; unit++) {
-        channel->drive[unit].control = (u8)value;
+        channel->drive[unit].control = value;
         if (value & CONTROL_RESET && channel->drive[unit].present) {
             channel->drive[unit].status = ATA_BSY;
         }
@@ -424,12 +491,18 @@ static void control_write(void *opaque, u64 offset, unsigned size, u64 value)
     update_interrupt(channel);
 }
 
+static void control_write(void *opaque, u64 offset, unsigned size, u64 value)
+{
+    (void)offset, (void)size;
+    ide_control(opaque, (u8)value);
+}
+
 static const RegionOps task_file_ops = {task_file_read, task_file_write, 1, 4, true, false, LITTLE};
 static const RegionOps control_ops = {control_read, control_write, 1, 1, true, false, LITTLE};
 
 /* -- Making */
 
-void ide_channel_init(IdeChannel *channel, Board *board, void *owner)
+void ide_channel_init(IdeChannel *channel, Board *board, void *owner, unsigned drives)
 {
     channel->board = board;
     channel->owner = owner;
@@ -440,8 +513,8 @@ void ide_channel_init(IdeChannel *channel, Board *board, void *owner)
     for (u8 unit = 0; unit < 2; unit++) {
         channel->drive[unit].channel = channel;
         channel->drive[unit].unit = unit;
-        channel->drive[unit].buffer = calloc(1, IDE_BUFFER);
-        if (!channel->drive[unit].buffer) {
+        channel->drive[unit].buffer = unit < drives ? calloc(1, IDE_BUFFER) : NULL;
+        if (unit < drives && !channel->drive[unit].buffer) {
             abort();
         }
     }
@@ -451,35 +524,62 @@ void ide_channel_free(IdeChannel *channel)
 {
     for (unsigned unit = 0; unit < 2; unit++) {
         IdeDrive *drive = &channel->drive[unit];
-        if (drive->disk) {
-            disk_cancel(&drive->request);
+        disk_cancel(&drive->request);
+        if (drive->cdrom && drive->disk) {
+            disk_set_drive(drive->disk, NULL);
         }
         free(drive->buffer);
     }
-    space_remove(channel->board->ports, &channel->task_file);
-    space_remove(channel->board->ports, &channel->control);
+    if (channel->board->ports) {
+        space_remove(channel->board->ports, &channel->task_file);
+        space_remove(channel->board->ports, &channel->control);
+    }
 }
 
-void ide_attach(IdeChannel *channel, unsigned unit, Disk *disk, bool cdrom, const char *serial)
+/* -- Drives */
+
+static void find_size(IdeDrive *drive)
+{
+    drive->sectors =
+        drive->disk ? disk_size(drive->disk) / (drive->cdrom ? IDE_CD_SECTOR : IDE_SECTOR) : 0;
+}
+
+static int may_change(void *opaque, u64 size, bool force)
+{
+    IdeDrive *drive = opaque;
+
+    (void)size;
+    if (drive->locked && ide_has_medium(drive) && !force) {
+        drive->media_event = IDE_EVENT_EJECT_REQUEST;
+        return -EBUSY;
+    }
+    return 0;
+}
+
+static void medium_changed(void *opaque)
+{
+    IdeDrive *drive = opaque;
+
+    find_size(drive);
+    atapi_medium_changed(drive);
+    serve_host(drive);
+}
+
+void ide_attach(IdeChannel *channel, unsigned unit, const IdeConfig *config)
 {
     IdeDrive *drive = &channel->drive[unit];
 
     drive->present = true;
-    drive->cdrom = cdrom;
-    drive->serial = serial;
-    drive->model = cdrom ? "MENURA DVD-ROM" : "MENURA HARDDISK";
-    ide_change_medium(drive, disk);
-    drive->medium_changed = 0;
-}
-
-void ide_change_medium(IdeDrive *drive, Disk *disk)
-{
-    if (drive->disk) {
-        disk_cancel(&drive->request);
+    drive->cdrom = config->cdrom;
+    drive->disk = config->disk;
+    drive->serial = config->serial;
+    drive->model = config->model   ? config->model
+                   : config->cdrom ? "MENURA DVD-ROM"
+                                   : "MENURA HARDDISK";
+    find_size(drive);
+    if (drive->cdrom && drive->disk) {
+        disk_set_drive(drive->disk, &(DiskDrive){drive, may_change, medium_changed});
     }
-    drive->disk = disk;
-    drive->sectors = disk ? disk_size(disk) / (drive->cdrom ? IDE_CD_SECTOR : IDE_SECTOR) : 0;
-    drive->medium_changed = 1;
 }
 
 static const StateField drive_state[] = {
@@ -513,14 +613,27 @@ static const StateField drive_state[] = {
     STATE(IdeDrive, medium_changed),
     STATE(IdeDrive, tray_open),
     STATE(IdeDrive, locked),
+    STATE(IdeDrive, media_event),
     STATE(IdeDrive, packet_dma),
     STATE(IdeDrive, byte_limit),
+    STATE(IdeDrive, failed_tag),
+    STATE(IdeDrive, failed_status),
+    STATE(IdeDrive, failed_error),
+    STATE(IdeDrive, failed_count),
+    STATE(IdeDrive, failed_lba),
     STATE_END,
 };
 
 const StateField ide_channel_state[] = {
     STATE_STRUCTS(IdeChannel, drive, drive_state),
     STATE(IdeChannel, selected),
+    STATE(IdeChannel, interrupt),
+    STATE(IdeChannel, dma_wanted),
+    STATE_END,
+};
+
+const StateField ide_port_state[] = {
+    {"drive", offsetof(IdeChannel, drive), sizeof(IdeDrive), 1, drive_state, STATE_VALUE},
     STATE(IdeChannel, interrupt),
     STATE(IdeChannel, dma_wanted),
     STATE_END,

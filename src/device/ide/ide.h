@@ -1,7 +1,8 @@
-/* ATA and ATAPI drives on a channel of an IDE controller (ATA8-ACS, MMC-5).
+/* ATA and ATAPI drives on a channel of an IDE controller or a port of a SATA one (ATA8-ACS, MMC-5).
  *
- * A channel has the task file registers and up to two drives. A controller with bus mastering gives
- * it DMA functions; without, drives do PIO only. One command runs at a time on a channel.
+ * A channel has the task file registers and up to two drives. Its controller may be a host that
+ * moves data: by bus mastering, or all of them (SATA); without one, drives do PIO only. One command
+ * runs at a time on a channel; those that SATA drives queue are their host's (ahci_queue.c).
  * All functions need the machine lock. */
 #ifndef DEVICE_IDE_IDE_H
 #define DEVICE_IDE_IDE_H
@@ -38,11 +39,11 @@ typedef void IdeNext(IdeDrive *drive);
 
 struct IdeDrive {
     IdeChannel *channel;
-    Disk *disk; /* NULL: no drive, or a CD drive without a medium */
+    Disk *disk; /* NULL: no drive, or a CD drive that never has a medium */
     bool present, cdrom;
-    u8 unit; /* 0 or 1 */
-    const char *serial, *model;
-    u64 sectors; /* of IDE_SECTOR or IDE_CD_SECTOR bytes */
+    u8 unit;                    /* 0 or 1 */
+    const char *serial, *model; /* the owner's */
+    u64 sectors;                /* of IDE_SECTOR or IDE_CD_SECTOR bytes */
 
     /* Saved: task file, with the previous contents that 48-bit commands use in the high bytes. */
     u8 command, feature, error, status, select, control;
@@ -65,8 +66,14 @@ struct IdeDrive {
     u8 packet[IDE_PACKET];
     u8 sense_key, sense_code, sense_qualifier;
     u8 medium_changed, tray_open, locked;
+    u8 media_event; /* that the guest was not told yet: IDE_EVENT_* */
     u8 packet_dma;
     u32 byte_limit; /* of a PIO block */
+
+    /* Saved: the queued command that failed, for its log page. */
+    u8 failed_tag, failed_status, failed_error;
+    u16 failed_count;
+    u64 failed_lba;
 
     /* Present only while a request is at the disk. */
     DiskRequest request;
@@ -88,8 +95,11 @@ typedef enum IdeAfter {
     IDE_AFTER_CD,     /* more of the medium */
 } IdeAfter;
 
-/* What a controller does for DMA. */
-typedef struct IdeDma {
+/* What happened to the medium (MMC-5, 6.7.2.5: codes of GET EVENT STATUS NOTIFICATION). */
+enum { IDE_EVENT_NONE, IDE_EVENT_EJECT_REQUEST, IDE_EVENT_NEW_MEDIUM, IDE_EVENT_REMOVED };
+
+/* A controller that moves data for its drives. */
+typedef struct IdeHost {
     void *opaque;
     /* The drive is ready to move `bytes` to memory (in) or from it: starts now or when the guest
      * starts the bus master; then calls ide_dma_run(). */
@@ -102,7 +112,24 @@ typedef struct IdeDma {
     void (*unmap)(void *opaque, IdeChannel *channel, const struct iovec *iov, u32 count);
     /* The transfer is over. */
     void (*end)(void *opaque, IdeChannel *channel, bool good);
-} IdeDma;
+    /* Of SATA hosts, else NULL: moves a block of PIO data from (in) or to the bytes at once. */
+    void (*pio)(void *opaque, IdeChannel *channel, u8 *bytes, u32 size, bool in);
+    /* The drive waits for nothing any more: a command ended, and its registers say how. */
+    void (*ended)(void *opaque, IdeChannel *channel);
+} IdeHost;
+
+/* The registers that make a command, as SATA sends them; high bytes are of 48-bit commands. */
+typedef struct IdeTaskFile {
+    u8 command, device;
+    u16 features, count, lba_low, lba_mid, lba_high;
+} IdeTaskFile;
+
+/* What a drive is made of. */
+typedef struct IdeConfig {
+    Disk *disk; /* NULL: a CD drive that never has a medium */
+    bool cdrom;
+    const char *serial, *model; /* NULL: a usual one */
+} IdeConfig;
 
 struct IdeChannel {
     Board *board;
@@ -111,26 +138,40 @@ struct IdeChannel {
     u8 selected;
     u8 interrupt; /* INTRQ as the selected drive wants it; saved */
     Irq irq;
-    const IdeDma *dma; /* NULL: PIO only */
-    u8 dma_wanted;     /* a drive waits for the bus master */
+    const IdeHost *host; /* NULL: PIO only */
+    u8 dma_wanted;       /* a drive waits for the bus master */
     Region task_file, control;
 };
 
 extern const StateField ide_channel_state[];
+extern const StateField ide_port_state[]; /* with one drive */
 
 /* -- channel.c */
 /* Regions are made ready, to be placed by the controller: 8 task file registers, and the device
- * control register. */
-void ide_channel_init(IdeChannel *channel, Board *board, void *owner);
+ * control register. drives: 1 or 2 places for drives. */
+void ide_channel_init(IdeChannel *channel, Board *board, void *owner, unsigned drives);
 void ide_channel_free(IdeChannel *channel);
-/* Attaches a drive. disk NULL: a CD drive without a medium. */
-void ide_attach(IdeChannel *channel, unsigned unit, Disk *disk, bool cdrom, const char *serial);
+void ide_attach(IdeChannel *channel, unsigned unit, const IdeConfig *config);
+/* Power-on. */
 void ide_channel_reset(IdeChannel *channel);
 void ide_channel_settle(IdeChannel *channel);
+/* Writes the device control register, whose bit 2 resets the drives. */
+void ide_control(IdeChannel *channel, u8 value);
+/* The drives are reset from outside of the task file. */
+void ide_hard_reset(IdeChannel *channel);
+/* The command starts on the first drive, which is not busy. */
+void ide_issue(IdeChannel *channel, const IdeTaskFile *file);
 /* The guest started the bus master: the transfer that waits for it begins. */
 void ide_dma_run(IdeChannel *channel);
-/* The medium of a CD drive is another; NULL: none. */
-void ide_change_medium(IdeDrive *drive, Disk *disk);
+/* The drive talks SATA, and may queue commands. */
+static inline bool ide_is_sata(const IdeDrive *drive)
+{
+    return drive->channel->host && drive->channel->host->pio;
+}
+static inline bool ide_has_medium(const IdeDrive *drive)
+{
+    return disk_has_medium(drive->disk);
+}
 
 /* -- For the commands */
 void ide_interrupt(IdeDrive *drive);
@@ -148,7 +189,10 @@ void ide_disk_dma(IdeDrive *drive, bool in, u32 sector, IdeNext *done);
 void ide_disk_op(IdeDrive *drive, BlockOp op, u64 offset, u64 bytes, IdeNext *done);
 
 /* -- ata.c, atapi.c, identify.c */
+enum { ATA_READ_QUEUED = 0x60, ATA_WRITE_QUEUED = 0x61 };
 void ata_command(IdeDrive *drive);
+/* The address of a 48-bit command. */
+u64 ata_wide_lba(u16 low, u16 mid, u16 high);
 void ata_after(IdeDrive *drive);   /* IDE_AFTER_READ, _WRITE */
 void ata_dma(IdeDrive *drive);     /* the bus master runs */
 void atapi_start(IdeDrive *drive); /* PACKET */
@@ -156,6 +200,12 @@ void atapi_after(IdeDrive *drive); /* IDE_AFTER_PACKET, _REPLY, _CD */
 void atapi_dma(IdeDrive *drive);
 void atapi_block(IdeDrive *drive); /* another DRQ block begins: says its size */
 void atapi_signature(IdeDrive *drive);
+/* The medium is another, or is not there any more. */
+void atapi_medium_changed(IdeDrive *drive);
 void ide_identify(IdeDrive *drive); /* fills the buffer's first 512 bytes */
+
+/* -- drive.c */
+/* What an ide-hd or ide-cd device says, for the controller that it is plugged into. */
+const IdeConfig *ide_drive_config(const void *device);
 
 #endif

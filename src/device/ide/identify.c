@@ -36,15 +36,29 @@ static void put_common(IdeDrive *d)
     put_text(d, 10, 10, d->serial ? d->serial : "MN00001");
     put_text(d, 23, 4, "1.0");
     put_text(d, 27, 20, d->model);
-    put(d, 49, d->channel->dma ? 0x0f00 : 0x0e00); /* DMA, LBA, IORDY */
-    put(d, 53, 6);                                 /* words 64..70 and 88 are valid */
-    put(d, 63, d->channel->dma ? modes(d, 4, 7) : 0);
+    put(d, 49, d->channel->host ? 0x0f00 : 0x0e00); /* DMA, LBA, IORDY */
+    put(d, 53, 6);                                  /* words 64..70 and 88 are valid */
+    put(d, 63, d->channel->host ? modes(d, 4, 7) : 0);
     put(d, 64, 3); /* PIO 3 and 4 */
     for (unsigned word = 65; word <= 68; word++) {
         put(d, word, 120); /* cycle times in ns */
     }
     put(d, 80, 0xf0); /* ATA/ATAPI-4 to 7 */
-    put(d, 88, d->channel->dma ? modes(d, 8, 0x3f) : 0);
+    put(d, 88, d->channel->host ? modes(d, 8, 0x3f) : 0);
+    if (ide_is_sata(d)) {
+        put(d, 76, 0x0006);  /* 1.5 and 3 Gbit/s */
+        put(d, 222, 0x101f); /* SATA 2.6 */
+    }
+}
+
+/* Instead of a cable: a queue, and the log of its errors. */
+static void put_sata_disk(IdeDrive *d)
+{
+    put(d, 75, 31); /* queue depth - 1 */
+    put(d, 76, 0x0106);
+    put(d, 84, 0x4020);
+    put(d, 87, 0x4020);
+    put(d, 93, 0);
 }
 
 static void identify_disk(IdeDrive *d)
@@ -77,8 +91,11 @@ static void identify_disk(IdeDrive *d)
     put2(d, 102, (u32)(d->sectors >> 32));
     put(d, 105, 8);      /* blocks of ranges for Trim */
     put(d, 106, 0x4000); /* one logical sector per physical one */
-    put(d, 169, d->channel->dma ? 1 : 0);
+    put(d, 169, d->channel->host ? 1 : 0);
     put(d, 217, 1); /* does not rotate */
+    if (ide_is_sata(d)) {
+        put_sata_disk(d);
+    }
 }
 
 static void identify_cd(IdeDrive *d)

@@ -3,9 +3,11 @@
  * Bus Master IDE Controller, 1.0).
  *
  * The output "irq" has a line for each channel. */
-#include "device/ide/piix3_ide.h"
-#include "device/devices.h"
 #include "device/ide/ide.h"
+
+#include <errno.h>
+
+#include "device/devices.h"
 #include "device/pci/pci.h"
 
 enum {
@@ -36,7 +38,7 @@ struct Piix3Ide {
     Master master[2];
     Region master_region;
     Irq irq[2];
-    IdeDma dma;
+    IdeHost host;
 };
 
 static Piix3Ide *owner(IdeChannel *channel)
@@ -204,14 +206,24 @@ static void channel_interrupt(void *receiver, unsigned n, bool level)
 
 /* -- Description */
 
-IdeChannel *piix3_ide_channel(void *device, unsigned n)
+/* Without a unit: the first place that is free. */
+static int plug(void *device, u32 bus, const void *drive, int unit, char **error)
 {
     Piix3Ide *p = device;
+    IdeChannel *channel = &p->channel[bus];
+    unsigned place = unit < 0 ? channel->drive[0].present : (unsigned)unit;
 
-    return &p->channel[n];
+    if (place > 1 || channel->drive[place].present) {
+        device_error(error, "%s.%u has places for two drives", p->pci.d.id, bus);
+        return -EBUSY;
+    }
+    ide_attach(channel, place, ide_drive_config(drive));
+    return 0;
 }
 
-static const IdeDma dma_functions = {
+static const DeviceBus drives = {BUS_IDE, 2, plug};
+
+static const IdeHost host_functions = {
     .ready = dma_ready, .map = dma_map_pieces, .unmap = dma_unmap_pieces, .end = dma_end};
 
 static int start(void *device, char **error)
@@ -221,12 +233,12 @@ static int start(void *device, char **error)
     Board *board = p->pci.d.board;
 
     (void)error;
-    p->dma = dma_functions;
-    p->dma.opaque = p;
+    p->host = host_functions;
+    p->host.opaque = p;
     for (unsigned n = 0; n < 2; n++) {
         IdeChannel *channel = &p->channel[n];
-        ide_channel_init(channel, board, p);
-        channel->dma = &p->dma;
+        ide_channel_init(channel, board, p, 2);
+        channel->host = &p->host;
         channel->irq = (Irq){channel_interrupt, p, n};
         space_add(board->ports, &channel->task_file, ports[n][0]);
         space_add(board->ports, &channel->control, ports[n][1]);
@@ -323,4 +335,5 @@ const DeviceDef device_piix3_ide = {
     .stop = stop,
     .reset = reset,
     .settle = settle,
+    .offers = &drives,
 };

@@ -13,8 +13,8 @@ static int set_backend(Pc *pc, void *device, const Property *p, const char *id, 
 {
     void *backend = NULL;
 
-    if (!strcmp(p->type, "disk")) {
-        backend = pc_find_disk(pc, id);
+    if (!strcmp(p->type, "disk") || !strcmp(p->type, "medium")) {
+        backend = machine_find_disk(pc->machine, id);
     } else if (!strcmp(p->type, "display")) {
         backend = pc->machine->display;
     } else if (!strcmp(p->type, "input")) {
@@ -24,6 +24,10 @@ static int set_backend(Pc *pc, void *device, const Property *p, const char *id, 
         device_error(error, "%s=%s: there is no %s of that name", p->name, id, p->type);
         return -ENOENT;
     }
+    if (!strcmp(p->type, "disk") && !disk_has_medium(backend)) {
+        device_error(error, "%s=%s: a disk needs an image", p->name, id);
+        return -EINVAL;
+    }
     return device_set_backend(device, p->name, backend, error);
 }
 
@@ -31,7 +35,7 @@ static int set_backend(Pc *pc, void *device, const Property *p, const char *id, 
 static bool is_placing(const char *key)
 {
     return !strcmp(key, "driver") || !strcmp(key, "id") || !strcmp(key, "addr") ||
-           !strcmp(key, "bus");
+           !strcmp(key, "bus") || !strcmp(key, "unit");
 }
 
 static int set_all(Pc *pc, Device *device, const BlockOptions *options, char **error)
@@ -57,6 +61,7 @@ static int set_all(Pc *pc, Device *device, const BlockOptions *options, char **e
 static int plug(Pc *pc, Device *device, const BlockOptions *options, char **error)
 {
     const char *address = block_options_get(options, "addr");
+    const char *unit = block_options_get(options, "unit");
 
     switch (device->def->bus_kind) {
     case BUS_PCI:
@@ -66,9 +71,12 @@ static int plug(Pc *pc, Device *device, const BlockOptions *options, char **erro
             device_connect(device, "irq", 0, pc_isa_input, pc, isa_irq_number(device));
         }
         return 0;
-    default:
+    case BUS_NONE:
         device_error(error, "%s is part of a board and cannot be added", device->def->name);
         return -EINVAL;
+    default:
+        return machine_plug(pc->machine, device, block_options_get(options, "bus"),
+                            unit ? atoi(unit) : -1, error);
     }
 }
 
@@ -109,11 +117,4 @@ int pc_add_requested(Pc *pc, const MachineOptions *options, char **error)
         block_options_free(list);
     }
     return result;
-}
-
-int pc_add_virtio_disk(Pc *pc, Disk *disk, char **error)
-{
-    void *device = machine_make_with(pc->machine, &device_virtio_blk_pci, "drive", disk, error);
-
-    return device ? pci_attach(pc->pci, device, -1, 0, error) : -EINVAL;
 }

@@ -1,137 +1,156 @@
 /* Drives of the PC: which disk goes where. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
-#include "device/ide/piix3_ide.h"
+#include "device/devices.h"
 #include "machine/pc/pc.h"
 
-enum { IDE_DRIVES = 4 };
+enum { IDE_DRIVES = 4, SATA_DRIVES = 6 };
 
-/* The Disk of an image; NULL with *error. */
-static Disk *make_disk(Pc *pc, const DriveRequest *drive, char **error)
+/* Makes the drive that has the disk, and plugs it in; a bus of NULL: it goes to the PCI bus. */
+static int add_device(Pc *pc, const DeviceDef *def, const char *id, Disk *disk, const char *bus,
+                      int unit, char **error)
 {
-    BlockError why;
-    Disk *disk;
+    Device *device = machine_add(pc->machine, device_new(def, &pc->machine->board, id));
+    int result = device_set_backend(device, "drive", disk, error);
 
-    if (pc->disk_count == PC_DISKS) {
-        device_error(error, "a PC has at most %d disks", PC_DISKS);
-        return NULL;
+    if (result == 0) {
+        result = device_start(device, error);
     }
-    disk = disk_new(&pc->machine->board, drive->node, drive->cdrom, &why);
-    if (!disk) {
-        device_error(error, "%s", why.text);
-        return NULL;
+    if (result < 0) {
+        return result;
     }
-    pc->disk_ids[pc->disk_count] = drive->id;
-    pc->disks[pc->disk_count++] = disk;
-    return disk;
+    return bus ? machine_plug(pc->machine, device, bus, unit, error)
+               : pci_attach(pc->pci, device, -1, 0, error);
 }
 
-/* Disks come first at 0, CD drives at 2 (the second channel's first) as people expect. */
-static int find_ide_place(const Pc *pc, const DriveRequest *drive)
+/* The place of its kind that a drive has: what the user said, or else the first that is free from
+ * `first` on. -1 with *error: there is none. */
+static int find_place(const DriveRequest *drive, u32 taken, int places, int first, char **error)
 {
-    int first = drive->index >= 0 ? drive->index : drive->cdrom ? 2 : 0;
-
-    for (int i = 0; i < IDE_DRIVES; i++) {
-        int place = (first + i) % IDE_DRIVES;
-        if (!piix3_ide_channel(pc->ide, (unsigned)place / 2)->drive[place % 2].present) {
-            return drive->index >= 0 && place != drive->index ? -1 : place;
+    first = drive->index >= 0 ? drive->index : first;
+    for (int i = 0; i < places; i++) {
+        int place = (first + i) % places;
+        if (!(taken & 1u << place)) {
+            if (drive->index >= 0 && place != drive->index) {
+                break;
+            }
+            return place;
         }
     }
+    device_error(error, "the machine has no place left for a drive of the kind '%s'",
+                 drive->interface);
     return -1;
 }
 
-static int add_ide(Pc *pc, const DriveRequest *drive, char **error)
+static Disk *make_disk(Pc *pc, DriveRequest *drive, const char *id, bool removable, char **error)
 {
-    int place = find_ide_place(pc, drive);
-    Disk *disk = drive->node ? make_disk(pc, drive, error) : NULL;
-
-    if (drive->node && !disk) {
-        return -ENOMEM;
+    if (!drive->node && !removable) {
+        device_error(error, "a disk needs an image");
+        return NULL;
     }
-    if (place < 0 || (!disk && !drive->cdrom)) {
-        device_error(error, disk ? "the IDE controller has no place left for a drive"
-                                 : "a disk needs an image");
-        return -EBUSY;
-    }
-    ide_attach(piix3_ide_channel(pc->ide, (unsigned)place / 2), (unsigned)place % 2, disk,
-               drive->cdrom, NULL);
-    return 0;
+    return machine_add_drive(pc->machine, drive, id, error);
 }
 
-/* The first drive that is empty, unless an index says which. */
-static int add_floppy(Pc *pc, const DriveRequest *drive, char **error)
+/* Disks come first at 0, CD drives at 2 (the second channel's first) as people expect. */
+static int add_ide(Pc *pc, DriveRequest *drive, char **error)
 {
-    unsigned place = 0;
-    Disk *disk = drive->node ? make_disk(pc, drive, error) : NULL;
+    int place = find_place(drive, pc->ide_places, IDE_DRIVES, drive->cdrom ? 2 : 0, error);
+    char id[32], bus[32];
+    Disk *disk;
 
-    if (drive->node && !disk) {
-        return -ENOMEM;
+    snprintf(id, sizeof id, "ide%d-%s%d", place / 2, drive->cdrom ? "cd" : "hd", place % 2);
+    snprintf(bus, sizeof bus, "%s.%d", pc->ide->id, place / 2);
+    disk = place < 0 ? NULL : make_disk(pc, drive, id, drive->cdrom, error);
+    if (!disk) {
+        return -EINVAL;
     }
-    while (drive->index < 0 && place < FLOPPY_DRIVES && pc->floppies[place]) {
-        place++;
+    pc->ide_places |= 1u << place;
+    return add_device(pc, drive->cdrom ? &device_ide_cd : &device_ide_hd, id, disk, bus, place % 2,
+                      error);
+}
+
+/* The controller comes with the first drive. */
+static int add_sata(Pc *pc, DriveRequest *drive, char **error)
+{
+    int place = find_place(drive, pc->sata_places, SATA_DRIVES, 0, error);
+    char id[32], bus[32];
+    Disk *disk;
+
+    snprintf(id, sizeof id, "sata%d", place);
+    snprintf(bus, sizeof bus, "sata.%d", place);
+    disk = place < 0 ? NULL : make_disk(pc, drive, id, drive->cdrom, error);
+    if (!disk || (!pc->sata_places && !pc_add_pci(pc, &device_ahci, "sata", -1, 0, error))) {
+        return -EINVAL;
     }
-    place = drive->index < 0 ? place : (unsigned)drive->index;
-    if (place >= FLOPPY_DRIVES || pc->floppies[place]) {
-        device_error(error, "there are %d floppy drives, each for one disk", FLOPPY_DRIVES);
-        return -EBUSY;
+    pc->sata_places |= 1u << place;
+    return add_device(pc, drive->cdrom ? &device_ide_cd : &device_ide_hd, id, disk, bus, 0, error);
+}
+
+static int add_floppy(Pc *pc, DriveRequest *drive, char **error)
+{
+    int place = find_place(drive, pc->floppy_places, FLOPPY_DRIVES, 0, error);
+    char id[32];
+    Disk *disk;
+
+    snprintf(id, sizeof id, "floppy%d", place);
+    disk = place < 0 ? NULL : make_disk(pc, drive, id, true, error);
+    if (!disk) {
+        return -EINVAL;
     }
-    if (floppy_insert(pc->floppy, place, disk) < 0) {
+    if (floppy_attach(pc->floppy, (unsigned)place, disk) < 0) {
         device_error(error, "%s: larger than any floppy disk", block_filename(drive->node));
         return -EFBIG;
     }
-    pc->floppies[place] = disk;
+    pc->floppy_places |= 1u << place;
     return 0;
 }
 
-static int add_virtio(Pc *pc, const DriveRequest *drive, char **error)
+static int add_virtio(Pc *pc, DriveRequest *drive, char **error)
 {
+    char id[32];
     Disk *disk;
 
-    if (!drive->node) {
-        device_error(error, "a virtio disk needs an image");
-        return -EINVAL;
+    snprintf(id, sizeof id, "virtio%u", pc->virtio_drives++);
+    disk = make_disk(pc, drive, id, false, error);
+    return disk ? add_device(pc, &device_virtio_blk_pci, id, disk, NULL, 0, error) : -EINVAL;
+}
+
+/* For a --device that names it. */
+static int add_none(Pc *pc, DriveRequest *drive, char **error)
+{
+    char id[32];
+
+    snprintf(id, sizeof id, "none%u", pc->other_drives++);
+    return make_disk(pc, drive, id, true, error) ? 0 : -EINVAL;
+}
+
+static const struct {
+    const char *interface;
+    int (*add)(Pc *pc, DriveRequest *drive, char **error);
+} interfaces[] = {
+    {"ide", add_ide},       {"sata", add_sata}, {"floppy", add_floppy},
+    {"virtio", add_virtio}, {"none", add_none},
+};
+
+static int add_drive(Pc *pc, DriveRequest *drive, char **error)
+{
+    for (size_t i = 0; i < COUNT(interfaces); i++) {
+        if (!strcmp(drive->interface, interfaces[i].interface)) {
+            return interfaces[i].add(pc, drive, error);
+        }
     }
-    disk = make_disk(pc, drive, error);
-    return disk ? pc_add_virtio_disk(pc, disk, error) : -ENOMEM;
+    device_error(error, "this machine has no drives of the kind '%s'", drive->interface);
+    return -EINVAL;
 }
 
 int pc_add_drives(Pc *pc, const MachineOptions *options, char **error)
 {
-    for (const DriveRequest *drive = options->drives; drive; drive = drive->next) {
-        int result;
-        if (!strcmp(drive->interface, "ide")) {
-            result = add_ide(pc, drive, error);
-        } else if (!strcmp(drive->interface, "floppy")) {
-            result = add_floppy(pc, drive, error);
-        } else if (!strcmp(drive->interface, "virtio")) {
-            result = add_virtio(pc, drive, error);
-        } else if (!strcmp(drive->interface, "none")) {
-            result = drive->node && !make_disk(pc, drive, error) ? -ENOMEM : 0;
-        } else {
-            device_error(error, "this machine has no drives of the kind '%s'", drive->interface);
-            result = -EINVAL;
-        }
-        if (result < 0) {
-            return result;
-        }
-    }
-    return 0;
-}
+    int result = 0;
 
-Disk *pc_find_disk(Pc *pc, const char *id)
-{
-    for (u32 i = 0; i < pc->disk_count; i++) {
-        if (pc->disk_ids[i] && !strcmp(pc->disk_ids[i], id)) {
-            return pc->disks[i];
-        }
+    for (DriveRequest *drive = options->drives; drive && result == 0; drive = drive->next) {
+        result = add_drive(pc, drive, error);
     }
-    return NULL;
-}
-
-void pc_free_drives(Pc *pc)
-{
-    for (u32 i = 0; i < pc->disk_count; i++) {
-        disk_free(pc->disks[i]);
-    }
+    return result;
 }

@@ -217,7 +217,7 @@ static int add_isa_devices(Pc *pc, char **error)
 
 static int add_ide(Pc *pc, char **error)
 {
-    pc->ide = pc_add_pci(pc, &device_piix3_ide, NULL, 1, 1, error);
+    pc->ide = pc_add_pci(pc, &device_piix3_ide, "ide", 1, 1, error);
     if (!pc->ide) {
         return -1;
     }
@@ -334,7 +334,6 @@ static void destroy(Machine *machine)
         return;
     }
     x86_kernel_free(pc->kernel);
-    pc_free_drives(pc);
     pci_bus_free(pc->pci);
     ram_free(pc->bios);
     free(pc);

@@ -14,7 +14,6 @@ enum {
     PC_ISA_LINES = 16,
     PC_PCI_PORTS = 0xc000, /* first port for PCI devices without firmware */
     PC_HPET_ADDRESS = 0xfed00000u,
-    PC_DISKS = 32, /* at most */
 };
 
 /* Who may drive an ISA line: the line is up while one of them does. */
@@ -32,13 +31,11 @@ typedef struct Pc {
     X86Cpu cpu;
     ApicBus apic_bus;
     Device *bridge, *isa, *pic, *ioapic, *rtc, *dma, *floppy, *ide, *vga, *pm, *hpet, *fw_cfg;
-    Disk *disks[PC_DISKS]; /* of the drives; owned */
-    const char *disk_ids[PC_DISKS];
-    u32 disk_count;
-    Disk *floppies[FLOPPY_DRIVES]; /* of those: in the floppy drives */
-    u8 a20;                        /* bit n: switch n has it up */
-    u8 lines[PC_ISA_LINES];        /* bit n: PC_LINE_n holds it up */
-    X86Kernel *kernel;             /* that is started directly; NULL: none */
+    /* Places of drives that are taken, a bit each; how many there are of those without places. */
+    u32 ide_places, sata_places, floppy_places, virtio_drives, other_drives;
+    u8 a20;                 /* bit n: switch n has it up */
+    u8 lines[PC_ISA_LINES]; /* bit n: PC_LINE_n holds it up */
+    X86Kernel *kernel;      /* that is started directly; NULL: none */
 } Pc;
 
 static inline Pc *pc_of(Machine *machine)
@@ -77,14 +74,10 @@ bool pc_acpi_to_rom(Pc *pc, u8 *rom, u32 size, u32 address);
 /* -- devices.c */
 /* Makes the devices that the user asked for. */
 int pc_add_requested(Pc *pc, const MachineOptions *options, char **error);
-int pc_add_virtio_disk(Pc *pc, Disk *disk, char **error);
 
 /* -- drives.c */
 /* Attaches the drives that were asked for. */
 int pc_add_drives(Pc *pc, const MachineOptions *options, char **error);
-void pc_free_drives(Pc *pc);
-/* The disk of a drive for `-device ...,drive=ID`; NULL if there is no such drive. */
-Disk *pc_find_disk(Pc *pc, const char *id);
 
 /* -- kernel.c */
 /* Reads and checks the kernel that is to be started directly. */
