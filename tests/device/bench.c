@@ -113,9 +113,8 @@ static const struct {
     const char *type;
     void *(*get)(Bench *bench, const Property *p);
 } backends[] = {
-    {"net", netdev_of},
-    {"apic-bus", apic_bus_of}, {"char", chardev_of}, {"device", partner_of}, {"disk", disk_of},
-    {"display", display_of},   {"input", input_of},  {"medium", disk_of},
+    {"net", netdev_of}, {"apic-bus", apic_bus_of}, {"char", chardev_of}, {"device", partner_of},
+    {"disk", disk_of},  {"display", display_of},   {"input", input_of},  {"medium", disk_of},
 };
 
 static void set_backends(Bench *bench, const DeviceDef *def)
