@@ -281,12 +281,6 @@ static void clear_after_fault(X86Result *r, const X86Insn *insn)
     if (has_mmx(insn) && r->vector != X86_MF) {
         clear_x87(r); /* its registers may have become MMX registers */
     }
-    if (x86_rows[insn->row].handler == X86_DO_dot_product && r->vector == X86_XM) {
-        r->registers.fx[24] = 0; /* which of its steps raises it */
-    }
-    if (x86_rows[insn->row].handler == X86_DO_VCVTPS2PH) {
-        r->registers.fx[24] = 0; /* Menura converts before it finds that it cannot store */
-    }
     if (r->vector == X86_XM && unmasked & (UNDERFLOW_MASK | OVERFLOW_MASK) >> 8) {
         r->registers.fx[24] &= (u8)~INEXACT; /* of a result that there is none of */
     }
@@ -363,17 +357,6 @@ static bool went_nowhere(const X86Sequence *s, const X86Result *ours, const X86R
            theirs->vector == X86_GP && (u64)((s64)(rip << 16) >> 16) != rip;
 }
 
-static bool is_access_fault(u32 vector)
-{
-    return vector == X86_PF || vector == X86_GP || vector == X86_STACK;
-}
-
-static bool is_alignment_vague(const X86Insn *insn)
-{
-    return x86_rows[insn->row].attributes & (X86_VECTOR | X86_X87) ||
-           x86_rows[insn->row].handler == X86_DO_ENTER;
-}
-
 /* Whether the order of an instruction's checks, or whether it makes one, depends on the CPU. */
 static bool depends_on_cpu(const Oracle *o, const X86Sequence *s, const X86Result *ours,
                            const X86Result *theirs)
@@ -388,25 +371,15 @@ static bool depends_on_cpu(const Oracle *o, const X86Sequence *s, const X86Resul
     if (went_nowhere(s, ours, theirs)) {
         return true;
     }
-    if ((!s->c.long_mode || ours->vector == X86_AC) && ours->vector != X86_BP &&
-        last_insn(o, s, ours->registers.rip, &insn) && is_masked_move(&insn)) {
+    if (!s->c.long_mode && ours->vector != X86_BP && last_insn(o, s, ours->registers.rip, &insn) &&
+        is_masked_move(&insn)) {
         return true; /* elements that are masked out may be beyond the limit */
     }
     if (!last_insn(o, s, theirs->registers.rip, &insn)) {
         return false;
     }
-    if (theirs->vector == X86_AC || ours->vector == X86_AC) {
-        return is_alignment_vague(&insn) || is_access_fault(theirs->vector);
-    }
-    if (x86_rows[insn.row].handler == X86_DO_VCVTPS2PH) {
-        return ours->vector != theirs->vector; /* the value's exception or the address's */
-    }
     if (x86_rows[insn.row].vsib && theirs->vector == X86_DB) {
         return true; /* a single-step trap between a gather's elements */
-    }
-    if (x86_rows[insn.row].attributes & X86_X87 && is_access_fault(theirs->vector)) {
-        /* Menura stores nothing after an unmasked exception, and touches nothing. */
-        return ours->registers.rip != theirs->registers.rip || ours->vector != theirs->vector;
     }
     if (ours->vector == X86_STACK && theirs->vector == X86_GP) { /* the limit, or alignment */
         return segmented && x86_rows[insn.row].attributes & X86_VECTOR;

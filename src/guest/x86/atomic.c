@@ -13,7 +13,8 @@ void tr_CMPXCHG(Tr *t)
     bool locked = t->i->prefixes & X86_PREFIX_LOCK;
 
     if (locked) {
-        old = compare_and_swap(t, operand_address(t, ir_type_size(type), true), accumulator, value);
+        old = compare_and_swap(t, operand_address(t, ir_type_size(type), ir_type_size(type), true),
+                               accumulator, value);
     } else {
         old = read_operand(t, 0, type);
     }
@@ -64,7 +65,7 @@ static void exchange_pair(Tr *t, IrVal equal, IrVal low, IrVal high)
 
 void tr_CMPXCHG8B(Tr *t)
 {
-    IrVal address = operand_address(t, 8, true);
+    IrVal address = operand_address(t, 8, 8, true);
     IrVal expected = join_words(t, X86_RDX, X86_RAX), value = join_words(t, X86_RCX, X86_RBX);
     IrVal old = compare_and_swap(t, address, expected, value);
     IrVal low = ir_zext(t->b, IR_I64, ir_trunc(t->b, IR_I32, old));
@@ -76,7 +77,7 @@ void tr_CMPXCHG8B(Tr *t)
 void tr_CMPXCHG16B(Tr *t)
 {
     IrBuilder *b = t->b;
-    IrVal address = operand_address(t, 16, true), expected, value, old, low, high, differ;
+    IrVal address = operand_address(t, 16, 1, true), expected, value, old, low, high, differ;
 
     fault_if(t, ir_cmp(b, IR_TST, address, const64(t, 15)), X86_GP, true, 0);
     expected = join_quadwords(t, X86_RDX, X86_RAX);

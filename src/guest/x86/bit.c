@@ -87,6 +87,7 @@ void tr_bit_test(Tr *t)
         address = bit_address(t, type, bit, t->arg != BIT_TEST);
     }
     if (locked) {
+        watch_linear(t, address, ir_type_size(type), true);
         old = change_bit_atomically(t, address, bit_mask(t, type, count));
     } else {
         old = address ? load_linear(t, type, address, 0) : read_operand(t, 0, type);

@@ -146,10 +146,17 @@ static IrVal whole_address(Tr *t, const X86Address *a)
     return a->sub & IR_MEM_WRAP32 ? ir_zext(t->b, IR_I64, ir_trunc(t->b, IR_I32, sum)) : sum;
 }
 
-/* Before `size` bytes are accessed. Vectors have alignment rules of their own. */
-static void watch_access(Tr *t, X86Address a, unsigned size, bool write)
+/* What the address of an operand must be a multiple of where alignment is checked (Intel SDM volume
+ * 3, table 6-7). For 16 bytes that may be anywhere it is up to the CPU: AMD's check them. */
+static unsigned alignment_of(unsigned size)
 {
-    bool aligned = t->mode & X86_MODE_AC && size > 1 && size <= 8;
+    return size == 10 ? 8 : size;
+}
+
+/* Before `size` bytes are accessed. */
+static void watch_access(Tr *t, X86Address a, unsigned size, unsigned alignment, bool write)
+{
+    bool aligned = t->mode & X86_MODE_AC && alignment > 1;
     IrVal linear;
 
     if (!aligned && !(t->mode & X86_MODE_BREAK)) {
@@ -158,7 +165,7 @@ static void watch_access(Tr *t, X86Address a, unsigned size, bool write)
     linear = whole_address(t, &a);
     if (aligned) {
         IrVal low_bits = ir_trunc(t->b, IR_I32, linear);
-        fault_if(t, ir_cmp(t->b, IR_TST, low_bits, const32(t, size - 1)), X86_AC, true, 0);
+        fault_if(t, ir_cmp(t->b, IR_TST, low_bits, const32(t, alignment - 1)), X86_AC, true, 0);
     }
     if (t->mode & X86_MODE_BREAK) {
         ir_call(t->b, IR_VOID, HELPER_DATA_BREAKPOINT, linear, const32(t, size | (u32)write << 8),
@@ -171,18 +178,52 @@ static X86Address linear_operand(const Tr *t, IrVal linear, s64 offset)
     return (X86Address){.base = linear, .sub = linear_wrap(t), .offset = offset};
 }
 
+void watch_linear(Tr *t, IrVal linear, unsigned size, bool write)
+{
+    watch_access(t, linear_operand(t, linear, 0), size, alignment_of(size), write);
+}
+
+static IrVal load_from(Tr *t, IrType type, IrVal linear, s64 offset, unsigned alignment)
+{
+    watch_access(t, linear_operand(t, linear, offset), ir_type_size(type), alignment, false);
+    return ir_load(t->b, type, linear_wrap(t), linear, offset);
+}
+
+static void store_to(Tr *t, IrVal linear, s64 offset, IrVal value, unsigned alignment)
+{
+    unsigned size = ir_type_size(ir_type_of(t->b, value));
+
+    watch_access(t, linear_operand(t, linear, offset), size, alignment, true);
+    ir_store(t->b, linear_wrap(t), linear, offset, value);
+}
+
 IrVal load_linear(Tr *t, IrType type, IrVal linear, s64 offset)
 {
-    watch_access(t, linear_operand(t, linear, offset), ir_type_size(type), false);
-    return ir_load(t->b, type, linear_wrap(t), linear, offset);
+    return load_from(t, type, linear, offset, alignment_of(ir_type_size(type)));
 }
 
 void store_linear(Tr *t, IrVal linear, s64 offset, IrVal value)
 {
-    unsigned size = ir_type_size(ir_type_of(t->b, value));
+    store_to(t, linear, offset, value, alignment_of(ir_type_size(ir_type_of(t->b, value))));
+}
 
-    watch_access(t, linear_operand(t, linear, offset), size, true);
-    ir_store(t->b, linear_wrap(t), linear, offset, value);
+IrVal load_part_of(Tr *t, IrType type, IrVal linear, s64 offset)
+{
+    return load_from(t, type, linear, offset, 1);
+}
+
+void store_part_of(Tr *t, IrVal linear, s64 offset, IrVal value)
+{
+    store_to(t, linear, offset, value, 1);
+}
+
+void touch_linear(Tr *t, IrType type, IrVal linear, s64 offset)
+{
+    linear = ir_add(t->b, linear, const64(t, (u64)offset));
+    if (!in_64_bit_mode(t)) {
+        linear = ir_zext(t->b, IR_I64, ir_trunc(t->b, IR_I32, linear));
+    }
+    atomic(t, IR_RMW_OR, linear, ir_const(t->b, type, 0));
 }
 
 /* -- The memory operand */
@@ -255,7 +296,7 @@ static void compute_address(Tr *t, Segmentation kind)
     }
 }
 
-X86Address memory_address(Tr *t, s64 offset, unsigned size, bool write)
+static X86Address address_at(Tr *t, s64 offset, unsigned size, unsigned alignment, bool write)
 {
     unsigned segment = t->i->memory.segment;
     Segmentation kind = segmentation(t, segment, write);
@@ -272,8 +313,13 @@ X86Address memory_address(Tr *t, s64 offset, unsigned size, bool write)
         a = t->address;
         a.offset += offset;
     }
-    watch_access(t, a, size, write);
+    watch_access(t, a, size, alignment, write);
     return a;
+}
+
+X86Address memory_address(Tr *t, s64 offset, unsigned size, bool write)
+{
+    return address_at(t, offset, size, alignment_of(size), write);
 }
 
 /* Whether the memory operand is one to write: then it must be writable before it is read. */
@@ -287,9 +333,16 @@ static bool is_for_writing(const Tr *t)
     return false;
 }
 
+/* With IR_MEM_ALIGNED an alignment is always checked, by another exception. */
+static unsigned alignment_as(unsigned size, u8 sub)
+{
+    return sub & IR_MEM_ALIGNED ? 1 : alignment_of(size);
+}
+
 static IrVal load_as(Tr *t, IrType type, s64 offset, u8 sub)
 {
-    X86Address a = memory_address(t, offset, ir_type_size(type), is_for_writing(t));
+    unsigned size = ir_type_size(type);
+    X86Address a = address_at(t, offset, size, alignment_as(size, sub), is_for_writing(t));
 
     return ir_emit(t->b, IR_LOAD, type, IR_VOID, a.sub | sub, a.base, a.index, 0, (u64)a.offset, 0);
 }
@@ -297,7 +350,8 @@ static IrVal load_as(Tr *t, IrType type, s64 offset, u8 sub)
 static void store_as(Tr *t, s64 offset, IrVal value, u8 sub)
 {
     IrType type = ir_type_of(t->b, value);
-    X86Address a = memory_address(t, offset, ir_type_size(type), true);
+    unsigned size = ir_type_size(type);
+    X86Address a = address_at(t, offset, size, alignment_as(size, sub), true);
 
     ir_emit(t->b, IR_STORE, type, IR_VOID, a.sub | sub, a.base, a.index, value, (u64)a.offset, 0);
 }
@@ -322,12 +376,23 @@ void store_aligned(Tr *t, s64 offset, IrVal value)
     store_as(t, offset, value, IR_MEM_ALIGNED);
 }
 
-IrVal operand_address(Tr *t, unsigned size, bool write)
+IrVal operand_address(Tr *t, unsigned size, unsigned alignment, bool write)
 {
     IrVal linear = linear_address(t, t->i->memory.segment, effective_address(t), size, write);
 
-    watch_access(t, linear_operand(t, linear, 0), size, write);
+    watch_access(t, linear_operand(t, linear, 0), size, alignment, write);
     return linear;
+}
+
+void touch_operand(Tr *t)
+{
+    unsigned size = t->i->operand[0].size, part = MIN(size, 8u);
+    IrVal linear = operand_address(t, size, alignment_of(size), true);
+
+    for (unsigned at = 0; at < size; at += part) {
+        part = MIN(part, size - at);
+        touch_linear(t, type_of_size(part), linear, at);
+    }
 }
 
 /* -- The stack */
@@ -358,7 +423,7 @@ IrVal stack_peek(Tr *t, IrType type, s64 offset)
 {
     X86Address a = stack_address(t, offset, ir_type_size(type), false);
 
-    watch_access(t, a, ir_type_size(type), false);
+    watch_access(t, a, ir_type_size(type), ir_type_size(type), false);
     return ir_load(t->b, type, a.sub, a.base, a.offset);
 }
 
@@ -367,7 +432,7 @@ void stack_poke(Tr *t, s64 offset, IrVal value)
     unsigned size = ir_type_size(ir_type_of(t->b, value));
     X86Address a = stack_address(t, offset, size, true);
 
-    watch_access(t, a, size, true);
+    watch_access(t, a, size, size, true);
     ir_store(t->b, a.sub, a.base, a.offset, value);
 }
 

@@ -59,8 +59,19 @@ IrVal get_eflags(Tr *t) X86_NAME(get_eflags);
 
 /* Address of `size` bytes at the memory operand plus `offset`, as LOAD and STORE take it. */
 X86Address memory_address(Tr *t, s64 offset, unsigned size, bool write) X86_NAME(memory_address);
-/* The linear address of the memory operand, for atomic operations on `size` bytes. */
-IrVal operand_address(Tr *t, unsigned size, bool write) X86_NAME(operand_address);
+/* The linear address of the memory operand, for other accesses to `size` bytes than LOAD's and
+ * STORE's. `alignment` is what it must be a multiple of where that is checked. */
+IrVal operand_address(Tr *t, unsigned size, unsigned alignment, bool write)
+    X86_NAME(operand_address);
+/* Checks alignment of, and breakpoints on, a linear address that is accessed by other means. */
+void watch_linear(Tr *t, IrVal linear, unsigned size, bool write) X86_NAME(watch_linear);
+/* As load_linear() and store_linear(), for parts of an operand: no alignment is checked. */
+IrVal load_part_of(Tr *t, IrType type, IrVal linear, s64 offset) X86_NAME(load_part_of);
+void store_part_of(Tr *t, IrVal linear, s64 offset, IrVal value) X86_NAME(store_part_of);
+/* Faults unless a value can be stored at linear + offset, or in operand 0, and stores nothing: for
+ * instructions that otherwise would find out too late. */
+void touch_linear(Tr *t, IrType type, IrVal linear, s64 offset) X86_NAME(touch_linear);
+void touch_operand(Tr *t) X86_NAME(touch_operand);
 
 /* Atomic operations at a linear address; return the old value. */
 IrVal atomic(Tr *t, IrRmw op, IrVal address, IrVal operand) X86_NAME(atomic);

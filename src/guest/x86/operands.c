@@ -74,7 +74,7 @@ static IrVal atomic_negate(Tr *t, IrType type, IrVal address)
  * second operand, if there is one. */
 static IrVal lock_operand(Tr *t, IrType type, IrVal other)
 {
-    IrVal address = operand_address(t, ir_type_size(type), true);
+    IrVal address = operand_address(t, ir_type_size(type), ir_type_size(type), true);
     IrVal one = ir_const(t->b, type, 1);
 
     switch (t->lock) {

@@ -105,8 +105,9 @@ void tr_ENTER(Tr *t)
         s64 top = -(level + 1) * size - bytes;
         IrVal at = ir_add(t->b, get_gpr(t, stack_type(t), X86_RSP),
                           ir_const(t->b, stack_type(t), (u64)top));
-        atomic(t, IR_RMW_OR, linear_address(t, X86_SS, at, (unsigned)size, true),
-               ir_const(t->b, type, 0));
+        IrVal linear = linear_address(t, X86_SS, at, (unsigned)size, true);
+        watch_linear(t, linear, (unsigned)size, true);
+        touch_linear(t, type, linear, 0);
     }
     move_stack(t, -(level + 1) * size - bytes);
     put_gpr(t, X86_RBP, frame);

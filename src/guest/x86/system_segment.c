@@ -242,7 +242,7 @@ void tr_verify_segment(Tr *t)
 /* The operand that ARPL may write: checked for reading only. */
 static IrVal read_unwritten(Tr *t)
 {
-    return is_memory(t, 0) ? load_linear(t, IR_I16, operand_address(t, 2, false), 0)
+    return is_memory(t, 0) ? load_linear(t, IR_I16, operand_address(t, 2, 2, false), 0)
                            : read_operand(t, 0, IR_I16);
 }
 

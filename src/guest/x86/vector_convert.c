@@ -1,6 +1,7 @@
 /* SSE and AVX: conversions between floating-point formats and integers. What is out of range
  * becomes the integer indefinite. */
 #include "guest/x86/helpers.h"
+#include "guest/x86/internal.h"
 #include "guest/x86/vector.h"
 
 /* sub of FTOI: the truncating CVTT forms, or as MXCSR says. */
@@ -194,6 +195,9 @@ void tr_VCVTPS2PH(Tr *t)
     unsigned halves = s->size / 16;
     IrVal control = const32(t, vector_immediate(t)), out[2] = {0}, begun;
 
+    if (d->kind == X86_OPERAND_MEMORY) { /* a page fault leaves MXCSR's flags alone */
+        touch_operand(t);
+    }
     begun = begin_float(t);
     for (unsigned half = 0; half < halves; half++) {
         IrVal x = get_vector(t, IR_V128, s->number, half);

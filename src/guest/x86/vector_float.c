@@ -61,6 +61,13 @@ void tr_round_float(Tr *t)
     t->out = vop_sub(t, IR_FROUND, (IrType)t->arg, sub, t->src[0], 0);
 }
 
+/* What comes next happens only if nothing before raised an exception. */
+static void next_step(Tr *t)
+{
+    end_float(t, t->float_begun);
+    t->float_begun = begin_float(t);
+}
+
 /* DPPS and DPPD: products chosen by the immediate's high bits, summed in pairs, to the lanes that
  * the low bits choose. Lanes that are left out must not raise exceptions. */
 void tr_dot_product(Tr *t)
@@ -78,6 +85,7 @@ void tr_dot_product(Tr *t)
     for (unsigned step = lanes; step > 1; step /= 2) {
         IrVal even = vop(t, IR_VUZP1, lane, sum, sum);
         IrVal odd = vop(t, IR_VUZP2, lane, sum, sum);
+        next_step(t);
         sum = vop(t, IR_FADD, lane, even, odd);
     }
     t->out = kept == all ? sum : vop_imm(t, IR_VBLEND, lane, vzero(t), sum, kept);

@@ -1,4 +1,5 @@
 /* MMX, SSE and AVX: moves between registers and memory, whole, in part or under a mask. */
+#include "guest/x86/internal.h"
 #include "guest/x86/vector.h"
 
 /* -- Whole vectors */
@@ -146,7 +147,7 @@ void tr_move_low_to_high(Tr *t)
 }
 
 /* -- Under a mask: elements whose mask is negative. Others are not touched in memory, where they
- * may not even exist: a branch for each element. */
+ * may not even exist: a branch for each element. Alignment is not checked, as AMD's CPUs do not. */
 
 /* The sign bit of the element in its register: 0 or not. */
 static IrVal is_chosen(Tr *t, IrVal mask, IrType lane, unsigned index)
@@ -177,7 +178,7 @@ static IrVal load_chosen(Tr *t, IrVal v, IrType lane, IrVal mask, IrVal linear)
 
         ir_branch(t->b, is_chosen(t, mask, lane, i), access, after);
         enter_block(t, access);
-        IrVal x = load_linear(t, lane, linear, ir_type_size(lane) * (s64)i);
+        IrVal x = load_part_of(t, lane, linear, ir_type_size(lane) * (s64)i);
         IrVal changed = vset(t, old, lane, i, x);
         access = t->b->block; /* the load may have needed blocks of its own */
         ir_jump(t->b, after);
@@ -196,7 +197,7 @@ static void store_chosen(Tr *t, IrVal v, IrType lane, IrVal mask, IrVal linear)
 
         ir_branch(t->b, is_chosen(t, mask, lane, i), access, after);
         enter_block(t, access);
-        store_linear(t, linear, ir_type_size(lane) * (s64)i, vget(t, lane, lane, v, i));
+        store_part_of(t, linear, ir_type_size(lane) * (s64)i, vget(t, lane, lane, v, i));
         ir_jump(t->b, after);
         enter_block(t, after);
     }
@@ -290,7 +291,7 @@ static void gather_element(Tr *t, IrType lane, unsigned i, IrType index_type)
                  i % indices);
     x = linear_address(t, t->i->memory.segment, element_address(t, index), ir_type_size(lane),
                        false);
-    x = load_linear(t, lane, x, 0);
+    x = load_part_of(t, lane, x, 0);
     v = get_vector(t, IR_V128, d, i / lanes);
     put_vector(t, d, i / lanes, vset(t, v, lane, i % lanes, x));
     put_vector(t, m, i / lanes, done);

@@ -440,6 +440,9 @@ static void store(Tr *t, u32 format, bool pops)
     if (!begin(t)) {
         return;
     }
+    if (t->mode & X86_MODE_X87_UNMASKED) { /* what is not stored is touched all the same */
+        touch_operand(t);
+    }
     u32 stored = new_block(t), done = new_block(t);
     IrVal what = const32(t, format | (pops ? X87_STORE_POPS : 0));
     IrVal made = ir_call(b, IR_V128, HELPER_X87_STORE, what, 0, 0, 0);
@@ -694,7 +697,7 @@ static u32 image_format(const Tr *t)
            (t->mode & X86_MODE_REAL ? X87_IMAGE_REAL : 0);
 }
 
-static void store_part(Tr *t, u32 at, u32 end, IrVal part)
+static void store_part(Tr *t, IrVal image, u32 at, u32 end, IrVal part)
 {
     for (u32 offset = 0; offset < MIN(end - at, 16);) {
         u32 left = end - at - offset, size = left >= 16 ? 16 : left >= 8 ? 8 : left >= 4 ? 4 : 2;
@@ -703,19 +706,19 @@ static void store_part(Tr *t, u32 at, u32 end, IrVal part)
         if (size < 16) {
             piece = ir_emit(t->b, IR_VGET, type, type, 0, part, 0, 0, offset / size, 0);
         }
-        store_memory(t, at + offset, piece);
+        store_part_of(t, image, at + offset, piece);
         offset += size;
     }
 }
 
-static IrVal load_part(Tr *t, u32 at, u32 end)
+static IrVal load_part(Tr *t, IrVal image, u32 at, u32 end)
 {
     IrVal part = ir_const(t->b, IR_V128, 0);
 
     for (u32 offset = 0; offset < MIN(end - at, 16);) {
         u32 left = end - at - offset, size = left >= 16 ? 16 : left >= 8 ? 8 : left >= 4 ? 4 : 2;
         IrType type = size == 16 ? IR_V128 : type_of_size(size);
-        IrVal piece = load_memory(t, type, at + offset);
+        IrVal piece = load_part_of(t, type, image, at + offset);
         part = size == 16
                    ? piece
                    : ir_emit(t->b, IR_VSET, IR_V128, type, 0, part, piece, 0, offset / size, 0);
@@ -724,20 +727,28 @@ static IrVal load_part(Tr *t, u32 at, u32 end)
     return part;
 }
 
+/* Nothing of an image is written if a part of it can't be. */
 static void save_image(Tr *t, u32 image, u32 size)
 {
+    unsigned word = t->i->operand_size == 2 ? 2 : 4;
+    IrVal linear = operand_address(t, size, word, true);
+
+    touch_linear(t, type_of_size(word), linear, 0);
+    touch_linear(t, IR_I8, linear, size - 1);
     for (u32 at = 0; at < size; at += 16) {
         IrVal what = const32(t, image | at / 16 << 8);
-        store_part(t, at, size, ir_call(t->b, IR_V128, HELPER_X87_SAVE_PART, what, 0, 0, 0));
+        store_part(t, linear, at, size,
+                   ir_call(t->b, IR_V128, HELPER_X87_SAVE_PART, what, 0, 0, 0));
     }
 }
 
 static void restore_image(Tr *t, u32 image, u32 size)
 {
+    IrVal linear = operand_address(t, size, t->i->operand_size == 2 ? 2 : 4, false);
     IrVal parts[X87_IMAGE_MAX / 16 + 1];
 
     for (u32 at = 0; at < size; at += 16) {
-        parts[at / 16] = load_part(t, at, size);
+        parts[at / 16] = load_part(t, linear, at, size);
     }
     for (u32 at = 0; at < size; at += 16) {
         IrVal what = const32(t, image | at / 16 << 8);
