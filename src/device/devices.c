@@ -30,6 +30,8 @@ const DeviceDef *const device_defs[] = {
     &device_piix4_pm,
     &device_port92,
     &device_vga,
+    &device_virtio_balloon_device,
+    &device_virtio_balloon_pci,
     &device_virtio_blk_device,
     &device_virtio_blk_pci,
     &device_virtio_net_device,

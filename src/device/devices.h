@@ -30,6 +30,8 @@ extern const DeviceDef device_piix3_ide;
 extern const DeviceDef device_piix4_pm;
 extern const DeviceDef device_port92;
 extern const DeviceDef device_vga;
+extern const DeviceDef device_virtio_balloon_device;
+extern const DeviceDef device_virtio_balloon_pci;
 extern const DeviceDef device_virtio_blk_device;
 extern const DeviceDef device_virtio_blk_pci;
 extern const DeviceDef device_virtio_net_device;
