@@ -16,7 +16,7 @@
 
 enum {
     PIECE = 2 << 20, /* bytes copied at a time */
-    THREADS = 8,     /* -m's default */
+    THREADS = 8,     /* -m's default; see choose_threads() */
     THREADS_MAX = 16,
     CLUSTER = 65536, /* where the target's format has none */
     SPARSE = 4096,   /* -S's default: bytes of zeroes worth a hole */
@@ -33,7 +33,8 @@ typedef struct Convert {
     const char *output_format, *output_cache, *source_cache, *backing, *backing_format;
     const char *snapshot, *output;
     BlockOptions *options;
-    u64 sparse, rate, threads;
+    u64 sparse, rate;
+    u64 threads; /* 0: not said */
     bool compressed, no_create, unordered, target_is_zero, bitmaps, salvage, target_options;
     bool wants_help, created;
 
@@ -46,21 +47,23 @@ typedef struct Convert {
     bool zero_already; /* what is not written reads as zeroes (or as the backing image) */
     ImgProgress progress;
 
-    pthread_mutex_t lock; /* guards everything below */
-    pthread_cond_t turn;
-    u64 next;     /* offset of the piece to take next */
-    u64 written;  /* every piece that begins before it is written: whose turn it is */
-    u64 done;     /* bytes dealt with */
-    double start; /* time */
-    int result;   /* the first error, negative */
+    pthread_mutex_t lock;  /* guards everything below */
+    struct Piece *waiting; /* for their turn */
+    u64 next;              /* offset of the piece to take next */
+    u64 written;           /* every piece that begins before it is written: whose turn it is */
+    u64 done;              /* bytes dealt with */
+    double start;          /* time */
+    int result;            /* the first error, negative */
 } Convert;
 
 /* One piece, as a thread works on it. */
 typedef struct Piece {
     const Source *source;
-    u64 at, bytes; /* in the target */
-    bool zero;     /* reads as zeroes */
-    bool skip;     /* nothing to do: the backing image shows */
+    u64 at, bytes;      /* in the target */
+    bool zero;          /* reads as zeroes */
+    bool skip;          /* nothing to do: the backing image shows */
+    struct Piece *next; /* that waits */
+    pthread_cond_t turn;
 } Piece;
 
 /* -- Taking pieces */
@@ -230,17 +233,34 @@ static int write_data(const Convert *c, u64 at, const u8 *data, size_t bytes)
 /* -- Threads */
 
 /* Waits until what is before the piece is written, if order matters; false if a thread failed. */
-static bool wait_for_turn(Convert *c, const Piece *piece)
+static bool wait_for_turn(Convert *c, Piece *piece)
 {
     bool well;
 
     pthread_mutex_lock(&c->lock);
+    piece->next = c->waiting;
+    c->waiting = piece;
     while (!c->unordered && c->written != piece->at && c->result >= 0) {
-        pthread_cond_wait(&c->turn, &c->lock);
+        pthread_cond_wait(&piece->turn, &c->lock);
     }
+    Piece **link = &c->waiting;
+    while (*link != piece) {
+        link = &(*link)->next;
+    }
+    *link = piece->next;
     well = c->result >= 0;
     pthread_mutex_unlock(&c->lock);
     return well;
+}
+
+/* Wakes whose turn it is: one thread, or all when there is nothing more to write. */
+static void pass_turn(Convert *c)
+{
+    for (Piece *piece = c->waiting; piece; piece = piece->next) {
+        if (piece->at == c->written || c->result < 0) {
+            pthread_cond_signal(&piece->turn);
+        }
+    }
 }
 
 static void finish_piece(Convert *c, const Piece *piece, int result)
@@ -255,12 +275,12 @@ static void finish_piece(Convert *c, const Piece *piece, int result)
     c->done += piece->bytes;
     done = c->done;
     img_progress(&c->progress, done, c->total);
-    pthread_cond_broadcast(&c->turn);
+    pass_turn(c);
     pthread_mutex_unlock(&c->lock);
     img_throttle(c->rate, c->start, done);
 }
 
-static int copy_piece(Convert *c, const Piece *piece, u8 *buffer)
+static int copy_piece(Convert *c, Piece *piece, u8 *buffer)
 {
     int result = 0;
 
@@ -287,7 +307,7 @@ static void *copy_pieces(void *opaque)
 {
     Convert *c = opaque;
     u8 *buffer = block_buffer_new(MAX(PIECE, c->cluster));
-    Piece piece;
+    Piece piece = {.turn = PTHREAD_COND_INITIALIZER};
 
     if (!buffer) {
         pthread_mutex_lock(&c->lock);
@@ -301,14 +321,40 @@ static void *copy_pieces(void *opaque)
     return NULL;
 }
 
+/* Is all of the disk in files that the host caches? */
+static bool is_cached(const BlockNode *node)
+{
+    for (; node; node = node->backing) {
+        const BlockNode *file = node->file ? node->file : node;
+        if (file->fd < 0 || (file->flags & BLOCK_DIRECT)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Threads that -m did not ask for. Where requests take long, many are to be under way; from cache
+ * to cache they take as long as copying, and more threads than processors only keep each other from
+ * their turn. */
+static u64 choose_threads(const Convert *c)
+{
+    bool cached = is_cached(c->target) && !c->compressed;
+
+    for (size_t n = 0; n < c->source_count; n++) {
+        cached = cached && is_cached(c->sources[n].node);
+    }
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    return cached ? MIN(MAX((u64)MAX(processors, 1l), 2ull), (u64)THREADS) : THREADS;
+}
+
 static int copy_all(Convert *c)
 {
     pthread_t threads[THREADS_MAX];
     size_t started = 0;
 
+    c->threads = c->threads ? c->threads : choose_threads(c);
     pthread_mutex_init(&c->lock, NULL);
     pthread_mutex_init(&c->writing, NULL);
-    pthread_cond_init(&c->turn, NULL);
     c->start = img_now();
     img_progress_begin(&c->progress, &c->common, true);
     while (started + 1 < c->threads &&
@@ -663,7 +709,6 @@ static int run(int argc, char **argv)
         .output_cache = "unsafe",
         .options = img_options_new(),
         .sparse = SPARSE,
-        .threads = THREADS,
     };
     int status;
 
