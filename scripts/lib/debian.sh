@@ -25,17 +25,19 @@ debian_mirror()
     echo "$found"
 }
 
-# apt_for SUITE ARCHITECTURE[,ARCHITECTURE...]: sets the array `apt` to an apt-get for these, with fresh
-# lists, that believes no package to be installed. The first architecture is that of bare package names.
+# apt_for SUITE ARCHITECTURE[,ARCHITECTURE...] [COMPONENT]: sets the array `apt` to an apt-get for these,
+# with fresh lists, that believes no package to be installed. The first architecture is that of bare
+# package names; the component is main unless given.
 apt_for()
 {
-    local suite=$1 architecture=$2 mirror state
+    local suite=$1 architecture=$2 component=${3:-main} mirror state
     mirror=$(debian_mirror)
     state=$menura_cache/apt/$suite-$architecture
+    [[ $component == main ]] || state+=-${component//\//-}
     mkdir -p "$state/lists/partial" "$state/archives/partial"
     : >"$state/status"
     local signed='signed-by=/usr/share/keyrings/debian-archive-keyring.gpg'
-    printf '%s\n' "deb [arch=$architecture $signed] $mirror $suite main" \
+    printf '%s\n' "deb [arch=$architecture $signed] $mirror $suite $component" \
         "deb-src [$signed] $mirror $suite main" >"$state/sources.list"
     cat >"$state/apt.conf" <<END
 Dir::Etc::sourcelist "$state/sources.list";

@@ -13,19 +13,24 @@ def fetch():
     return Path(result.stdout.strip())
 
 
-def kernel(guests):
-    """Debian's kernel for virtual machines."""
-    return next((guests / 'boot').glob('vmlinuz-*-cloud-amd64'))
+def installer(guests):
+    """The directory of the other kernel, of Debian's installer: more drivers are modules of it."""
+    return guests / 'installer'
 
 
-def module(guests, name):
+def kernel(system):
+    """Debian's kernel for virtual machines, or the installer's."""
+    return next((system / 'boot').glob('vmlinuz*'))
+
+
+def module(system, name):
     """The file of one of its modules."""
-    return next((guests / 'lib/modules').glob(f'**/{name}.ko'))
+    return next((system / 'lib/modules').glob(f'**/{name}.ko'))
 
 
-def initrd(guests, script, modules=()):
+def initrd(guests, script, modules=(), system=None):
     """The bytes of an initial RAM disk with busybox, whose /init loads the modules, runs the script
-    and switches off."""
+    and switches off. system: where the modules are, unless with the rest."""
     text = ('#!/bin/busybox sh\n'
             '/bin/busybox --install -s /bin\n'
             'export PATH=/bin\n'
@@ -38,7 +43,7 @@ def initrd(guests, script, modules=()):
         ('bin', 0o40755, b''),
         ('init', 0o100755, text.encode()),
         ('bin/busybox', 0o100755, (guests / 'bin/busybox').read_bytes()),
-        *((f'{name}.ko', 0o100644, module(guests, name).read_bytes()) for name in modules),
+        *((f'{name}.ko', 0o100644, module(system or guests, name).read_bytes()) for name in modules),
         ('TRAILER!!!', 0, b''),
     ]
     return gzip.compress(b''.join(_member(*member) for member in members), 1)

@@ -109,9 +109,10 @@ class Test:
             raise Skipped(f'{name} is not in $MENURA_GUESTS')
         return path
 
-    def linux(self, script, *arguments, append='', modules=()):
-        """A machine that runs the script in Linux, started directly."""
+    def linux(self, script, *arguments, append='', modules=(), installer=False):
+        """A machine that runs the script in Linux, started directly; in the installer's if so."""
+        system = guests.installer(self.guests) if installer else self.guests
         path = self.scratch / f'initrd-{time.monotonic_ns()}.gz'
-        path.write_bytes(guests.initrd(self.guests, script, modules))
-        return self.machine('--kernel', guests.kernel(self.guests), '--initrd', path, '--append',
+        path.write_bytes(guests.initrd(self.guests, script, modules, system))
+        return self.machine('--kernel', guests.kernel(system), '--initrd', path, '--append',
                             f'console=ttyS0 panic=-1 {append}', *arguments)

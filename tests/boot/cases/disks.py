@@ -6,23 +6,28 @@ import subprocess
 from machine import Failed
 
 VIRTIO = ['virtio', 'virtio_ring', 'virtio_pci_legacy_dev', 'virtio_pci_modern_dev', 'virtio_pci']
-ATA = ['scsi_common', 'scsi_mod', 'libata', 'ata_piix', 'sd_mod']
+SCSI = ['scsi_common', 'scsi_mod']
+ATA = [*SCSI, 'libata', 'ata_piix', 'sd_mod']
+AHCI = [*SCSI, 'libata', 'libahci', 'ahci', 'crct10dif_common', 'crc-t10dif', 'crc64', 'crc64-rocksoft',
+        't10-pi', 'sd_mod', 'cdrom', 'sr_mod']
 
 
-def disk(test, kind, device, modules, image_format):
-    """A disk image is read by the guest, and what it writes is there afterwards."""
-    image = test.scratch / f'disk-{kind}.{image_format}'
+def disk(test, kind, device, modules, image_format, arguments=(), more='', wanted=(), **options):
+    """A disk image is read by the guest, and what it writes is there afterwards. more: commands that
+    print what is wanted besides."""
+    image = test.scratch / f'disk-{device}.{image_format}'
     data = os.urandom(8 << 20)
     raw = test.scratch / 'disk.raw'
     raw.write_bytes(data)
     subprocess.run([test.menura, 'img', 'convert', '-O', image_format, raw, image], check=True)
     script = (f'md5sum /dev/{device}; echo SIZE $(cat /sys/block/{device}/size)\n'
               f'dd if=/dev/{device} of=/tmp/x bs=1M count=1 skip=3 2>/dev/null\n'
-              f'dd if=/tmp/x of=/dev/{device} bs=1M seek=5 conv=fsync 2>/dev/null; sync; echo WRITTEN')
-    with test.linux(script, '--drive', f'file={image},if={kind}', modules=modules) as machine:
+              f'dd if=/tmp/x of=/dev/{device} bs=1M seek=5 conv=fsync 2>/dev/null; {more}\nsync; echo WRITTEN')
+    with test.linux(script, '--drive', f'file={image},id=x,if={kind}', *arguments, modules=modules,
+                    **options) as machine:
         machine.wait_serial('WRITTEN')
         machine.wait_end()
-        wanted = [f'{hashlib.md5(data).hexdigest()}  /dev/{device}', f'SIZE {len(data) // 512}']
+        wanted = [f'{hashlib.md5(data).hexdigest()}  /dev/{device}', f'SIZE {len(data) // 512}', *wanted]
         if not all(line in machine.serial_text() for line in wanted):
             raise Failed(f'not {wanted}:\n{machine.serial_text()[-1000:]}')
     subprocess.run([test.menura, 'img', 'convert', '-O', 'raw', image, raw], check=True)
@@ -40,4 +45,15 @@ def ide_disk(test):
     disk(test, 'ide', 'sda', ATA, 'vmdk')
 
 
-CASES = [virtio_disk, ide_disk]
+def sata_disk(test):
+    """a SATA disk in a qcow2 image, with many commands at once, and a CD on another port"""
+    cd = test.guests / 'usr/lib/grub-rescue/grub-rescue-cdrom.iso'
+    disk(test, 'none', 'sda', AHCI, 'qcow2',
+         arguments=['--device', 'ahci,id=hba', '--device', 'ide-hd,drive=x,bus=hba.0',
+                    '--drive', f'file={cd},if=none,id=y,media=cdrom', '--device', 'ide-cd,drive=y,bus=hba.3'],
+         more='for i in 0 1 2 3; do dd if=/dev/sda bs=64k skip=$((i*8)) count=8 2>/dev/null | wc -c & done; wait\n'
+              'md5sum /dev/sr0; dmesg | grep -o "NCQ (depth 32)"',
+         wanted=[f'{hashlib.md5(cd.read_bytes()).hexdigest()}  /dev/sr0', 'NCQ (depth 32)'], installer=True)
+
+
+CASES = [virtio_disk, ide_disk, sata_disk]
