@@ -2,8 +2,8 @@
  * predicted returns overflow their stack, and by floating point that traps.
  *
  * A signal tells a process, not an engine, so this is per process: the handlers, installed once,
- * and which vCPU a thread runs. Generated code has a stack pointer of its own: handlers run on
- * another stack, the thread's. */
+ * those before them, and which vCPU a thread runs. Generated code has a stack pointer of its own:
+ * handlers run on another stack, the thread's. */
 #include <pthread.h>
 #include <signal.h>
 
@@ -14,11 +14,20 @@ enum { STACK_SIZE = 32 << 10 };
 static _Thread_local Vcpu *running;
 
 static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE};
+static struct sigaction before[COUNT(signals)]; /* who gets those that are not ours */
 
 static void on_signal(int number, siginfo_t *info, void *context)
 {
-    if (!vcpu_host_signal(running, number, info, context)) {
-        signal(number, SIG_DFL); /* which it raises again */
+    if (vcpu_host_signal(running, number, info, context)) {
+        return;
+    }
+    for (size_t i = 0; i < COUNT(signals); i++) {
+        if (signals[i] == number) {
+            sigaction(number, &before[i], NULL); /* what failed raises it again */
+        }
+    }
+    if (info->si_code <= 0) { /* nothing failed: somebody sent it */
+        raise(number);
     }
 }
 
@@ -29,7 +38,7 @@ static void install(void)
 
     sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < COUNT(signals); i++) {
-        sigaction(signals[i], &action, NULL);
+        sigaction(signals[i], &action, &before[i]);
     }
 }
 

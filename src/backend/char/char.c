@@ -263,6 +263,9 @@ size_t char_write(CharPort *port, const u8 *bytes, size_t size)
         update(port);
     }
     port->refused |= done < size && !port->lossy;
+    if (done && port->driver->written) {
+        port->driver->written(port);
+    }
     return port->lossy ? size : done;
 }
 

@@ -72,6 +72,8 @@ const char *char_name(const CharPort *port);
 void char_ring_feed(CharPort *port, const void *bytes, size_t size);
 /* Takes up to `size` bytes of what the user wrote; returns how many. */
 size_t char_ring_take(CharPort *port, void *bytes, size_t size);
+/* Calls `written` from inside char_write() when the user has written something; NULL: no more. */
+void char_ring_listen(CharPort *port, void (*written)(void *opaque), void *opaque);
 /* As if the other end did this. */
 void char_ring_event(CharPort *port, CharEvent event);
 /* Takes no more than `size` bytes until they are taken. */

@@ -16,6 +16,8 @@ typedef struct CharDriver {
     /* The other end hung up: after this the descriptors are closed and not used any more.
      * NULL: nothing else. */
     void (*hung_up)(CharPort *port);
+    /* Something new is in the buffer. NULL: nothing else. */
+    void (*written)(CharPort *port);
 } CharDriver;
 
 struct CharPort {

@@ -9,6 +9,8 @@ typedef struct Ring {
     CharPort port;
     u8 *pending; /* fed and not taken by the user */
     size_t pending_size;
+    void (*written)(void *opaque); /* the other end's; NULL: it looks by itself */
+    void *opaque;
 } Ring;
 
 static int ring_open(CharPort *port, const char *argument, char **error)
@@ -22,6 +24,23 @@ static int ring_open(CharPort *port, const char *argument, char **error)
 static void ring_close(CharPort *port)
 {
     free(((Ring *)port)->pending);
+}
+
+static void ring_written(CharPort *port)
+{
+    const Ring *ring = (Ring *)port;
+
+    if (ring->written) {
+        ring->written(ring->opaque);
+    }
+}
+
+void char_ring_listen(CharPort *port, void (*written)(void *opaque), void *opaque)
+{
+    Ring *ring = (Ring *)port;
+
+    ring->written = written;
+    ring->opaque = opaque;
 }
 
 void char_ring_feed(CharPort *port, const void *bytes, size_t size)
@@ -79,4 +98,5 @@ const CharDriver char_driver_ring = {
     .size = sizeof(Ring),
     .open = ring_open,
     .close = ring_close,
+    .written = ring_written,
 };

@@ -27,6 +27,7 @@ typedef struct DisplayText {
     u32 columns, rows;
     u32 cursor_column, cursor_row;
     bool cursor;              /* it is shown */
+    bool blink;               /* attribute bit 7 makes characters blink, not backgrounds bright */
     const DisplayCell *cells; /* row after row; valid until the next call */
     const u32 *palette;       /* sixteen colours, as pixels */
 } DisplayText;

@@ -9,18 +9,39 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "backend/char/terminal.h"
 #include "base/log.h"
 #include "control/control.h"
 
 enum { BAD_USAGE = 125, DEFAULT_MEMORY = 1 << 30 };
 
-/* SIGINT, SIGTERM, SIGHUP: end the machine in order. */
+typedef struct Running {
+    Machine *machine;
+    BootSeat *seat;
+    int signals; /* a signalfd */
+} Running;
+
+/* SIGINT, SIGTERM, SIGHUP: end the machine in order. The others are about the terminal. */
 static void signal_ready(void *opaque, u32 events)
 {
-    Machine *machine = opaque;
+    const Running *running = opaque;
+    struct signalfd_siginfo info;
 
     (void)events;
-    machine_quit(machine, 0);
+    if (read(running->signals, &info, sizeof info) != (ssize_t)sizeof info) {
+        return;
+    }
+    switch (info.ssi_signo) {
+    case SIGTSTP:
+        terminal_suspend();
+        boot_seat_refresh(running->seat);
+        break;
+    case SIGWINCH:
+        boot_seat_refresh(running->seat);
+        break;
+    default:
+        machine_quit(running->machine, 0);
+    }
 }
 
 /* Blocked before threads start, so that the descriptor gets them. */
@@ -32,6 +53,8 @@ static int make_signals(void)
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGTSTP);
+    sigaddset(&set, SIGWINCH);
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -39,26 +62,31 @@ static int make_signals(void)
 
 static int run(BootCommand *command)
 {
-    int signals = make_signals(), status = 1;
+    Running running = {.signals = make_signals()};
+    int status = 1;
     char *error = NULL;
-    Machine *machine = machine_new(&command->machine, &error);
+    Machine *machine = running.machine = machine_new(&command->machine, &error);
     Control *control = NULL;
 
     if (machine && command->machine.name) {
         control = control_new(machine, command->machine.name, &error);
     }
+    if (machine && !error) {
+        running.seat = boot_seat_new(command, machine, &error);
+    }
     if (machine && !error &&
-        loop_watch(machine->loop, signals, EPOLLIN, signal_ready, machine) == 0 &&
+        loop_watch(machine->loop, running.signals, EPOLLIN, signal_ready, &running) == 0 &&
         machine_start(machine, &error) == 0) {
         status = machine_run(machine);
     }
+    boot_seat_free(running.seat);
     if (error) {
         boot_fail(command, "%s", error);
         free(error);
     }
     control_free(control);
     machine_free(machine);
-    close(signals);
+    close(running.signals);
     return status;
 }
 
@@ -74,7 +102,7 @@ int boot_main(const char *program, bool qemu, int argc, char **argv)
         if (result < 0) {
             boot_fail(&command, "cannot write %s: %s", command.log_file, strerror(-result));
         } else {
-            status = command.done ? 0 : run(&command);
+            status = command.done ? 0 : boot_choose_display(&command) ? run(&command) : BAD_USAGE;
         }
     }
     while (command.machine.devices) {

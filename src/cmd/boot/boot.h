@@ -4,13 +4,22 @@
 
 #include "machine/machine.h"
 
+typedef enum BootDisplay {
+    BOOT_DISPLAY_UNSET, /* what fits */
+    BOOT_DISPLAY_NONE,
+    BOOT_DISPLAY_TERMINAL,
+    BOOT_DISPLAY_WINDOW,
+} BootDisplay;
+
 /* What the command line asks for. */
 typedef struct BootCommand {
     MachineOptions machine;
     const char *program; /* how it was called, for messages */
     bool qemu;           /* QEMU's command line */
     bool snapshot;       /* disks are left as they are */
-    const char *display; /* "none", "terminal", "window"; NULL: what fits */
+    BootDisplay display;
+    bool full_screen;
+    bool in_terminal[MACHINE_SERIAL_PORTS]; /* serial ports of the terminal's seat */
     const char *log_file;
     bool done; /* --help and the like: nothing to run */
 } BootCommand;
@@ -31,5 +40,19 @@ void boot_fail(const BootCommand *command, const char *format, ...)
 bool boot_add_drive(BootCommand *command, const char *interface, int index, bool cdrom,
                     const char *text, bool options);
 void boot_free_drives(BootCommand *command);
+
+/* -- seat.c */
+typedef struct BootSeat BootSeat;
+
+/* Settles where the screen and the serial ports go, before the machine is made; false after a
+ * message. */
+bool boot_choose_display(BootCommand *command);
+/* The front ends, of a machine that does not run yet; some, and one line in *error, where one can't
+ * be had. Signals are blocked: threads may be made. */
+BootSeat *boot_seat_new(const BootCommand *command, Machine *machine, char **error);
+/* Before the machine goes. NULL is fine. */
+void boot_seat_free(BootSeat *seat);
+/* The terminal may have changed; under the machine lock. NULL is fine. */
+void boot_seat_refresh(BootSeat *seat);
 
 #endif

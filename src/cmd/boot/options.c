@@ -114,19 +114,32 @@ static bool add_serial(BootCommand *command, const char *text)
 static bool set_no_graphic(BootCommand *command, const char *text)
 {
     (void)text;
-    command->display = "none";
-    return command->machine.serial[0] || add_serial(command, "stdio");
+    command->display = BOOT_DISPLAY_NONE;
+    return command->machine.serial[0] || add_serial(command, "terminal");
 }
 
 static bool parse_display(BootCommand *command, const char *text)
 {
-    if (strcmp(text, "none") != 0) {
-        boot_fail(command, "there is no display '%s', only none: `menura ctl` shows the screen",
-                  text);
-        return false;
+    static const struct {
+        const char *name;
+        bool qemu; /* QEMU's name for it, or ours */
+        BootDisplay display;
+    } displays[] = {
+        {"none", true, BOOT_DISPLAY_NONE},
+        {"none", false, BOOT_DISPLAY_NONE},
+        {"curses", true, BOOT_DISPLAY_TERMINAL},
+        {"terminal", false, BOOT_DISPLAY_TERMINAL},
+    };
+
+    for (size_t i = 0; i < COUNT(displays); i++) {
+        if (displays[i].qemu == command->qemu && !strcmp(displays[i].name, text)) {
+            command->display = displays[i].display;
+            return true;
+        }
     }
-    command->display = text;
-    return true;
+    boot_fail(command, "there is no display '%s'; there are %s", text,
+              command->qemu ? "curses and none" : "terminal and none");
+    return false;
 }
 
 static bool parse_log(BootCommand *command, const char *text)
@@ -226,8 +239,8 @@ static void help(void)
          "  --kernel FILE      start a Linux kernel   --initrd FILE   its initial RAM disk\n"
          "  --append TEXT      its command line       --firmware FILE instead of SeaBIOS\n"
          "  --boot ORDER|menu  letters of a c d n     --snapshot      leave disks as they are\n"
-         "  --serial stdio|none|file:F|pty            --vga std|none\n"
-         "  --display none     see `menura ctl`       --no-reboot     end instead\n"
+         "  --serial terminal|stdio|none|file:F|pty   --vga std|none\n"
+         "  --display terminal|none                   --no-reboot     end instead\n"
          "  --accel dbt|interp --name NAME            --stopped       start paused\n"
          "  -d KIND[,KIND]...  log (-d help lists kinds)   -D FILE    log to FILE\n"
          "\n"

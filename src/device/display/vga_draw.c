@@ -288,8 +288,11 @@ bool vga_text(void *opaque, DisplayText *text)
     for (unsigned n = 0; n < 16; n++) {
         vga->palette[n] = palette_color(vga, n);
     }
-    *text = (DisplayText){
-        .columns = g.columns, .rows = rows, .cells = vga->cells, .palette = vga->palette};
+    *text = (DisplayText){.columns = g.columns,
+                          .rows = rows,
+                          .blink = vga->attribute[ATTRIBUTE_MODE] & ATTRIBUTE_BLINK,
+                          .cells = vga->cells,
+                          .palette = vga->palette};
     if (g.row && cursor / g.row < rows && cursor % g.row < g.columns) {
         text->cursor_row = cursor / g.row;
         text->cursor_column = cursor % g.row;
