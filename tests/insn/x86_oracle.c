@@ -314,6 +314,8 @@ static void clear_undefined(const Oracle *o, const X86Sequence *s, X86Result *r,
     if (last_insn(o, s, rip, &insn)) {
         clear_after_fault(r, &insn);
         undefined |= has_block_end(o, s, rip) ? X86_EFLAGS_STATUS : 0;
+    } else if (s->branches && r->vector != X86_BP) {
+        undefined |= X86_EFLAGS_STATUS; /* in code that an instruction has written over its own */
     }
     r->registers.eflags &= ~(u64)undefined;
     if (r->vector == X86_STACK && s->environment <= X86_FLAT32) {

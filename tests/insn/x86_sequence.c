@@ -338,10 +338,15 @@ static u64 random_flags(Maker *m)
     return flags;
 }
 
-static void put_wide_prefix(X86Piece *piece)
+static void put_prefix(X86Piece *piece, u8 prefix)
 {
     memmove(piece->bytes + 1, piece->bytes, piece->size++);
-    piece->bytes[0] = 0x48;
+    piece->bytes[0] = prefix;
+}
+
+static void put_wide_prefix(X86Piece *piece)
+{
+    put_prefix(piece, 0x48);
 }
 
 static void make_far_return(Maker *m)
@@ -463,6 +468,26 @@ static void make_segment_question(Maker *m)
     }
 }
 
+/* A dividend extended into the upper half, as compilers do: CWD, CDQ or CQO and IDIV, XOR and DIV.
+ */
+static void make_division(Maker *m)
+{
+    static const u8 divisors[] = {X86_RAX, X86_RCX, X86_RBX, X86_RSI, X86_RDI};
+    u8 divisor = divisors[bits(m) % COUNT(divisors)];
+    bool is_signed = chance(m, 2), other_width = chance(m, 4);
+    u8 prefix = wide(m) ? 0x48 : 0x66;
+
+    if (chance(m, 4)) {
+        append(PUT(m, 0xb8 | divisor), bits(m) % 16 - 4, immediate_bytes(m));
+    }
+    X86Piece *extend = is_signed ? PUT(m, 0x99) : PUT(m, 0x31, 0xd2);
+    X86Piece *divide = PUT(m, 0xf7, (u8)((is_signed ? 0xf8 : 0xf0) | divisor));
+    if (other_width) {
+        put_prefix(extend, prefix);
+        put_prefix(divide, prefix);
+    }
+}
+
 /* FXSAVE, FXRSTOR, XSAVE, XSAVEC, XRSTOR; the odd address is one for a fault. */
 static void make_image(Maker *m)
 {
@@ -538,6 +563,7 @@ static const struct Combination {
     {make_flags, ON_ALL, 3, false},        {make_enter, ON_ALL, 2, false},
     {make_segment_load, ON_ALL, 2, false}, {make_segment_question, ON_ALL, 1, false},
     {make_image, ON_FLAT, 2, false},       {make_forbidden, ON_ALL, 1, false},
+    {make_division, ON_ALL, 2, false},
 };
 
 /* -- Sequences */

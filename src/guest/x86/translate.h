@@ -58,7 +58,6 @@ typedef struct Tr {
     IrVal out, out2;     /* 0: nothing to write */
     IrVal flags_out;     /* packed status flags after the instruction; 0: unchanged */
     unsigned half;       /* vectors: 0 for bits 127..0, 1 for bits 255..128 */
-    IrVal float_begun;   /* what end_float() needs; 0: no exception is unmasked */
     bool x87_quiet;      /* no x87 exception is pending: an MMX instruction has checked it */
     bool ended;          /* the block has its terminator */
     X86Address address;  /* of the memory operand, once it is computed */

@@ -127,10 +127,12 @@ static void widen_operand(Tr *t, IrOp op, IrType lane)
     unsigned halves = d->size / 16;
     IrVal x[2] = {0}, out[2] = {0}, begun;
 
-    for (unsigned half = 0; half < halves; half++) {
-        x[half] = is_memory(t, 1) ? load_memory(t, IR_V64, 8 * (s64)half)
-                  : half ? ir_unary(t->b, IR_VHIGH, IR_V64, get_vector(t, IR_V128, s->number, 0))
-                         : get_vector(t, IR_V64, s->number, 0);
+    if (halves == 2) {
+        IrVal whole = read_half(t, 1, 0);
+        x[0] = ir_trunc(t->b, IR_V64, whole);
+        x[1] = ir_unary(t->b, IR_VHIGH, IR_V64, whole);
+    } else {
+        x[0] = is_memory(t, 1) ? load_memory(t, IR_V64, 0) : get_vector(t, IR_V64, s->number, 0);
     }
     begun = begin_float(t);
     for (unsigned half = 0; half < halves; half++) {

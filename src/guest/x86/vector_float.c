@@ -61,34 +61,54 @@ void tr_round_float(Tr *t)
     t->out = vop_sub(t, IR_FROUND, (IrType)t->arg, sub, t->src[0], 0);
 }
 
-/* What comes next happens only if nothing before raised an exception. */
-static void next_step(Tr *t)
+/* -- DPPS and DPPD: products chosen by the immediate's high bits, summed in pairs, to the lanes
+ * that the low bits choose. A step happens only if no earlier one raised an exception, and lanes
+ * that are left out raise none. */
+
+/* Multiplies or adds in all halves: one step. */
+static void dot_step(Tr *t, IrOp op, IrVal x[2], IrVal y[2])
 {
-    end_float(t, t->float_begun);
-    t->float_begun = begin_float(t);
+    IrVal begun = begin_float(t);
+
+    for (unsigned half = 0; half < 2 && x[half]; half++) {
+        x[half] = vop(t, op, (IrType)t->arg, x[half], y[half]);
+    }
+    end_float(t, begun);
 }
 
-/* DPPS and DPPD: products chosen by the immediate's high bits, summed in pairs, to the lanes that
- * the low bits choose. Lanes that are left out must not raise exceptions. */
+/* `v` in the lanes of `chosen`, 0 in others. */
+static IrVal keep_lanes(Tr *t, IrVal v, unsigned chosen)
+{
+    IrType lane = (IrType)t->arg;
+    unsigned all = (1u << 16 / ir_type_size(lane)) - 1;
+
+    return (chosen & all) == all ? v : vop_imm(t, IR_VBLEND, lane, vzero(t), v, chosen & all);
+}
+
 void tr_dot_product(Tr *t)
 {
     IrType lane = (IrType)t->arg;
-    unsigned lanes = 16 / ir_type_size(lane), control = vector_immediate(t);
-    unsigned all = (1u << lanes) - 1, summed = control >> 4 & all, kept = control & all;
-    IrVal x = t->src[0], y = t->src[1], sum;
+    unsigned last = t->i->operand_count - 2u, control = vector_immediate(t);
+    unsigned halves = t->i->operand[0].size / 16u;
+    IrVal x[2] = {0}, y[2] = {0};
 
-    if (summed != all) {
-        x = vop_imm(t, IR_VBLEND, lane, vzero(t), x, summed);
-        y = vop_imm(t, IR_VBLEND, lane, vzero(t), y, summed);
+    for (unsigned half = 0; half < halves; half++) {
+        x[half] = get_vector(t, IR_V128, t->i->operand[last - 1].number, half);
+        x[half] = keep_lanes(t, x[half], control >> 4);
+        y[half] = keep_lanes(t, read_checked_half(t, last, half), control >> 4);
     }
-    sum = vop(t, IR_FMUL, lane, x, y);
-    for (unsigned step = lanes; step > 1; step /= 2) {
-        IrVal even = vop(t, IR_VUZP1, lane, sum, sum);
-        IrVal odd = vop(t, IR_VUZP2, lane, sum, sum);
-        next_step(t);
-        sum = vop(t, IR_FADD, lane, even, odd);
+    dot_step(t, IR_FMUL, x, y);
+    for (unsigned lanes = 16 / ir_type_size(lane); lanes > 1; lanes /= 2) {
+        for (unsigned half = 0; half < halves; half++) {
+            y[half] = vop(t, IR_VUZP2, lane, x[half], x[half]);
+            x[half] = vop(t, IR_VUZP1, lane, x[half], x[half]);
+        }
+        dot_step(t, IR_FADD, x, y);
     }
-    t->out = kept == all ? sum : vop_imm(t, IR_VBLEND, lane, vzero(t), sum, kept);
+    for (unsigned half = 0; half < halves; half++) {
+        x[half] = keep_lanes(t, x[half], control);
+    }
+    write_halves(t, t->i->operand[0].number, x[0], x[1]);
 }
 
 /* -- Fused multiply-add */

@@ -248,18 +248,18 @@ static unsigned written_operand(const Tr *t)
 void translate_vector(Tr *t, VectorHandler *handler)
 {
     unsigned halves = half_count(t), written = written_operand(t);
-    IrVal src[2][COUNT(t->src)] = {{0}}, out[2] = {0};
+    IrVal src[2][COUNT(t->src)] = {{0}}, out[2] = {0}, begun;
 
     for (unsigned half = 0; half < halves; half++) {
         read_sources(t, half, src[half]);
     }
-    t->float_begun = begin_float(t);
+    begun = begin_float(t);
     for (t->half = 0; t->half < halves; t->half++) {
         memcpy(t->src, src[t->half], sizeof(t->src));
         handler(t);
         out[t->half] = t->out;
     }
-    end_float(t, t->float_begun);
+    end_float(t, begun);
     if (written < t->i->operand_count) {
         write_result(t, written, out);
     }
