@@ -30,6 +30,7 @@ const DeviceDef *const device_defs[] = {
     &device_piix4_pm,
     &device_port92,
     &device_vga,
+    &device_virtconsole,
     &device_virtio_balloon_device,
     &device_virtio_balloon_pci,
     &device_virtio_blk_device,
@@ -38,6 +39,9 @@ const DeviceDef *const device_defs[] = {
     &device_virtio_net_pci,
     &device_virtio_rng_device,
     &device_virtio_rng_pci,
+    &device_virtio_serial_device,
+    &device_virtio_serial_pci,
+    &device_virtserialport,
     NULL,
 };
 

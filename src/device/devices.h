@@ -37,6 +37,10 @@ extern const DeviceDef device_virtio_blk_pci;
 extern const DeviceDef device_virtio_net_device;
 extern const DeviceDef device_virtio_net_pci;
 extern const DeviceDef device_virtio_rng_device;
+extern const DeviceDef device_virtconsole;
 extern const DeviceDef device_virtio_rng_pci;
+extern const DeviceDef device_virtio_serial_device;
+extern const DeviceDef device_virtio_serial_pci;
+extern const DeviceDef device_virtserialport;
 
 #endif

@@ -166,6 +166,23 @@ static void add_drives(Bench *bench)
     add_drive(bench, 1, NULL, true);
 }
 
+static void add_consoles(Bench *bench)
+{
+    static const DeviceDef *const defs[] = {&device_virtconsole, &device_virtserialport};
+    char *error = NULL;
+
+    for (size_t i = 0; i < COUNT(defs); i++) {
+        bench->drives[i] = device_new(defs[i], &bench->bare.board, NULL);
+        if ((i == 0 && device_set_backend(bench->drives[i], "chardev", chardev_of(bench, NULL),
+                                          &error) < 0) ||
+            device_start(bench->drives[i], &error) < 0 ||
+            ((const Device *)bench->device)
+                    ->def->offers->plug(bench->device, 0, bench->drives[i], -1, &error) < 0) {
+            abort();
+        }
+    }
+}
+
 static void add_items(Bench *bench)
 {
     fw_cfg_set(bench->device, FW_CFG_SIGNATURE, "QEMU", 4);
@@ -323,6 +340,8 @@ static const struct Special {
     {&device_piix3_ide, NULL, add_drives, NULL, NULL},
     {&device_piix4_pm, NULL, NULL, place_power_management, use_power_button},
     {&device_vga, shrink_memory, NULL, NULL, NULL},
+    {&device_virtio_serial_device, NULL, add_consoles, NULL, NULL},
+    {&device_virtio_serial_pci, NULL, add_consoles, NULL, NULL},
 };
 
 static const struct Special *special_of(const DeviceDef *def)

@@ -139,11 +139,12 @@ typedef struct IrqOutput {
 /* -- Descriptions */
 
 typedef enum BusKind {
-    BUS_NONE,  /* wired by its board */
-    BUS_ISA,   /* fixed ports and lines, but may be added by users */
-    BUS_PCI,   /* `bus` is a PciInfo (device/pci/pci.h) */
-    BUS_IDE,   /* a drive */
-    BUS_VIRTIO /* `bus` is a VirtioInfo (device/virtio/virtio.h) */
+    BUS_NONE,         /* wired by its board */
+    BUS_ISA,          /* fixed ports and lines, but may be added by users */
+    BUS_PCI,          /* `bus` is a PciInfo (device/pci/pci.h) */
+    BUS_IDE,          /* a drive */
+    BUS_VIRTIO,       /* `bus` is a VirtioInfo (device/virtio/virtio.h) */
+    BUS_VIRTIO_SERIAL /* a port */
 } BusKind;
 
 /* Buses that a device offers to others, which users name ID.0, ID.1... */
