@@ -6,6 +6,7 @@
 const DeviceDef *const device_defs[] = {
     &device_ahci,
     &device_apic,
+    &device_cfi_pflash01,
     &device_fw_cfg,
     &device_hpet,
     &device_i440fx,

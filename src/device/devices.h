@@ -6,6 +6,7 @@
 
 extern const DeviceDef device_ahci;
 extern const DeviceDef device_apic;
+extern const DeviceDef device_cfi_pflash01;
 extern const DeviceDef device_fw_cfg;
 extern const DeviceDef device_hpet;
 extern const DeviceDef device_i440fx;

@@ -55,4 +55,9 @@ void boot_seat_free(BootSeat *seat);
 /* The terminal may have changed; under the machine lock. NULL is fine. */
 void boot_seat_refresh(BootSeat *seat);
 
+/* -- firmware.c */
+/* Adds OVMF's flash chips. variables: the file that keeps what the guest sets, made if it is not
+ * there; NULL: that is lost at the end. False after a message. */
+bool boot_add_uefi(BootCommand *command, const char *variables);
+
 #endif

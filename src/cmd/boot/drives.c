@@ -9,9 +9,10 @@
 static const BlockOption drive_options[] = {
     {"file", BLOCK_OPTION_STRING, "image file or URL", NULL},
     {"format", BLOCK_OPTION_STRING, "format of the image; probed when missing", NULL},
-    {"if", BLOCK_OPTION_STRING, "ide, virtio, floppy or none", NULL},
+    {"if", BLOCK_OPTION_STRING, "ide, sata, virtio, floppy, pflash or none", NULL},
     {"id", BLOCK_OPTION_STRING, "name for -device ...,drive=NAME", NULL},
     {"index", BLOCK_OPTION_NUMBER, "place on the interface", NULL},
+    {"unit", BLOCK_OPTION_NUMBER, "the same", NULL},
     {"media", BLOCK_OPTION_STRING, "disk or cdrom", NULL},
     {"snapshot", BLOCK_OPTION_BOOL, "leave the image as it is", NULL},
     {"readonly", BLOCK_OPTION_BOOL, "refuse writes", NULL},
@@ -106,14 +107,15 @@ static bool add_from_options(BootCommand *command, const char *interface, int in
 {
     const char *wanted = block_options_get(options, "if"), *id = block_options_get(options, "id");
     const char *media = block_options_get(options, "media");
+    const char *place = block_options_get(options, "unit") ? "unit" : "index";
     DriveRequest *drive = append_drive(command);
 
     interface = wanted ? wanted : interface;
     drive->interface = strdup(interface);
     drive->id = id ? strdup(id) : NULL;
     drive->cdrom = cdrom || (media && !strcmp(media, "cdrom"));
-    drive->index = block_options_get(options, "index")
-                       ? (int)block_option_number(options, drive_options, "index")
+    drive->index = block_options_get(options, place)
+                       ? (int)block_option_number(options, drive_options, place)
                        : index;
     if (!block_options_get(options, "file") && !block_options_get(options, "file.driver")) {
         return true; /* no medium */

@@ -97,6 +97,16 @@ static bool parse_boot(BootCommand *command, const char *text)
     return true;
 }
 
+/* A file, or "uefi" with "vars=FILE". */
+static bool parse_firmware(BootCommand *command, const char *text)
+{
+    if (!strcmp(text, "uefi") || !strncmp(text, "uefi,vars=", 10)) {
+        return boot_add_uefi(command, text[4] ? text + 10 : NULL);
+    }
+    command->machine.firmware = text;
+    return true;
+}
+
 /* The next serial port. */
 static bool add_serial(BootCommand *command, const char *text)
 {
@@ -195,7 +205,8 @@ static const Option options[] = {
     {NULL, "-M", CALL, true, 0, parse_machine, NULL, 0},
     {"--accel", "-accel", TEXT, true, AT(machine.accel), NULL, NULL, 0},
     {"--name", "-name", TEXT, true, AT(machine.name), NULL, NULL, 0},
-    {"--firmware", "-bios", TEXT, true, AT(machine.firmware), NULL, NULL, 0},
+    {"--firmware", NULL, CALL, true, 0, parse_firmware, NULL, 0},
+    {NULL, "-bios", TEXT, true, AT(machine.firmware), NULL, NULL, 0},
     {"--kernel", "-kernel", TEXT, true, AT(machine.kernel), NULL, NULL, 0},
     {"--initrd", "-initrd", TEXT, true, AT(machine.initrd), NULL, NULL, 0},
     {"--append", "-append", TEXT, true, AT(machine.append), NULL, NULL, 0},
@@ -237,7 +248,7 @@ static void help(void)
          "  --drive file=FILE[,format=F][,if=ide|virtio|floppy|none][,id=ID][,cache=MODE]...\n"
          "  --device NAME[,PROPERTY=VALUE]...         one more device; NAME,help lists them\n"
          "  --kernel FILE      start a Linux kernel   --initrd FILE   its initial RAM disk\n"
-         "  --append TEXT      its command line       --firmware FILE instead of SeaBIOS\n"
+         "  --append TEXT      its command line       --firmware uefi[,vars=FILE]|FILE\n"
          "  --boot ORDER|menu  letters of a c d n     --snapshot      leave disks as they are\n"
          "  --serial terminal|stdio|none|file:F|pty   --vga std|none\n"
          "  --display terminal|none                   --no-reboot     end instead\n"

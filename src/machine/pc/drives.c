@@ -126,12 +126,19 @@ static int add_none(Pc *pc, DriveRequest *drive, char **error)
     return make_disk(pc, drive, id, true, error) ? 0 : -EINVAL;
 }
 
+/* The firmware has them already. */
+static int add_flash(Pc *pc, DriveRequest *drive, char **error)
+{
+    (void)pc, (void)drive, (void)error;
+    return 0;
+}
+
 static const struct {
     const char *interface;
     int (*add)(Pc *pc, DriveRequest *drive, char **error);
 } interfaces[] = {
     {"ide", add_ide},       {"sata", add_sata}, {"floppy", add_floppy},
-    {"virtio", add_virtio}, {"none", add_none},
+    {"virtio", add_virtio}, {"none", add_none}, {"pflash", add_flash},
 };
 
 static int add_drive(Pc *pc, DriveRequest *drive, char **error)

@@ -1,16 +1,18 @@
-/* The PC's firmware: found in Debian's packages unless the user names a file; and what fw_cfg tells
- * it. */
+/* The PC's firmware: in flash chips if drives are some; else a file that the user names or that is
+ * found in Debian's packages; and what fw_cfg tells it. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "device/devices.h"
 #include "device/firmware/fw_cfg.h"
+#include "device/firmware/pflash_cfi01.h"
 #include "device/timer/mc146818.h"
 #include "machine/pc/pc.h"
 
-enum { MAX_FIRMWARE = 16 << 20, BIOS_ALIGN = 0x10000 };
+enum { MAX_FIRMWARE = 16 << 20, BIOS_ALIGN = 0x10000, FLASH_CHIPS = 2 };
 
 static const char *const places[] = {
     "/usr/share/seabios/bios-256k.bin",
@@ -35,24 +37,21 @@ static const char *find_firmware(const MachineOptions *options)
 /* A machine that starts a kernel by itself does without: its firmware is empty. */
 static int load_nothing(Pc *pc, char **error)
 {
-    pc->bios = ram_new("bios", 2 * BIOS_ALIGN);
-    if (!pc->bios) {
+    pc->bios = pc->rom = ram_new("bios", 2 * BIOS_ALIGN);
+    if (!pc->rom) {
         device_error(error, "out of memory");
         return -ENOMEM;
     }
-    memset(pc->bios->host, 0xf4, pc->bios->size); /* HLT */
+    memset(pc->rom->host, 0xf4, pc->rom->size); /* HLT */
     return 0;
 }
 
-int pc_load_firmware(Pc *pc, const MachineOptions *options, char **error)
+static int load_file(Pc *pc, const MachineOptions *options, char **error)
 {
     const char *path = find_firmware(options);
     size_t size;
     u8 *bytes;
 
-    if (options->kernel && !options->firmware) {
-        return load_nothing(pc, error);
-    }
     if (!path) {
         device_error(error, "there is no firmware: install the package seabios, or name a file "
                             "with --firmware");
@@ -67,12 +66,90 @@ int pc_load_firmware(Pc *pc, const MachineOptions *options, char **error)
         free(bytes);
         return -EINVAL;
     }
-    pc->bios = ram_new("bios", MAX(ALIGN_UP((u64)size, (u64)BIOS_ALIGN), (u64)2 * BIOS_ALIGN));
-    if (pc->bios) {
-        memcpy(pc->bios->host + pc->bios->size - size, bytes, size);
+    pc->bios = pc->rom =
+        ram_new("bios", MAX(ALIGN_UP((u64)size, (u64)BIOS_ALIGN), (u64)2 * BIOS_ALIGN));
+    if (pc->rom) {
+        memcpy(pc->rom->host + pc->rom->size - size, bytes, size);
     }
     free(bytes);
-    return pc->bios ? 0 : -ENOMEM;
+    return pc->rom ? 0 : -ENOMEM;
+}
+
+/* -- Flash chips: --drive if=pflash. The first ends at 4 GiB, the second below the first. */
+
+/* The drive for a chip: the one with that index, or of those without the next. */
+static DriveRequest *find_flash(const MachineOptions *options, int chip)
+{
+    int next = 0;
+
+    for (DriveRequest *drive = options->drives; drive; drive = drive->next) {
+        if (strcmp(drive->interface, "pflash") != 0) {
+            continue;
+        }
+        if (drive->index < 0 ? next++ == chip : drive->index == chip) {
+            return drive;
+        }
+    }
+    return NULL;
+}
+
+static void *add_flash(Pc *pc, DriveRequest *drive, const char *id, u64 end, char **error)
+{
+    Disk *disk = drive->node ? machine_add_drive(pc->machine, drive, id, error) : NULL;
+    void *flash;
+
+    if (!disk) {
+        if (!drive->node) {
+            device_error(error, "a flash chip needs an image");
+        }
+        return NULL;
+    }
+    if (disk_size(disk) > MAX_FIRMWARE / FLASH_CHIPS) {
+        device_error(error, "%s: larger than a flash chip of %d MiB", block_filename(drive->node),
+                     MAX_FIRMWARE / FLASH_CHIPS >> 20);
+        return NULL;
+    }
+    flash = machine_add(pc->machine, device_new(&device_cfi_pflash01, &pc->machine->board, id));
+    device_set_u64(flash, "address", end - disk_size(disk));
+    return device_set_backend(flash, "drive", disk, error) < 0 || device_start(flash, error) < 0
+               ? NULL
+               : flash;
+}
+
+static int load_flash(Pc *pc, const MachineOptions *options, char **error)
+{
+    static const char *const ids[FLASH_CHIPS] = {"pflash0", "pflash1"};
+    u64 end = 1ull << 32;
+
+    if (options->firmware || options->kernel) {
+        device_error(error, "firmware in flash chips (if=pflash) leaves no place for %s",
+                     options->firmware ? "another" : "a kernel that starts without");
+        return -EINVAL;
+    }
+    for (int chip = 0; chip < FLASH_CHIPS && find_flash(options, chip); chip++) {
+        void *flash = add_flash(pc, find_flash(options, chip), ids[chip], end, error);
+        if (!flash) {
+            return -EINVAL;
+        }
+        end -= pflash_ram(flash)->size;
+        pc->bios = chip == 0 ? pflash_ram(flash) : pc->bios;
+    }
+    if (!pc->bios || pc->bios->size < 2 * BIOS_ALIGN) {
+        device_error(error, "the first flash chip (if=pflash) is to have the firmware");
+        return -EINVAL;
+    }
+    return 0;
+}
+
+int pc_load_firmware(Pc *pc, const MachineOptions *options, char **error)
+{
+    for (const DriveRequest *drive = options->drives; drive; drive = drive->next) {
+        if (!strcmp(drive->interface, "pflash")) {
+            return load_flash(pc, options, error);
+        }
+    }
+    return options->kernel && !options->firmware ? load_nothing(pc, error)
+                                                 : load_file(pc, options, error);
 }
 
 /* -- fw_cfg */

@@ -25,7 +25,8 @@ enum { PC_A20_PORT92, PC_A20_KEYBOARD };
 typedef struct Pc {
     Machine *machine;
     PciBus *pci;
-    RamBlock *bios;
+    RamBlock *bios; /* the firmware, as it is seen below 4 GiB */
+    RamBlock *rom;  /* the same, owned; NULL: a flash chip has it */
     Region low, high, bios_region;
     u64 low_size; /* RAM below 4 GiB */
     X86Cpu cpu;
@@ -59,7 +60,7 @@ void pc_sci_input(void *receiver, unsigned line, bool level);
 void pc_message(void *opaque, u64 address, u32 data);
 
 /* -- firmware.c */
-/* Loads the firmware's file below 4 GiB. */
+/* Loads the firmware's file, or makes the flash chips that have it. */
 int pc_load_firmware(Pc *pc, const MachineOptions *options, char **error);
 /* Tells the firmware about the machine. */
 void pc_fill_fw_cfg(Pc *pc, const MachineOptions *options);
@@ -70,10 +71,6 @@ void pc_acpi_to_firmware(Pc *pc);
 /* Puts them, with the RSDP first, into memory of that size that the guest sees at `address`. False
  * when they don't fit. */
 bool pc_acpi_to_rom(Pc *pc, u8 *rom, u32 size, u32 address);
-
-/* -- devices.c */
-/* Makes the devices that the user asked for. */
-int pc_add_requested(Pc *pc, const MachineOptions *options, char **error);
 
 /* -- drives.c */
 /* Attaches the drives that were asked for. */
