@@ -171,6 +171,9 @@ static int make_backends(Machine *machine, char **error)
     for (u32 i = 0; i < MACHINE_SERIAL_PORTS && result == 0; i++) {
         result = open_port(machine, &machine->serial[i], options->serial[i], error);
     }
+    if (result == 0) {
+        result = machine_open_backends(machine, error);
+    }
     machine->display = display_new();
     machine->input = input_new();
     typing_start(machine);
@@ -183,6 +186,7 @@ static void free_backends(Machine *machine)
         char_close(machine->serial[i]);
     }
     char_close(machine->debug);
+    machine_close_backends(machine);
     typing_stop(machine);
     display_free(machine->display);
     input_free(machine->input);

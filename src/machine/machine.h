@@ -17,6 +17,7 @@
 #include "backend/char/char.h"
 #include "backend/display/display.h"
 #include "backend/input/input.h"
+#include "backend/net/net.h"
 #include "block/block.h"
 #include "device/block/disk.h"
 #include "device/core/device.h"
@@ -49,6 +50,18 @@ typedef struct Drive {
     struct Drive *next;
 } Drive;
 
+/* Something of the host that devices are given by its id. */
+typedef struct BackendRequest {
+    char *id, *spec; /* the spec as char_open() or net_open() takes it; owned by who asks */
+    struct BackendRequest *next;
+} BackendRequest;
+
+typedef struct Backend {
+    const char *id;
+    void *port; /* CharPort or NetPort; owned */
+    struct Backend *next;
+} Backend;
+
 enum { MACHINE_SERIAL_PORTS = 4 };
 
 typedef struct MachineOptions {
@@ -64,6 +77,7 @@ typedef struct MachineOptions {
     bool boot_menu;
     DriveRequest *drives;
     DeviceRequest *devices;
+    BackendRequest *chardevs, *netdevs;
     const char *serial[MACHINE_SERIAL_PORTS]; /* as char_open() takes them; NULL: none */
     const char *debug;                        /* the same, of the firmware's debug port */
     const char *vga;                          /* "std", "none", ...; NULL: the board's */
@@ -86,6 +100,9 @@ struct BoardDef {
     void (*reset_cpu)(Machine *machine, u32 index);
     /* After all devices were reset: loads what a direct kernel boot wants. May be NULL. */
     void (*after_reset)(Machine *machine);
+    /* Puts a started device that the user asked for on a bus of the board, at an address as the
+     * user writes it, or NULL. 0 or -errno with *error; -ENODEV without: no such bus. */
+    int (*plug)(Machine *machine, Device *device, const char *address, char **error);
     /* The user presses the power button. */
     void (*power_button)(Machine *machine);
 };
@@ -125,6 +142,8 @@ struct Machine {
     RamBlock *ram;
     Device *devices;                                /* in the order of making; owned */
     Drive *drives;                                  /* owned */
+    Backend *chardevs, *netdevs;                    /* that the user named; owned */
+    u32 card_count;                                 /* network cards that were given an address */
     CharPort *serial[MACHINE_SERIAL_PORTS], *debug; /* NULL: none */
     Display *display;
     InputHub *input;
@@ -199,6 +218,17 @@ void machine_free_drives(Machine *machine);
  * there. force: even if the guest has locked the door. 0 or -errno with *error. */
 int machine_change_medium(Machine *machine, const char *id, BlockNode *node, bool force,
                           char **error);
+
+/* -- backends.c */
+int machine_open_backends(Machine *machine, char **error);
+void machine_close_backends(Machine *machine);
+/* By the id that the user gave it ("serial0"... are the serial ports'); NULL if there is none. */
+CharPort *machine_find_chardev(const Machine *machine, const char *id);
+NetPort *machine_find_netdev(const Machine *machine, const char *id);
+
+/* -- devices.c */
+/* Makes the devices that the user asked for. 0 or -errno with *error. */
+int machine_add_requested(Machine *machine, char **error);
 
 /* -- plug.c */
 /* Puts a started device on a bus that another offers (DeviceDef.offers): the one of that name, or

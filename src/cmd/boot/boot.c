@@ -111,5 +111,6 @@ int boot_main(const char *program, bool qemu, int argc, char **argv)
         free(request);
     }
     boot_free_drives(&command);
+    boot_free_backends(&command);
     return status;
 }

@@ -41,6 +41,11 @@ bool boot_add_drive(BootCommand *command, const char *interface, int index, bool
                     const char *text, bool options);
 void boot_free_drives(BootCommand *command);
 
+/* -- backends.c */
+/* Adds a network (--netdev) or a character device (--chardev). False after a message. */
+bool boot_add_backend(BootCommand *command, bool net, const char *text);
+void boot_free_backends(BootCommand *command);
+
 /* -- seat.c */
 typedef struct BootSeat BootSeat;
 

@@ -172,13 +172,15 @@ static bool parse_log(BootCommand *command, const char *text)
 /* -- Options */
 
 typedef enum Kind {
-    TEXT,   /* stored at `offset` in BootCommand */
-    SWITCH, /* sets the bool there */
-    CALL,   /* set(command, value) */
-    DISK,   /* a drive: interface `text`, place `number` */
-    CDROM,  /* the same */
-    DRIVE,  /* --drive's list */
-    DEVICE, /* appended to the devices */
+    TEXT,    /* stored at `offset` in BootCommand */
+    SWITCH,  /* sets the bool there */
+    CALL,    /* set(command, value) */
+    DISK,    /* a drive: interface `text`, place `number` */
+    CDROM,   /* the same */
+    DRIVE,   /* --drive's list */
+    DEVICE,  /* appended to the devices */
+    CHARDEV, /* a back end */
+    NETDEV,
     HELP,
     VERSION,
     IGNORED, /* QEMU options that change nothing here */
@@ -220,6 +222,8 @@ static const Option options[] = {
     {NULL, "-hdd", DISK, true, 0, NULL, "ide", 3},
     {"--drive", "-drive", DRIVE, true, 0, NULL, "ide", -1},
     {"--device", "-device", DEVICE, true, 0, NULL, NULL, 0},
+    {"--chardev", "-chardev", CHARDEV, true, 0, NULL, NULL, 0},
+    {"--netdev", "-netdev", NETDEV, true, 0, NULL, NULL, 0},
     {"--serial", "-serial", CALL, true, 0, add_serial, NULL, 0},
     {"--debug-port", "-debugcon", TEXT, true, AT(machine.debug), NULL, NULL, 0},
     {"--vga", "-vga", TEXT, true, AT(machine.vga), NULL, NULL, 0},
@@ -252,6 +256,7 @@ static void help(void)
          "  --boot ORDER|menu  letters of a c d n     --snapshot      leave disks as they are\n"
          "  --serial terminal|stdio|none|file:F|pty   --vga std|none\n"
          "  --display terminal|none                   --no-reboot     end instead\n"
+         "  --netdev null,id=ID                       --chardev KIND[:PATH],id=ID\n"
          "  --accel dbt|interp --name NAME            --stopped       start paused\n"
          "  -d KIND[,KIND]...  log (-d help lists kinds)   -D FILE    log to FILE\n"
          "\n"
@@ -331,6 +336,9 @@ static bool apply(BootCommand *command, const Option *o, const char *value)
         return boot_add_drive(command, o->interface, o->index, false, value, true);
     case DEVICE:
         return add_device(command, value);
+    case CHARDEV:
+    case NETDEV:
+        return boot_add_backend(command, o->kind == NETDEV, value);
     case HELP:
         help();
         command->done = true;

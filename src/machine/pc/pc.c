@@ -3,6 +3,7 @@
  * Memory: RAM from 0, at most up to PC_LOW_LIMIT, the rest from 4 GiB; the firmware ends at 4 GiB
  * and is seen below 1 MiB through the bridge's windows. Interrupts: sixteen ISA lines, each driven
  * by ISA devices, by the PCI lines routed to it, and by power management. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -269,7 +270,7 @@ static int add_devices(Pc *pc, const MachineOptions *options, char **error)
         add_isa_devices(pc, error) < 0 || add_serial_ports(pc, error) < 0 ||
         add_debug_port(pc, error) < 0 || add_ide(pc, error) < 0 ||
         add_vga(pc, options, error) < 0 || add_power_management(pc, error) < 0 ||
-        pc_add_drives(pc, options, error) < 0 || pc_add_requested(pc, options, error) < 0) {
+        pc_add_drives(pc, options, error) < 0 || machine_add_requested(pc->machine, error) < 0) {
         return -1;
     }
     pc->fw_cfg = machine_make(pc->machine, &device_fw_cfg, NULL, error);
@@ -352,6 +353,23 @@ static void after_reset(Machine *machine)
     }
 }
 
+static int plug(Machine *machine, Device *device, const char *address, char **error)
+{
+    Pc *pc = pc_of(machine);
+
+    switch (device->def->bus_kind) {
+    case BUS_PCI:
+        return pci_attach(pc->pci, device, address ? (int)strtol(address, NULL, 16) : -1, 0, error);
+    case BUS_ISA:
+        if (device->def->bus) {
+            device_connect(device, "irq", 0, pc_isa_input, pc, isa_irq_number(device));
+        }
+        return 0;
+    default:
+        return -ENODEV;
+    }
+}
+
 static void power_button(Machine *machine)
 {
     piix4_pm_power_button(pc_of(machine)->pm);
@@ -368,5 +386,6 @@ const BoardDef board_pc = {
     .destroy = destroy,
     .reset_cpu = reset_cpu,
     .after_reset = after_reset,
+    .plug = plug,
     .power_button = power_button,
 };

@@ -72,10 +72,6 @@ void pc_acpi_to_firmware(Pc *pc);
  * when they don't fit. */
 bool pc_acpi_to_rom(Pc *pc, u8 *rom, u32 size, u32 address);
 
-/* -- devices.c */
-/* Makes the devices that the user asked for. */
-int pc_add_requested(Pc *pc, const MachineOptions *options, char **error);
-
 /* -- drives.c */
 /* Attaches the drives that were asked for. */
 int pc_add_drives(Pc *pc, const MachineOptions *options, char **error);
