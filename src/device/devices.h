@@ -26,6 +26,7 @@ extern const DeviceDef device_isa_pcspk;
 extern const DeviceDef device_isa_pit;
 extern const DeviceDef device_isa_serial;
 extern const DeviceDef device_mc146818rtc;
+extern const DeviceDef device_nvme;
 extern const DeviceDef device_piix3;
 extern const DeviceDef device_piix3_ide;
 extern const DeviceDef device_piix4_pm;

@@ -195,6 +195,11 @@ static void fix_date(Bench *bench)
     device_set(bench->device, "base", "2020-02-29T23:59:58", NULL);
 }
 
+static void name_serial(Bench *bench)
+{
+    device_set(bench->device, "serial", "menura", NULL);
+}
+
 static void shrink_memory(Bench *bench)
 {
     device_set_u64(bench->device, "vgamem_mb", 1);
@@ -336,6 +341,7 @@ static const struct Special {
     {&device_i8259, NULL, NULL, NULL, use_i8259},
     {&device_ioapic, NULL, NULL, NULL, use_ioapic},
     {&device_mc146818rtc, fix_date, NULL, NULL, NULL},
+    {&device_nvme, name_serial, NULL, NULL, NULL},
     {&device_piix3, NULL, NULL, NULL, use_piix3},
     {&device_piix3_ide, NULL, add_drives, NULL, NULL},
     {&device_piix4_pm, NULL, NULL, place_power_management, use_power_button},
