@@ -276,7 +276,9 @@ static void clear_after_fault(X86Result *r, const X86Insn *insn)
     if (insn->operand[0].kind >= X86_OPERAND_STRING_SOURCE &&
         insn->operand[1].kind >= X86_OPERAND_STRING_SOURCE) {
         r->address = 0; /* which of the two is touched first */
-        r->vector = r->vector == X86_PF || r->vector == X86_STACK ? X86_GP : r->vector;
+        if (r->vector == X86_PF || r->vector == X86_STACK || r->vector == X86_AC) {
+            r->vector = X86_GP;
+        }
     }
     if (has_mmx(insn) && r->vector != X86_MF) {
         clear_x87(r); /* its registers may have become MMX registers */
@@ -350,6 +352,21 @@ static bool strayed(const X86Sequence *s, const X86Result *r)
            s->c.address + at - X86_CODE < X86_CODE_SLOTS * X86_CODE_SLOT;
 }
 
+/* A repeated string instruction that has written over code, its own as well: an interrupt decides
+ * after which element the new bytes are executed. */
+static bool wrote_code(const Oracle *o, const X86Sequence *s, const X86Result *r)
+{
+    u64 at = r->registers.gpr[X86_RDI] - X86_CODE;
+    X86Insn insn;
+
+    for (unsigned i = 0; s->branches && at < X86_CODE_SLOTS * X86_CODE_SLOT && i < s->count; i++) {
+        if (last_insn(o, s, s->c.registers.rip + s->insn[i].at, &insn) && is_repeated(&insn)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* A branch to an address that is not canonical: Menura faults where it leads, not at itself. */
 static bool went_nowhere(const X86Sequence *s, const X86Result *ours, const X86Result *theirs)
 {
@@ -409,7 +426,8 @@ static bool same(const Oracle *o, const X86Sequence *s, X86Result *ours, X86Resu
 {
     u64 rip = theirs->registers.rip;
 
-    if (depends_on_cpu(o, s, ours, theirs) || strayed(s, ours) || strayed(s, theirs)) {
+    if (depends_on_cpu(o, s, ours, theirs) || strayed(s, ours) || strayed(s, theirs) ||
+        wrote_code(o, s, ours) || wrote_code(o, s, theirs)) {
         return true;
     }
 
