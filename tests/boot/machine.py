@@ -24,17 +24,18 @@ class Machine:
     """A machine that runs, with a name of its own for `menura ctl`."""
     count = 0
 
-    def __init__(self, test, *arguments):
+    def __init__(self, test, *arguments, environment=(), reboot=False):
         Machine.count += 1
         self.test = test
         self.name = f'test-{os.getpid()}-{Machine.count}'
         self.serial = test.scratch / f'{self.name}.serial'
         self.output = open(test.scratch / f'{self.name}.out', 'w+')
-        command = [test.menura, 'boot', '--name', self.name, '--no-reboot', '--serial',
-                   f'file:{self.serial}', '--display', 'none', *test.options, *arguments]
+        command = [test.menura, 'boot', '--name', self.name, '--serial', f'file:{self.serial}',
+                   *([] if reboot else ['--no-reboot']), '--display', 'none', *test.options, *arguments]
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.output,
                                         stderr=subprocess.STDOUT,
-                                        env={**os.environ, 'XDG_RUNTIME_DIR': str(test.scratch)})
+                                        env={**os.environ, 'XDG_RUNTIME_DIR': str(test.scratch),
+                                             **dict(environment)})
 
     def __enter__(self):
         return self
@@ -99,8 +100,8 @@ class Test:
         self.scratch = scratch
         self.guests = guests.fetch()
 
-    def machine(self, *arguments):
-        return Machine(self, *arguments)
+    def machine(self, *arguments, **options):
+        return Machine(self, *arguments, **options)
 
     def image(self, name):
         """A file of $MENURA_GUESTS."""

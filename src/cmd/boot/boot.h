@@ -49,6 +49,9 @@ void boot_free_backends(BootCommand *command);
 /* -- seat.c */
 typedef struct BootSeat BootSeat;
 
+/* --display, by our names or QEMU's; -curses. False after a message. */
+bool boot_parse_display(BootCommand *command, const char *text);
+bool boot_use_curses(BootCommand *command, const char *text);
 /* Settles where the screen and the serial ports go, before the machine is made; false after a
  * message. */
 bool boot_choose_display(BootCommand *command);

@@ -128,30 +128,6 @@ static bool set_no_graphic(BootCommand *command, const char *text)
     return command->machine.serial[0] || add_serial(command, "terminal");
 }
 
-static bool parse_display(BootCommand *command, const char *text)
-{
-    static const struct {
-        const char *name;
-        bool qemu; /* QEMU's name for it, or ours */
-        BootDisplay display;
-    } displays[] = {
-        {"none", true, BOOT_DISPLAY_NONE},
-        {"none", false, BOOT_DISPLAY_NONE},
-        {"curses", true, BOOT_DISPLAY_TERMINAL},
-        {"terminal", false, BOOT_DISPLAY_TERMINAL},
-    };
-
-    for (size_t i = 0; i < COUNT(displays); i++) {
-        if (displays[i].qemu == command->qemu && !strcmp(displays[i].name, text)) {
-            command->display = displays[i].display;
-            return true;
-        }
-    }
-    boot_fail(command, "there is no display '%s'; there are %s", text,
-              command->qemu ? "curses and none" : "terminal and none");
-    return false;
-}
-
 static bool parse_log(BootCommand *command, const char *text)
 {
     const char *bad;
@@ -227,7 +203,7 @@ static const Option options[] = {
     {"--serial", "-serial", CALL, true, 0, add_serial, NULL, 0},
     {"--debug-port", "-debugcon", TEXT, true, AT(machine.debug), NULL, NULL, 0},
     {"--vga", "-vga", TEXT, true, AT(machine.vga), NULL, NULL, 0},
-    {"--display", "-display", CALL, true, 0, parse_display, NULL, 0},
+    {"--display", "-display", CALL, true, 0, boot_parse_display, NULL, 0},
     {"--snapshot", "-snapshot", SWITCH, false, AT(snapshot), NULL, NULL, 0},
     {"--no-reboot", "-no-reboot", SWITCH, false, AT(machine.no_reboot), NULL, NULL, 0},
     {"--stopped", "-S", SWITCH, false, AT(machine.stopped), NULL, NULL, 0},
@@ -236,6 +212,8 @@ static const Option options[] = {
     {"--help", "-h", HELP, false, 0, NULL, NULL, 0},
     {"-h", "--help", HELP, false, 0, NULL, NULL, 0},
     {"--version", "-version", VERSION, false, 0, NULL, NULL, 0},
+    {NULL, "-curses", CALL, false, 0, boot_use_curses, NULL, 0},
+    {NULL, "-full-screen", SWITCH, false, AT(full_screen), NULL, NULL, 0},
     {NULL, "-nographic", CALL, false, 0, set_no_graphic, NULL, 0},
     {NULL, "-nodefaults", IGNORED, false, 0, NULL, NULL, 0},
 };
@@ -255,7 +233,7 @@ static void help(void)
          "  --append TEXT      its command line       --firmware uefi[,vars=FILE]|FILE\n"
          "  --boot ORDER|menu  letters of a c d n     --snapshot      leave disks as they are\n"
          "  --serial terminal|stdio|none|file:F|pty   --vga std|none\n"
-         "  --display terminal|none                   --no-reboot     end instead\n"
+         "  --display window|terminal|none            --no-reboot     end instead\n"
          "  --netdev null,id=ID                       --chardev KIND[:PATH],id=ID\n"
          "  --accel dbt|interp --name NAME            --stopped       start paused\n"
          "  -d KIND[,KIND]...  log (-d help lists kinds)   -D FILE    log to FILE\n"

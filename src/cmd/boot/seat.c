@@ -1,15 +1,75 @@
 /* Where the user sees the machine and acts on it: what --display says, or what fits. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "backend/char/terminal.h"
 #include "backend/display/terminal.h"
+#include "backend/display/window.h"
 #include "cmd/boot/boot.h"
 
 struct BootSeat {
     Machine *machine;
     TerminalSeat *terminal;
+    WindowSeat *window;
 };
+
+/* -- Names */
+
+/* "full-screen=on", and what of QEMU's options is so here anyway. */
+static bool parse_display_options(BootCommand *command, const char *text)
+{
+    static const char *const so_anyway[] = {"gl=off", "window-close=on", "zoom-to-fit=on"};
+
+    while (*text == ',') {
+        size_t length = strcspn(++text, ",");
+        bool known = false;
+        for (size_t i = 0; i < COUNT(so_anyway); i++) {
+            known |= strlen(so_anyway[i]) == length && !strncmp(text, so_anyway[i], length);
+        }
+        if (length == 14 && !strncmp(text, "full-screen=on", length)) {
+            command->full_screen = true;
+        } else if (!known) {
+            boot_fail(command, "a display has no option '%.*s', only full-screen=on", (int)length,
+                      text);
+            return false;
+        }
+        text += length;
+    }
+    return true;
+}
+
+bool boot_parse_display(BootCommand *command, const char *text)
+{
+    static const struct {
+        const char *name;
+        bool qemu; /* QEMU's name for it, or ours */
+        BootDisplay display;
+    } displays[] = {
+        {"terminal", false, BOOT_DISPLAY_TERMINAL}, {"window", false, BOOT_DISPLAY_WINDOW},
+        {"none", false, BOOT_DISPLAY_NONE},         {"curses", true, BOOT_DISPLAY_TERMINAL},
+        {"gtk", true, BOOT_DISPLAY_WINDOW},         {"sdl", true, BOOT_DISPLAY_WINDOW},
+        {"none", true, BOOT_DISPLAY_NONE},
+    };
+    size_t length = strcspn(text, ",");
+
+    for (size_t i = 0; i < COUNT(displays); i++) {
+        if (displays[i].qemu == command->qemu && strlen(displays[i].name) == length &&
+            !strncmp(displays[i].name, text, length)) {
+            command->display = displays[i].display;
+            return parse_display_options(command, text + length);
+        }
+    }
+    boot_fail(command, "there is no display '%.*s'; there are %s", (int)length, text,
+              command->qemu ? "curses, gtk, sdl and none" : "terminal, window and none");
+    return false;
+}
+
+bool boot_use_curses(BootCommand *command, const char *text)
+{
+    (void)text;
+    return boot_parse_display(command, "curses");
+}
 
 /* -- Which */
 
@@ -39,12 +99,16 @@ static bool has_serial(const MachineOptions *options)
     return false;
 }
 
-static BootDisplay what_fits(const MachineOptions *options)
+/* Who gives standard input and output to a port wants that, and for QEMU's command line a window as
+ * well. */
+static BootDisplay what_fits(const BootCommand *command)
 {
-    if (uses_stdio(options) || !terminal_is_ours()) {
-        return BOOT_DISPLAY_NONE;
+    bool stdio = uses_stdio(&command->machine);
+
+    if ((command->qemu || !stdio) && window_is_possible()) {
+        return BOOT_DISPLAY_WINDOW;
     }
-    return BOOT_DISPLAY_TERMINAL;
+    return stdio || !terminal_is_ours() ? BOOT_DISPLAY_NONE : BOOT_DISPLAY_TERMINAL;
 }
 
 /* Ports that go to the terminal end in memory; the terminal's seat takes it from there. */
@@ -63,7 +127,7 @@ bool boot_choose_display(BootCommand *command)
     MachineOptions *options = &command->machine;
 
     if (command->display == BOOT_DISPLAY_UNSET) {
-        command->display = what_fits(options);
+        command->display = what_fits(command);
     }
     if (command->display == BOOT_DISPLAY_TERMINAL) {
         if (!terminal_is_ours()) {
@@ -165,6 +229,10 @@ BootSeat *boot_seat_new(const BootCommand *command, Machine *machine, char **err
         boot->terminal = terminal_seat_new(&seat, error);
     }
     pthread_mutex_unlock(&machine->lock);
+    if (command->display == BOOT_DISPLAY_WINDOW && !*error) {
+        seat.display = machine->display;
+        boot->window = window_seat_new(&seat, command->full_screen, error);
+    }
     return boot;
 }
 
@@ -173,6 +241,7 @@ void boot_seat_free(BootSeat *boot)
     if (!boot) {
         return;
     }
+    window_seat_free(boot->window);
     pthread_mutex_lock(&boot->machine->lock);
     terminal_seat_free(boot->terminal);
     pthread_mutex_unlock(&boot->machine->lock);

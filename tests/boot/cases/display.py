@@ -1,10 +1,13 @@
 """Front ends: the machine's screen in a terminal, and in a window."""
+import ctypes
 import os
+import shutil
 import signal
+import subprocess
 import time
 
 import guests
-from machine import Failed
+from machine import Failed, Machine, Skipped
 from terminal import TerminalMachine
 
 
@@ -93,4 +96,94 @@ def nographic(test):
         machine.check_restored()
 
 
-CASES = [terminal_screen, terminal_serial, terminal_restored, nographic]
+class Desktop:
+    """An X server without a screen of its own (Xvfb), and what can be done to the windows on it."""
+
+    def __init__(self):
+        for program in ('Xvfb', 'xdotool', 'import', 'convert'):
+            if not shutil.which(program):
+                raise Skipped(f'{program} is missing')
+        read, write = os.pipe()
+        self.server = subprocess.Popen(
+            ['Xvfb', '-displayfd', str(write), '-screen', '0', '1600x1200x24', '-nolisten', 'tcp'],
+            pass_fds=[write], stderr=subprocess.DEVNULL)
+        os.close(write)
+        self.environment = {'DISPLAY': ':' + os.fdopen(read).readline().strip(),
+                            'SDL_VIDEODRIVER': 'x11', 'SDL_RENDER_DRIVER': 'software'}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.server.terminate()
+        self.server.wait()
+
+    def run(self, *command):
+        return subprocess.run(command, env={**os.environ, **self.environment}, capture_output=True,
+                              check=False).stdout
+
+    def window(self, title):
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            found = self.run('xdotool', 'search', '--name', title).split()
+            if found:
+                return found[0].decode()
+            time.sleep(0.1)
+        raise Failed(f'no window is called {title}')
+
+    def close(self, window):
+        """As a window manager's close button: WM_DELETE_WINDOW (ICCCM 4.1.2.7)."""
+        x = ctypes.CDLL('libX11.so.6')
+        x.XOpenDisplay.restype = ctypes.c_void_p
+        display = ctypes.c_void_p(x.XOpenDisplay(self.environment['DISPLAY'].encode()))
+        x.XInternAtom.restype = ctypes.c_long
+        protocols, delete = (x.XInternAtom(display, name, 0) for name in (b'WM_PROTOCOLS', b'WM_DELETE_WINDOW'))
+        event = (ctypes.c_long * 24)(33, 0, 1, 0, int(window), protocols, 32, delete)
+        x.XSendEvent(display, ctypes.c_long(int(window)), 0, ctypes.c_long(0), event)
+        x.XCloseDisplay(display)
+
+    def pixels(self, window):
+        """What a window shows: width, height, bytes of red, green and blue."""
+        return picture(self.run('import', '-window', window, '-depth', '8', 'ppm:-'))
+
+
+def picture(ppm):
+    kind, width, height, depth, data = ppm.split(maxsplit=4) if len(ppm) > 20 else (b'', 0, 0, b'', b'')
+    if kind != b'P6' or depth != b'255':
+        raise Failed('there is no picture')
+    return int(width), int(height), ppm[-3 * int(width) * int(height):]
+
+
+def doubled(width, data):
+    """Each pixel as four."""
+    rows = [data[i:i + 3 * width] for i in range(0, len(data), 3 * width)]
+    wide = [b''.join(2 * row[i:i + 3] for i in range(0, len(row), 3)) for row in rows]
+    return b''.join(2 * row for row in wide)
+
+
+def window(test):
+    """the screen in a window: the same picture as a screenshot, keys by position, and closing it"""
+    with Desktop() as desktop:
+        with Machine(test, '--cdrom', rescue_cd(test), '--display', 'window',
+                     environment=desktop.environment) as machine:
+            machine.wait_screen('*GNU/Linux')
+            number = desktop.window(machine.name)
+            desktop.run('xdotool', 'windowfocus', '--sync', number)
+            desktop.run('xdotool', 'key', 'Down')
+            machine.wait_screen('*GNU (aka GNU/Hurd)')
+            time.sleep(0.5)
+            shot = test.scratch / 'window.ppm'
+            machine.control('screenshot', str(shot))
+            if desktop.pixels(number) != picture(shot.read_bytes()):
+                raise Failed('the window does not show what a screenshot shows')
+            width, height, data = picture(shot.read_bytes())
+            desktop.run('xdotool', 'windowmove', '--sync', number, '0', '0')
+            desktop.run('xdotool', 'windowsize', '--sync', number, str(2 * width), str(2 * height))
+            time.sleep(0.5)
+            if desktop.pixels(number) != (2 * width, 2 * height, doubled(width, data)):
+                raise Failed('a window twice as large does not show each pixel as four')
+            desktop.close(number)
+            machine.wait_end()
+
+
+CASES = [terminal_screen, terminal_serial, terminal_restored, nographic, window]
