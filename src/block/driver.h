@@ -40,8 +40,7 @@ typedef enum BlockTrait {
     BLOCK_HAS_BACKING = 1 << 0,    /* images may name a backing file */
     BLOCK_OWN_FILE = 1 << 1,       /* a format without a "file" child: open() opens what it needs */
     BLOCK_ZERO_ON_CREATE = 1 << 2, /* a new image reads as zeroes (subject to its file child) */
-    BLOCK_IO_THREADS = 1 << 3,     /* a protocol whose requests gain from many worker threads */
-    BLOCK_FUA_BY_DRIVER = 1 << 4,  /* write and zero heed BLOCK_FUA; else the layer flushes */
+    BLOCK_FUA_BY_DRIVER = 1 << 3,  /* write and zero heed BLOCK_FUA; else the layer flushes */
 } BlockTrait;
 
 struct BlockDriver {

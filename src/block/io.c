@@ -90,49 +90,38 @@ int io_context_fd(IoContext *io)
     return io->poll_fd;
 }
 
-/* Adds to the list; true if it was empty. */
-static bool add_done(IoContext *io, BlockRequest *request)
-{
-    pthread_mutex_lock(&io->lock);
-    bool first = !io->done;
-    request->next = NULL;
-    *(first ? &io->done : &io->last_done->next) = request;
-    io->last_done = request;
-    pthread_mutex_unlock(&io->lock);
-    return first;
-}
-
-static void wake(IoContext *io)
+/* Adds to the list; wakes the thread, once, if it may be asleep. */
+static void add_done(IoContext *io, BlockRequest *request, bool asleep)
 {
     u64 one = 1;
 
-    if (write(io->wake_fd, &one, sizeof one) < 0) {
-        return; /* it is readable already */
+    pthread_mutex_lock(&io->lock);
+    request->next = NULL;
+    *(io->done ? &io->last_done->next : &io->done) = request;
+    io->last_done = request;
+    if (asleep && !io->woken) {
+        /* With the lock held, so that nobody clears it before it is set. */
+        io->woken = write(io->wake_fd, &one, sizeof one) == sizeof one;
     }
+    pthread_mutex_unlock(&io->lock);
 }
 
 void io_context_done(IoContext *io, BlockRequest *request)
 {
-    if (add_done(io, request)) {
-        wake(io);
-    }
+    add_done(io, request, true);
 }
 
 void io_context_done_here(IoContext *io, BlockRequest *request)
 {
     /* The thread looks at the list before it sleeps, unless it sleeps elsewhere. */
-    if (add_done(io, request) && io->is_polled) {
-        wake(io);
-    }
+    add_done(io, request, io->is_polled);
 }
 
 static void clear_wake(IoContext *io)
 {
     u64 count;
 
-    if (read(io->wake_fd, &count, sizeof count) < 0) {
-        return; /* nothing there */
-    }
+    io->woken = read(io->wake_fd, &count, sizeof count) < 0;
 }
 
 /* Calls back for what workers finished. */
@@ -142,8 +131,8 @@ static unsigned reap_done(IoContext *io)
 
     pthread_mutex_lock(&io->lock);
     BlockRequest *request = io->done;
-    if (request && (io->in_workers || io->is_polled)) {
-        clear_wake(io); /* before others add to the empty list */
+    if (io->woken) {
+        clear_wake(io);
     }
     io->done = io->last_done = NULL;
     pthread_mutex_unlock(&io->lock);
@@ -194,12 +183,19 @@ static void wait_for_any(IoContext *io)
     io_uring_submit_and_wait(&io->ring, 1);
 }
 
+static void submit(IoContext *io)
+{
+    if (io->has_ring && io_uring_sq_ready(&io->ring)) {
+        io_uring_submit(&io->ring);
+    }
+}
+
 unsigned io_context_run(IoContext *io, bool wait)
 {
     unsigned count = 0;
 
-    if (io->has_ring && io_uring_sq_ready(&io->ring) && !wait) {
-        io_uring_submit(&io->ring);
+    if (!wait) {
+        submit(io);
     }
     for (;;) {
         count += reap_ring(io);
@@ -207,10 +203,11 @@ unsigned io_context_run(IoContext *io, bool wait)
         if (count || !wait || !io->in_flight) {
             break;
         }
-        wait_for_any(io);
+        if (!block_workers_run(io, true)) {
+            wait_for_any(io);
+        }
     }
-    if (io->has_ring && io_uring_sq_ready(&io->ring)) {
-        io_uring_submit(&io->ring); /* what the callbacks started */
-    }
+    submit(io); /* what the callbacks started */
+    block_workers_run(io, false);
     return count;
 }

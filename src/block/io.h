@@ -57,6 +57,7 @@ struct BlockRequest {
     BlockRequest *next;
     u32 parts; /* in the ring */
     bool in_worker;
+    u64 queued_at; /* nanoseconds */
     int result;
 };
 

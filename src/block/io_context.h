@@ -36,6 +36,7 @@ struct IoContext {
     RingPart *spare_parts;
     pthread_mutex_t lock; /* of the list of what is done, filled by workers */
     BlockRequest *done, *last_done;
+    bool woken; /* wake_fd was written since the list was last taken */
 };
 
 /* The request is over, with request->result; from any thread. */
@@ -52,8 +53,12 @@ unsigned block_part_done(IoContext *io, RingPart *part, int result);
 /* Does the request with the blocking functions; 0 or -errno. */
 int block_request_perform(const BlockRequest *request);
 
-/* Does the request in a worker thread, then io_context_done(). False: there are no threads. */
-bool block_workers_start(IoContext *io, BlockRequest *request);
+/* Queues a request that the blocking functions are to do, then io_context_done(). False: no memory.
+ */
+bool block_workers_queue(IoContext *io, BlockRequest *request);
+/* Lets threads do what is queued; if the context's own thread would wait otherwise, it does a part
+ * of it. True if it did. */
+bool block_workers_run(IoContext *io, bool wait);
 /* Ends the threads; nothing may be queued. NULL is fine. */
 void block_workers_free(BlockWorkers *workers);
 

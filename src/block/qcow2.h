@@ -179,6 +179,7 @@ typedef struct Qcow2 {
     u32 l1_dirty_from, l1_dirty_to;
     u64 *reftable;
     u32 reftable_entries;
+    u32 reftable_used; /* entries from here on are zero */
     u32 reftable_dirty_from, reftable_dirty_to;
     Qcow2Cache l2_cache, refcount_cache;
 

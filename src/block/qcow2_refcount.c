@@ -72,8 +72,10 @@ int qcow2_reftable_load(Qcow2 *q, BlockError *error)
                            strerror(-result));
     }
     q->reftable_entries = (u32)entries;
-    for (u64 i = 0; i < entries; i++) {
+    q->reftable_used = 0;
+    for (u32 i = 0; i < entries; i++) {
         q->reftable[i] = be64_get(&q->reftable[i]);
+        q->reftable_used = q->reftable[i] ? i + 1 : q->reftable_used;
     }
     return 0;
 }
@@ -85,6 +87,7 @@ static void mark_reftable(Qcow2 *q, u32 index)
 {
     bool none = q->reftable_dirty_from >= q->reftable_dirty_to;
 
+    q->reftable_used = MAX(q->reftable_used, index + 1);
     q->reftable_dirty_from = none ? index : MIN(q->reftable_dirty_from, index);
     q->reftable_dirty_to = none ? index + 1 : MAX(q->reftable_dirty_to, index + 1);
 }
@@ -139,9 +142,7 @@ static NewArea plan_area(Qcow2 *q, u64 clusters)
     u64 file_end = ALIGN_UP(block_size(q->file), (u64)q->cluster_size) >> q->header.cluster_bits;
 
     area.first_block = ALIGN_UP(file_end, per_block) >> q->block_bits;
-    for (u64 i = area.first_block; i < q->reftable_entries; i++) {
-        area.first_block = q->reftable[i] ? i + 1 : area.first_block;
-    }
+    area.first_block = MAX(area.first_block, q->reftable_used);
     area.first = area.first_block << q->block_bits;
     while (area.blocks << q->block_bits < area.blocks + clusters) {
         area.blocks++;
@@ -244,6 +245,7 @@ static int grow_reftable(Qcow2 *q, u64 wanted)
     free(q->reftable);
     q->reftable = table;
     q->reftable_entries = (u32)entries;
+    q->reftable_used = (u32)(area.first_block + area.blocks);
     q->header.reftable_offset = offset;
     q->header.reftable_clusters = (u32)area.clusters;
     q->reftable_dirty_from = q->reftable_dirty_to = 0;
@@ -418,7 +420,7 @@ const char *qcow2_overlap(const Qcow2 *q, u64 offset, u64 bytes)
             return "L1 table of a snapshot";
         }
     }
-    for (u32 i = 0; i < q->reftable_entries; i++) {
+    for (u32 i = 0; i < q->reftable_used; i++) {
         if (q->reftable[i] && hits(offset, bytes, q->reftable[i], q->cluster_size)) {
             return "refcounts";
         }

@@ -10,7 +10,10 @@
 
 #include "block/qcow2.h"
 
-enum { MAX_RUN_BYTES = 8 << 20 }; /* bytes mapped anew at once, a cluster at least */
+enum {
+    MAX_RUN_BYTES = 8 << 20, /* mapped anew at once, a cluster at least */
+    SHORT_BYTES = 16 << 10,  /* rather read in vain than left out of one read */
+};
 
 /* --- Claims ------------------------------------------------------------------------------------
  */
@@ -156,38 +159,51 @@ static int edges_are_zero(Qcow2 *q, const Run *run, u64 offset, u64 end, bool *z
     return 0;
 }
 
+static unsigned count_iovecs(const BlockVector *data)
+{
+    unsigned count = 0;
+
+    for (size_t at = 0, covered; at < data->bytes; at += covered, count++) {
+        struct iovec one;
+        BlockVector rest = block_vector_part(data, at, data->bytes - at);
+        block_vector_iovecs(&rest, &one, 1, &covered);
+    }
+    return count;
+}
+
+static int read_at(Qcow2 *q, u64 offset, u8 *to, size_t bytes)
+{
+    struct iovec iov;
+    BlockVector part = block_vector_of(&iov, to, bytes);
+
+    return bytes ? qcow2_read_range(q, offset, &part) : 0;
+}
+
 /* Writes the data with its edges in one go. */
 static int write_with_edges(Qcow2 *q, const Run *run, u64 offset, const BlockVector *data)
 {
     u64 end = offset + data->bytes;
+    u64 host = run->host + (run->write_from - (run->first << q->header.cluster_bits));
     size_t head = offset - run->write_from, tail = run->write_to - end;
-    u8 *edges = block_buffer_new(head + tail);
-    unsigned count = 1, max = 2;
-    size_t covered;
-    struct iovec store;
-
-    for (BlockVector rest = *data; rest.bytes;) {
-        struct iovec one;
-        block_vector_iovecs(&rest, &one, 1, &covered);
-        rest = block_vector_part(&rest, covered, rest.bytes - covered);
-        max++;
-    }
-    struct iovec *iov = calloc(max, sizeof *iov);
+    bool at_once = head && tail && data->bytes <= SHORT_BYTES;
+    size_t between = at_once ? data->bytes : 0; /* the edges are read with what is there */
+    unsigned count = count_iovecs(data);
+    u8 *edges = block_buffer_new(head + between + tail);
+    struct iovec *iov = calloc(count + 2, sizeof *iov);
     int result = edges && iov ? 0 : -ENOMEM;
-    if (!result && head) {
-        BlockVector part = block_vector_of(&store, edges, head);
-        result = qcow2_read_range(q, run->write_from, &part);
-    }
-    if (!result && tail) {
-        BlockVector part = block_vector_of(&store, edges + head, tail);
-        result = qcow2_read_range(q, end, &part);
+
+    if (!result && at_once) {
+        result = read_at(q, run->write_from, edges, head + between + tail);
+    } else if (!result) {
+        result = read_at(q, run->write_from, edges, head);
+        result = result ? result : read_at(q, end, edges + head, tail);
     }
     if (!result) {
+        size_t covered;
         iov[0] = (struct iovec){edges, head};
-        count += block_vector_iovecs(data, iov + 1, max - 2, &covered);
-        iov[count++] = (struct iovec){edges + head, tail};
+        count = 1 + block_vector_iovecs(data, iov + 1, count, &covered);
+        iov[count] = (struct iovec){edges + head + between, tail};
         BlockVector all = {iov, 0, head + data->bytes + tail};
-        u64 host = run->host + (run->write_from - (run->first << q->header.cluster_bits));
         result = qcow2_data_write(q, host, run->write_from, &all);
     }
     free(iov);

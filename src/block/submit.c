@@ -302,7 +302,7 @@ void block_submit(IoContext *io, BlockNode *node, BlockRequest *r)
     }
     r->in_worker = true;
     io->in_workers++;
-    if (!block_workers_start(io, r)) {
+    if (!block_workers_queue(io, r)) {
         r->result = -ENOMEM;
         io_context_done_here(io, r);
     }
