@@ -8,6 +8,8 @@
 
 #include "backend/input/keymap.h"
 #include "control/control.h"
+#include "device/devices.h"
+#include "device/virtio/balloon.h"
 
 enum { MAX_WORDS = 16 };
 
@@ -174,6 +176,82 @@ static int run_type(Machine *machine, char **words, u32 count, const char *rest,
     return 0;
 }
 
+/* -- Hardware that changes */
+
+/* The first balloon; NULL with *error: there is none. */
+static void *find_balloon(Machine *machine)
+{
+    for (Device *d = machine->devices; d; d = d->next) {
+        if (d->def == &device_virtio_balloon_pci || d->def == &device_virtio_balloon_device) {
+            return d;
+        }
+    }
+    return NULL;
+}
+
+static int no_balloon(char **error)
+{
+    device_error(error, "the machine has no balloon (--device virtio-balloon-pci)");
+    return -ENODEV;
+}
+
+/* The memory that the guest is to keep. */
+static int run_balloon(Machine *machine, char **words, u32 count, const char *rest,
+                       ControlReply *reply, char **error)
+{
+    void *balloon = find_balloon(machine);
+    u64 size, all = machine->ram->size;
+
+    (void)words, (void)count, (void)reply;
+    if (!balloon) {
+        return no_balloon(error);
+    }
+    if (block_parse_size(rest, &size) < 0 || size > all) {
+        device_error(error, "'%s' is not a size such as 512M, of at most %lluM", rest,
+                     (unsigned long long)(all >> 20));
+        return -EINVAL;
+    }
+    balloon_set_target(balloon, all - size);
+    return 0;
+}
+
+static int run_set_link(Machine *machine, char **words, u32 count, const char *rest,
+                        ControlReply *reply, char **error)
+{
+    NetPort *port = machine_find_netdev(machine, words[1]);
+
+    (void)rest, (void)reply;
+    if (!port || count != 3 || (strcmp(words[2], "on") != 0 && strcmp(words[2], "off") != 0)) {
+        device_error(error, port ? "set_link %s on|off" : "there is no network '%s'", words[1]);
+        return -EINVAL;
+    }
+    net_set_link(port, !strcmp(words[2], "on"));
+    return 0;
+}
+
+static int run_block_resize(Machine *machine, char **words, u32 count, const char *rest,
+                            ControlReply *reply, char **error)
+{
+    Disk *disk = machine_find_disk(machine, words[1]);
+    BlockError why;
+    u64 size;
+
+    (void)rest, (void)reply;
+    if (!disk_has_medium(disk)) {
+        device_error(error, "there is no disk '%s'", words[1]);
+        return -ENOENT;
+    }
+    if (count != 3 || block_parse_size(words[2], &size) < 0) {
+        device_error(error, "block_resize %s SIZE, such as 20G", words[1]);
+        return -EINVAL;
+    }
+    if (disk_resize(disk, size, &why) < 0) {
+        device_error(error, "%s", why.text);
+        return -EINVAL;
+    }
+    return 0;
+}
+
 /* -- Looking */
 
 static void add_line(void *opaque, const char *text)
@@ -219,14 +297,50 @@ static void info_chardev(Machine *machine, ControlReply *reply)
             reply_line(reply, "serial%u %s", i, char_name(machine->serial[i]));
         }
     }
+    for (const Backend *b = machine->chardevs; b; b = b->next) {
+        reply_line(reply, "%s %s", b->id, char_name(b->port));
+    }
+}
+
+/* The statistics are those that the driver told last: asking makes it tell new ones. */
+static void info_balloon(Machine *machine, ControlReply *reply)
+{
+    void *balloon = find_balloon(machine);
+    u64 value;
+
+    if (!balloon) {
+        reply_line(reply, "none");
+        return;
+    }
+    reply_line(reply, "actual %llu MiB",
+               (unsigned long long)((machine->ram->size - balloon_size(balloon)) >> 20));
+    for (u32 tag = 0; tag < BALLOON_STATISTICS; tag++) {
+        if (balloon_statistic(balloon, tag, &value)) {
+            reply_line(reply, "%s %llu", balloon_statistic_names[tag], (unsigned long long)value);
+        }
+    }
+    balloon_ask_statistics(balloon);
+}
+
+static void info_network(Machine *machine, ControlReply *reply)
+{
+    for (const Backend *b = machine->netdevs; b; b = b->next) {
+        const NetCounters *n = net_counters(b->port);
+        reply_line(reply,
+                   "%s %s link %s sent %llu frames %llu bytes received %llu frames %llu bytes",
+                   b->id, net_name(b->port), net_link_is_up(b->port) ? "up" : "down",
+                   (unsigned long long)n->sent_frames, (unsigned long long)n->sent_bytes,
+                   (unsigned long long)n->received_frames, (unsigned long long)n->received_bytes);
+    }
 }
 
 static const struct {
     const char *name;
     void (*print)(Machine *machine, ControlReply *reply);
 } infos[] = {
-    {"status", info_status},   {"memory", info_memory}, {"ports", info_ports},
-    {"devices", info_devices}, {"cpus", info_cpus},     {"chardev", info_chardev},
+    {"balloon", info_balloon}, {"network", info_network}, {"status", info_status},
+    {"memory", info_memory},   {"ports", info_ports},     {"devices", info_devices},
+    {"cpus", info_cpus},       {"chardev", info_chardev},
 };
 
 static int run_info(Machine *machine, char **words, u32 count, const char *rest,
@@ -239,7 +353,7 @@ static int run_info(Machine *machine, char **words, u32 count, const char *rest,
             return 0;
         }
     }
-    device_error(error, "info status|memory|ports|devices|cpus|chardev");
+    device_error(error, "info status|memory|ports|devices|cpus|chardev|network|balloon");
     return -EINVAL;
 }
 
@@ -263,7 +377,10 @@ const ControlCommand control_commands[] = {
     {"text", "", "print the characters of the screen", run_text},
     {"sendkey", "KEY[-KEY]...", "press keys together: ctrl-alt-delete", run_sendkey},
     {"type", "TEXT", "type a text; \\n is Enter", run_type},
-    {"info", "WHAT", "status, memory, ports, devices, cpus, chardev", run_info},
+    {"balloon", "SIZE", "memory that the guest is to keep", run_balloon},
+    {"block_resize", "ID SIZE", "make a disk larger or smaller", run_block_resize},
+    {"set_link", "ID on|off", "plug a network's cable in, or pull it", run_set_link},
+    {"info", "WHAT", "status, memory, ports, devices, cpus, chardev, network, balloon", run_info},
     {"help", "", "list the commands", run_help},
     {0},
 };

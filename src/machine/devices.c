@@ -46,7 +46,22 @@ static int set_backend(Machine *machine, void *device, const Property *p, const 
 static bool is_placing(const char *key)
 {
     return !strcmp(key, "driver") || !strcmp(key, "id") || !strcmp(key, "addr") ||
-           !strcmp(key, "bus") || !strcmp(key, "unit");
+           !strcmp(key, "bus") || !strcmp(key, "unit") || !strcmp(key, "bootindex");
+}
+
+/* bootindex=0 is the first to be tried. */
+static int set_boot_index(Device *device, const BlockOptions *options, char **error)
+{
+    const char *text = block_options_get(options, "bootindex");
+    char *end = NULL;
+    long index = text ? strtol(text, &end, 10) : 0;
+
+    if (text && (end == text || *end || index < 0 || index > 9999)) {
+        device_error(error, "bootindex=%s: it is to be a number from 0 to 9999", text);
+        return -EINVAL;
+    }
+    device->boot_index = text ? (u32)index + 1 : 0;
+    return 0;
 }
 
 /* Network cards that are given no address have different ones all the same. */
@@ -110,7 +125,10 @@ static int add_device(Machine *machine, const BlockOptions *options, char **erro
     }
     device =
         machine_add(machine, device_new(def, &machine->board, block_options_get(options, "id")));
-    result = set_all(machine, device, options, error);
+    result = set_boot_index(device, options, error);
+    if (result == 0) {
+        result = set_all(machine, device, options, error);
+    }
     if (result == 0) {
         result = device_start(device, error);
     }

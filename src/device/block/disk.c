@@ -141,6 +141,18 @@ int disk_change(Disk *disk, BlockNode *node, bool read_only, bool force)
     return 0;
 }
 
+int disk_resize(Disk *disk, u64 size, BlockError *error)
+{
+    int result;
+
+    disk_drain(disk);
+    result = block_truncate(disk->node, size, BLOCK_PREALLOC_OFF, error);
+    if (result == 0 && disk->drive.resized) {
+        disk->drive.resized(disk->drive.opaque);
+    }
+    return result;
+}
+
 void disk_submit(Disk *disk, DiskRequest *request)
 {
     request->disk = disk;

@@ -23,13 +23,15 @@ typedef struct DiskRequest {
     bool busy, cancelled;
 } DiskRequest;
 
-/* What a drive with a removable medium does about changes of it. */
+/* What a drive does about changes of what is in it. The first two are those of drives whose medium
+ * can be taken out, else NULL. */
 typedef struct DiskDrive {
     void *opaque;
     /* Before a change to a medium of that many bytes (0: none). 0; -EBUSY: the guest has locked the
      * door, and was told that somebody wants it open; -EFBIG: no such medium is that large. */
     int (*may_change)(void *opaque, u64 size, bool force);
     void (*changed)(void *opaque);
+    void (*resized)(void *opaque); /* disk_size() is another; NULL: ignored */
 } DiskDrive;
 
 /* The node stays the caller's; NULL: there is no medium. NULL with an error. */
@@ -42,7 +44,11 @@ u64 disk_size(const Disk *disk);        /* bytes; 0 without a medium */
 bool disk_is_read_only(const Disk *disk);
 BlockNode *disk_node(const Disk *disk); /* NULL without a medium */
 
-/* The disk is in a drive that it can be taken out of; NULL: it is not any more. */
+/* Changes the image's size when nothing is in flight any more, and tells the drive. 0 or -errno
+ * with an error. */
+int disk_resize(Disk *disk, u64 size, BlockError *error);
+
+/* The disk is in a drive; NULL: it is not any more. */
 void disk_set_drive(Disk *disk, const DiskDrive *drive);
 bool disk_is_removable(const Disk *disk);
 /* Puts another image into the drive when nothing is in flight any more; NULL: takes it out. force:

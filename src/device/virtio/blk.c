@@ -263,12 +263,24 @@ static void fill_config(Blk *blk)
     c[56] = 1; /* write zeroes may unmap */
 }
 
+static void config_reading(void *device)
+{
+    fill_config(device);
+}
+
+/* The disk has another size. */
+static void resized(void *opaque)
+{
+    virtio_config_changed(opaque);
+}
+
 static const VirtioInfo virtio_info = {
     .type = VIRTIO_BLOCK,
     .queues = 1,
     .features = F_SEG_MAX | F_BLK_SIZE | F_FLUSH | F_MQ | F_DISCARD | F_WRITE_ZEROES,
     .config_size = CONFIG_SIZE,
     .notify = notify,
+    .config_reading = config_reading,
     .reset = reset_requests,
 };
 
@@ -287,7 +299,7 @@ static int start(void *device, char **error)
     }
     blk->virtio.queue_count = (u16)blk->queue_count;
     blk->virtio.offered = disk_is_read_only(blk->disk) ? F_RO : 0;
-    fill_config(blk);
+    disk_set_drive(blk->disk, &(DiskDrive){.opaque = blk, .resized = resized});
     return virtio_start(device, &virtio_info, error);
 }
 
@@ -296,6 +308,7 @@ static void stop(void *device)
     Blk *blk = device;
 
     reset_requests(blk);
+    disk_set_drive(blk->disk, NULL);
     while (blk->free) {
         Request *r = blk->free;
         blk->free = r->next;

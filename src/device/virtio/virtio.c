@@ -80,6 +80,16 @@ static void reset_by_driver(Virtio *v)
     transport_of(v)->update(v);
 }
 
+/* Drivers may have filled queues and rung for them before they were ready. */
+static void notify_all(Virtio *v)
+{
+    for (u16 i = 0; i < v->queue_count; i++) {
+        if (v->queues[i].enabled) {
+            virtio_notify(v, i);
+        }
+    }
+}
+
 void virtio_write_status(Virtio *v, u8 status)
 {
     bool was_ready = v->status & VIRTIO_DRIVER_OK;
@@ -93,8 +103,8 @@ void virtio_write_status(Virtio *v, u8 status)
         status &= (u8)~VIRTIO_FEATURES_OK; /* not these */
     }
     v->status = status | (v->status & VIRTIO_NEEDS_RESET);
-    if (!was_ready && v->status & VIRTIO_DRIVER_OK && v->info->ready) {
-        v->info->ready(v);
+    if (!was_ready && v->status & VIRTIO_DRIVER_OK) {
+        notify_all(v);
     }
 }
 

@@ -68,7 +68,7 @@ typedef struct VirtioInfo {
     u16 queues;
     u64 features; /* beside those of the transport */
     u32 config_size;
-    /* A driver rang for the queue. */
+    /* A driver rang for the queue, or has become ready. */
     void (*notify)(void *device, VirtQueue *queue);
     /* The config bytes are up to date when this returns; NULL: they always are. */
     void (*config_reading)(void *device);
@@ -76,8 +76,6 @@ typedef struct VirtioInfo {
     void (*config_written)(void *device, u32 at, u32 size);
     /* The driver resets the device: requests in flight end without a trace. */
     void (*reset)(void *device);
-    /* The driver is ready (DRIVER_OK). */
-    void (*ready)(void *device);
     /* After a load, and after a reset: as DeviceDef.settle. */
     void (*settle)(void *device);
 } VirtioInfo;
