@@ -199,6 +199,10 @@ struct Device {
     char *id;                    /* for messages and monitors; never NULL; owned */
     bool started;
     Device *next; /* on the board's list */
+    /* The machine's: the device that it was plugged into, and its place there; what users want it
+     * to be in the boot order, counted from 1 (0: nothing). */
+    Device *owner;
+    u32 owner_bus, owner_unit, boot_index;
     struct BankUse {
         Device *device;
         const RegisterBank *bank;
