@@ -7,7 +7,9 @@
  *
  * VHDX images are never smaller than 4 MiB, and full of checksums: their input is a list of pieces
  * (16 bits of place in KiB, 16 bits of length, bytes), and the checksums are made right. LUKS
- * images are given so, too; the passphrase is "p", and the iterations are made few. */
+ * images are given so, too; the passphrase is "p", and the iterations are made few.
+ *
+ * With FUZZ_FORMAT=NAME in the environment, all inputs are of that format. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -185,12 +187,12 @@ static void run(const char *format, const uint8_t *data, size_t size, unsigned f
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    const char *format;
+    const char *format = getenv("FUZZ_FORMAT");
 
     if (size == 0) {
         return 0;
     }
-    format = formats[data[0] % COUNT(formats)];
+    format = format ? format : formats[data[0] % COUNT(formats)];
     size = MIN(size - 1, (size_t)LARGEST_INPUT);
     run(format, data + 1, size, 0, look);
     run(format, data + 1, size, BLOCK_WRITE | BLOCK_UNMAP, change);
