@@ -168,6 +168,7 @@ typedef struct Walk {
     const IrRegion *region;
     IrWord *values;
     u32 space;
+    u32 from; /* the block that control came from */
     u64 insn_pc;
     u64 word; /* exception raised; 0: none */
     u64 next; /* where to go on */
@@ -275,6 +276,18 @@ static void walk_exit(Walk *w, const IrInsn *insn)
     }
 }
 
+/* The value that a PHI of `block` has: arguments are in order of the blocks that lead there. */
+static IrWord phi_value(const Walk *w, const IrInsn *insn, u32 block)
+{
+    u32 n = 0;
+
+    for (u32 i = 0; i < w->from; i++) {
+        const u32 *successor = w->region->blocks[i].successor;
+        n += successor[0] == block || successor[1] == block;
+    }
+    return w->values[w->region->phi_args[insn->imm + n]];
+}
+
 /* Executes one operation; returns the block to go on in. */
 static u32 walk_insn(Walk *w, u32 block, IrVal v)
 {
@@ -303,6 +316,9 @@ static u32 walk_insn(Walk *w, u32 block, IrVal v)
         break;
     case IR_CALL:
         walk_call(w, insn, result);
+        break;
+    case IR_PHI:
+        *result = phi_value(w, insn, block);
         break;
     case IR_FENCE:
         break;
@@ -344,6 +360,7 @@ static void walk_region(Walk *w)
         u32 next = walk_insn(w, block, v);
         u8 op = ir_insn(w->region, v)->op;
         bool moves = op == IR_JUMP || op == IR_BRANCH;
+        w->from = moves ? block : w->from;
         v = moves ? w->region->blocks[next].first : ir_insn(w->region, v)->next;
         block = next;
     }
