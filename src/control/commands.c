@@ -338,9 +338,9 @@ static const struct {
     const char *name;
     void (*print)(Machine *machine, ControlReply *reply);
 } infos[] = {
-    {"balloon", info_balloon}, {"network", info_network}, {"status", info_status},
-    {"memory", info_memory},   {"ports", info_ports},     {"devices", info_devices},
-    {"cpus", info_cpus},       {"chardev", info_chardev},
+    {"block", control_info_block}, {"balloon", info_balloon}, {"network", info_network},
+    {"status", info_status},       {"memory", info_memory},   {"ports", info_ports},
+    {"devices", info_devices},     {"cpus", info_cpus},       {"chardev", info_chardev},
 };
 
 static int run_info(Machine *machine, char **words, u32 count, const char *rest,
@@ -353,7 +353,7 @@ static int run_info(Machine *machine, char **words, u32 count, const char *rest,
             return 0;
         }
     }
-    device_error(error, "info status|memory|ports|devices|cpus|chardev|network|balloon");
+    device_error(error, "info status|memory|ports|devices|cpus|block|chardev|network|balloon");
     return -EINVAL;
 }
 
@@ -380,7 +380,10 @@ const ControlCommand control_commands[] = {
     {"balloon", "SIZE", "memory that the guest is to keep", run_balloon},
     {"block_resize", "ID SIZE", "make a disk larger or smaller", run_block_resize},
     {"set_link", "ID on|off", "plug a network's cable in, or pull it", run_set_link},
-    {"info", "WHAT", "status, memory, ports, devices, cpus, chardev, network, balloon", run_info},
+    {"change", "DRIVE FILE", "put an image into a CD or floppy drive", control_change},
+    {"eject", "[-f] DRIVE", "take it out; -f: even if the guest says no", control_eject},
+    {"info", "WHAT", "status, memory, ports, devices, cpus, block, chardev, network, balloon",
+     run_info},
     {"help", "", "list the commands", run_help},
     {0},
 };

@@ -42,6 +42,13 @@ extern const ControlCommand control_commands[];
 /* Runs a line. 0 or -errno with *error. */
 int control_run(Machine *machine, const char *line, ControlReply *reply, char **error);
 
+/* -- media.c: commands, as above */
+int control_change(Machine *machine, char **words, u32 count, const char *rest, ControlReply *reply,
+                   char **error);
+int control_eject(Machine *machine, char **words, u32 count, const char *rest, ControlReply *reply,
+                  char **error);
+void control_info_block(Machine *machine, ControlReply *reply);
+
 /* -- keys.c */
 
 /* Linux's code of a key by QEMU's name for it ("ret", "ctrl", "a", "kp_5"...); 0: unknown. */

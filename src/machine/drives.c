@@ -66,28 +66,64 @@ void machine_free_drives(Machine *machine)
     }
 }
 
-int machine_change_medium(Machine *machine, const char *id, BlockNode *node, bool force,
-                          char **error)
+/* The drive of that id, if its medium can be changed; NULL with *error. */
+static Drive *find_removable(const Machine *machine, const char *id, char **error)
 {
     Drive *drive = find(machine, id);
-    int result;
 
-    if (!drive || !disk_is_removable(drive->disk)) {
-        device_error(error,
-                     drive ? "%s holds a disk that cannot be taken out"
-                           : "there is no drive '%s'; `info block` names them",
-                     id);
-        return drive ? -EINVAL : -ENOENT;
+    if (!drive) {
+        device_error(error, "there is no drive '%s'; `info block` names them", id);
+    } else if (!disk_is_removable(drive->disk)) {
+        device_error(error, "what is in %s cannot be taken out", id);
+        return NULL;
     }
-    result = disk_change(drive->disk, node, is_read_only(node), force);
+    return drive;
+}
+
+/* The node becomes the drive's. */
+static int change(Drive *drive, BlockNode *node, bool force, char **error)
+{
+    int result = disk_change(drive->disk, node, is_read_only(node), force);
+
     if (result == -EBUSY) {
-        device_error(
-            error, "the guest has locked %s, and was asked to let go; try again, or force it", id);
+        device_error(error, "the guest has locked %s, and was asked to let go", drive->id);
     } else if (result < 0) {
-        device_error(error, "%s: no such medium fits into %s", block_filename(node), id);
+        device_error(error, "%s does not fit into %s", block_filename(node), drive->id);
     } else {
         block_close(drive->request->node);
         drive->request->node = node;
+    }
+    return result;
+}
+
+int machine_eject(Machine *machine, const char *id, bool force, char **error)
+{
+    Drive *drive = find_removable(machine, id, error);
+
+    return drive ? change(drive, NULL, force, error) : -ENOENT;
+}
+
+int machine_insert(Machine *machine, const char *id, const char *file, char **error)
+{
+    Drive *drive = find_removable(machine, id, error);
+    BlockError why = {0};
+    BlockNode *node;
+    int result;
+
+    if (!drive) {
+        return -ENOENT;
+    }
+    result = block_open(&node, file, NULL, drive->request->cdrom ? 0 : BLOCK_WRITE, &why);
+    if (result == -EACCES || result == -EROFS) {
+        result = block_open(&node, file, NULL, 0, &why);
+    }
+    if (result < 0) {
+        device_error(error, "%s", why.text);
+        return result;
+    }
+    result = change(drive, node, false, error);
+    if (result < 0) {
+        block_close(node);
     }
     return result;
 }

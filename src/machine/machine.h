@@ -214,10 +214,11 @@ Disk *machine_add_drive(Machine *machine, DriveRequest *request, const char *id,
 /* By the drive's id; NULL if there is none. */
 Disk *machine_find_disk(const Machine *machine, const char *id);
 void machine_free_drives(Machine *machine);
-/* Puts another image into a drive, which the machine owns from then on; NULL: takes out what is
- * there. force: even if the guest has locked the door. 0 or -errno with *error. */
-int machine_change_medium(Machine *machine, const char *id, BlockNode *node, bool force,
-                          char **error);
+/* Takes out what is in a drive; force: even if the guest has locked the door. 0 or -errno with
+ * *error. */
+int machine_eject(Machine *machine, const char *id, bool force, char **error);
+/* Puts an image into it, in place of what is there. */
+int machine_insert(Machine *machine, const char *id, const char *file, char **error);
 
 /* -- backends.c */
 int machine_open_backends(Machine *machine, char **error);

@@ -24,7 +24,8 @@ static void help(void)
     }
     puts("\nExamples:\n"
          "  menura ctl mydos type 'dir\\n'\n"
-         "  menura ctl mydos screenshot screen.png");
+         "  menura ctl mydos screenshot screen.png\n"
+         "  menura ctl mydos change floppy0 disk2.img");
 }
 
 static int connect_to(const char *name)
@@ -51,15 +52,22 @@ static int connect_to(const char *name)
     return fd;
 }
 
-/* The words as one line; file names are made absolute, for the machine may be elsewhere. */
+/* Whether word i is a file here, whose name must be made absolute, for the machine may be
+ * elsewhere; what is no file may be the name of an image on the network. */
+static bool is_file(char **argv, int i)
+{
+    return (i == 1 && !strcmp(argv[0], "screenshot")) ||
+           (i == 2 && !strcmp(argv[0], "change") && access(argv[i], F_OK) == 0);
+}
+
+/* The words as one line. */
 static bool make_line(char *line, size_t size, int argc, char **argv)
 {
     size_t used = 0;
 
     for (int i = 0; i < argc; i++) {
         char directory[PATH_MAX] = "";
-        bool file = i == 1 && !strcmp(argv[0], "screenshot") && argv[1][0] != '/';
-        if (file && getcwd(directory, sizeof directory)) {
+        if (is_file(argv, i) && argv[i][0] != '/' && getcwd(directory, sizeof directory)) {
             strncat(directory, "/", sizeof directory - strlen(directory) - 1);
         }
         int n = snprintf(line + used, size - used, "%s%s%s", i ? " " : "", directory, argv[i]);

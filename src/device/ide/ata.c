@@ -451,6 +451,9 @@ void ata_command(IdeDrive *d)
     case 0xec:
         identify(d);
         break;
+    case 0xa1: /* IDENTIFY PACKET DEVICE: it is none */
+        ide_fail(d, ATA_ABRT);
+        break;
     case 0x2f:
         read_log(d);
         break;

@@ -56,4 +56,37 @@ def sata_disk(test):
          wanted=[f'{hashlib.md5(cd.read_bytes()).hexdigest()}  /dev/sr0', 'NCQ (depth 32)'], installer=True)
 
 
-CASES = [virtio_disk, ide_disk, sata_disk]
+def nvme_disk(test):
+    """an NVMe disk in a qcow2 image, with two CPUs and their queues"""
+    disk(test, 'none', 'nvme0n1', [], 'qcow2', arguments=['--device', 'nvme,drive=x,serial=menura1', '--smp', '2'],
+         more='for i in 0 1 2 3; do dd if=/dev/nvme0n1 bs=64k skip=$((i*8)) count=8 2>/dev/null | wc -c & done; wait\n'
+              'grep -o nvme0q2 /proc/interrupts; echo SERIAL $(cat /sys/block/nvme0n1/device/serial)',
+         wanted=['nvme0q2', 'SERIAL menura1'])
+
+
+def change_cd(test):
+    """a CD is changed and taken out while Linux runs, but not while it is in use"""
+    discs = [test.scratch / f'disc{i}' for i in range(2)]
+    for disc in discs:
+        disc.write_bytes(os.urandom(1 << 20))
+    sums = [hashlib.md5(disc.read_bytes()).hexdigest() for disc in discs]
+    script = ('exec 3</dev/sr0; echo LOCKED; sleep 4; exec 3<&-; echo FREE\n'
+              f'while md5sum /dev/sr0 | grep {sums[0]}; do sleep 1; done; md5sum /dev/sr0\n'
+              'while head -c 1 /dev/sr0 >/dev/null; do sleep 1; done; echo GONE')
+    with test.linux(script, '--drive', f'file={discs[0]},media=cdrom,id=cd',
+                    modules=[*ATA, 'cdrom', 'sr_mod']) as machine:
+        machine.wait_serial('LOCKED')
+        machine.control('change', 'cd', str(discs[1]))
+        if f'cd (removable): {discs[0]}' not in machine.control('info', 'block'):
+            raise Failed(f'it was changed: {machine.control("info", "block")}')
+        machine.wait_serial('FREE')
+        while str(discs[1]) not in machine.control('info', 'block'):
+            machine.control('change', 'cd', str(discs[1]))
+        machine.wait_serial(sums[1])
+        while 'empty' not in machine.control('info', 'block'):
+            machine.control('eject', 'cd')
+        machine.wait_serial('GONE')
+        machine.wait_end()
+
+
+CASES = [virtio_disk, ide_disk, sata_disk, nvme_disk, change_cd]
