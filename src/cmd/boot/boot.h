@@ -2,6 +2,7 @@
 #ifndef CMD_BOOT_BOOT_H
 #define CMD_BOOT_BOOT_H
 
+#include "block/object.h"
 #include "machine/machine.h"
 
 typedef enum BootDisplay {
@@ -17,6 +18,7 @@ typedef struct BootCommand {
     const char *program; /* how it was called, for messages */
     bool qemu;           /* QEMU's command line */
     bool snapshot;       /* disks are left as they are */
+    ObjectList *objects; /* that options of disks name; or NULL */
     BootDisplay display;
     bool full_screen;
     bool in_terminal[MACHINE_SERIAL_PORTS]; /* serial ports of the terminal's seat */
@@ -39,6 +41,9 @@ void boot_fail(const BootCommand *command, const char *format, ...)
  * "file=...,format=..." list. False after a message. */
 bool boot_add_drive(BootCommand *command, const char *interface, int index, bool cdrom,
                     const char *text, bool options);
+/* Makes what --object says, wherever it stands: before the drives, which may name it. */
+bool boot_add_objects(BootCommand *command, int argc, char **argv);
+/* The objects, too. */
 void boot_free_drives(BootCommand *command);
 
 /* -- backends.c */

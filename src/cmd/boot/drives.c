@@ -1,4 +1,4 @@
-/* Disks of the command line: --drive's list, and the short forms. */
+/* Disks of the command line: --drive's list, and the short forms; objects that they name. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,19 +21,33 @@ static const BlockOption drive_options[] = {
     {"aio", BLOCK_OPTION_STRING, "io_uring, threads or native", NULL},
     {"discard", BLOCK_OPTION_STRING, "unmap or ignore", NULL},
     {"detect-zeroes", BLOCK_OPTION_STRING, "on, off or unmap", NULL},
+    {"key-secret", BLOCK_OPTION_STRING, "id of the object that opens an encrypted image", NULL},
     {0},
 };
+
+/* Those of them that the image's driver takes. */
+static const char *const passed_on[] = {"discard", "detect-zeroes", "key-secret"};
 
 static bool is_on(const BlockOptions *options, const char *key)
 {
     return block_options_get(options, key) && block_option_bool(options, drive_options, key);
 }
 
+static bool is_passed_on(const char *name)
+{
+    for (size_t i = 0; i < COUNT(passed_on); i++) {
+        if (!strcmp(passed_on[i], name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Ours out, the image driver's left. */
 static void take_own(BlockOptions *options)
 {
     for (const BlockOption *o = drive_options; o->name; o++) {
-        if (strcmp(o->name, "discard") != 0 && strcmp(o->name, "detect-zeroes") != 0) {
+        if (!is_passed_on(o->name)) {
             block_options_set(options, o->name, NULL);
         }
     }
@@ -132,6 +146,7 @@ bool boot_add_drive(BootCommand *command, const char *interface, int index, bool
     BlockError error;
     bool good = true;
 
+    block_options_set_objects(options, command->objects);
     if (!list) {
         block_options_set(options, "file", text);
     } else if (block_options_parse(options, text, NULL, &error) < 0 ||
@@ -141,6 +156,34 @@ bool boot_add_drive(BootCommand *command, const char *interface, int index, bool
     }
     good = good && add_from_options(command, interface, index, cdrom, options);
     block_options_free(options);
+    return good;
+}
+
+static bool add_object(BootCommand *command, const char *text)
+{
+    BlockError error;
+
+    command->objects = command->objects ? command->objects : object_list_new(NULL);
+    if (object_list_add(command->objects, text, &error) < 0) {
+        boot_fail(command, "%s", error.text);
+        return false;
+    }
+    return true;
+}
+
+bool boot_add_objects(BootCommand *command, int argc, char **argv)
+{
+    bool good = true;
+
+    for (int i = 1; i < argc && good; i++) {
+        const char *word = argv[i] + (!strncmp(argv[i], "--", 2) && command->qemu);
+        const char *name = command->qemu ? "-object" : "--object";
+        if (!strcmp(word, name) && i + 1 < argc) {
+            good = add_object(command, argv[++i]);
+        } else if (!command->qemu && !strncmp(word, "--object=", 9)) {
+            good = add_object(command, word + 9);
+        }
+    }
     return good;
 }
 
@@ -154,4 +197,5 @@ void boot_free_drives(BootCommand *command)
         free((char *)(uintptr_t)drive->id);
         free(drive);
     }
+    object_list_free(command->objects);
 }

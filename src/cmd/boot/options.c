@@ -197,6 +197,7 @@ static const Option options[] = {
     {NULL, "-hdc", DISK, true, 0, NULL, "ide", 2},
     {NULL, "-hdd", DISK, true, 0, NULL, "ide", 3},
     {"--drive", "-drive", DRIVE, true, 0, NULL, "ide", -1},
+    {"--object", "-object", IGNORED, true, 0, NULL, NULL, 0}, /* made before: boot_add_objects() */
     {"--device", "-device", DEVICE, true, 0, NULL, NULL, 0},
     {"--chardev", "-chardev", CHARDEV, true, 0, NULL, NULL, 0},
     {"--netdev", "-netdev", NETDEV, true, 0, NULL, NULL, 0},
@@ -228,6 +229,7 @@ static void help(void)
          "  --cpu MODEL[,+FEATURE][,-FEATURE]         --machine NAME  (default pc)\n"
          "  --cdrom FILE       CD or DVD image        --floppy FILE   floppy image\n"
          "  --drive file=FILE[,format=F][,if=ide|virtio|floppy|none][,id=ID][,cache=MODE]...\n"
+         "  --object secret,id=ID,file=F              opens encrypted disks: key-secret=ID\n"
          "  --device NAME[,PROPERTY=VALUE]...         one more device; NAME,help lists them\n"
          "  --kernel FILE      start a Linux kernel   --initrd FILE   its initial RAM disk\n"
          "  --append TEXT      its command line       --firmware uefi[,vars=FILE]|FILE\n"
@@ -361,6 +363,9 @@ static bool parse_word(BootCommand *command, int argc, char **argv, int *i)
 
 bool boot_parse(BootCommand *command, int argc, char **argv)
 {
+    if (!boot_add_objects(command, argc, argv)) {
+        return false;
+    }
     for (int i = 1; i < argc && !command->done; i++) {
         if (!parse_word(command, argc, argv, &i)) {
             return false;
