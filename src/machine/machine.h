@@ -74,7 +74,11 @@ typedef struct MachineOptions {
     const char *firmware; /* file; NULL: the board's own search */
     const char *kernel, *initrd, *append;
     const char *boot_order; /* "cdn", of QEMU's letters; NULL: disk, cdrom, floppy */
+    const char *boot_once;  /* the same, until the first reset; NULL: as always */
     bool boot_menu;
+    bool boot_strict; /* nothing else is tried */
+    u32 boot_wait;    /* milliseconds that the menu is offered; 0: 3000 */
+    u32 boot_retry;   /* the same, until the firmware tries all again; 0: it does not */
     DriveRequest *drives;
     DeviceRequest *devices;
     BackendRequest *chardevs, *netdevs;

@@ -242,6 +242,7 @@ void processors_reset(Machine *machine)
     for (u32 i = 0; i < machine->processor_count; i++) {
         Processor *p = &machine->processors[i];
         p->stopped = p->halted = false;
+        p->wakes++; /* it looks again, if it stands halted */
         vcpu_lower(p->vcpu, ~0u);
         vcpu_reset(p->vcpu);
         if (machine->def->reset_cpu) {

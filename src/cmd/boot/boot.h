@@ -15,6 +15,7 @@ typedef enum BootDisplay {
 /* What the command line asks for. */
 typedef struct BootCommand {
     MachineOptions machine;
+    char boot_order[8], boot_once[8]; /* what the machine's point to */
     const char *program; /* how it was called, for messages */
     bool qemu;           /* QEMU's command line */
     bool snapshot;       /* disks are left as they are */

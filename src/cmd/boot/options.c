@@ -79,22 +79,85 @@ static bool parse_machine(BootCommand *command, const char *text)
     return true;
 }
 
-static bool parse_boot(BootCommand *command, const char *text)
+/* Letters of devices, each once; stored at `order` and pointed to by `*set`. */
+static bool parse_boot_letters(BootCommand *command, const char *letters, char order[8],
+                               const char **set)
 {
-    if (!strcmp(text, "menu") || !strcmp(text, "menu=on")) {
-        command->machine.boot_menu = true;
-        return true;
-    }
-    if (!strncmp(text, "order=", 6)) {
-        text += 6;
-    }
-    if (text[strspn(text, "acdn")] && text[strspn(text, "acdn")] != ',') {
+    size_t count = strspn(letters, "acdn");
+
+    if (!count || letters[count] || count > 4) {
         boot_fail(command, "boot order '%s': letters are a (floppy), c (disk), d (cdrom), n (net)",
-                  text);
+                  letters);
         return false;
     }
-    command->machine.boot_order = text;
+    strcpy(order, letters);
+    *set = order;
     return true;
+}
+
+static bool parse_boot_switch(BootCommand *command, const char *value, bool *set)
+{
+    *set = !strcmp(value, "on");
+    if (!*set && strcmp(value, "off") != 0) {
+        boot_fail(command, "--boot: '%s' is neither on nor off", value);
+        return false;
+    }
+    return true;
+}
+
+/* Milliseconds; 0 becomes 1, as it means something else to the machine. */
+static bool parse_boot_time(BootCommand *command, const char *value, u32 *set)
+{
+    char *end;
+    unsigned long time = strtoul(value, &end, 10);
+
+    if (end == value || *end || time > 0xffff) {
+        boot_fail(command, "--boot: '%s' is no time in milliseconds up to 65535", value);
+        return false;
+    }
+    *set = time ? (u32)time : 1;
+    return true;
+}
+
+static bool parse_boot_word(BootCommand *command, char *word)
+{
+    MachineOptions *machine = &command->machine;
+    char *value = strchr(word, '=');
+
+    if (!value) {
+        return strcmp(word, "menu")
+                   ? parse_boot_letters(command, word, command->boot_order, &machine->boot_order)
+                   : parse_boot_switch(command, "on", &machine->boot_menu);
+    }
+    *value++ = 0;
+    if (!strcmp(word, "order")) {
+        return parse_boot_letters(command, value, command->boot_order, &machine->boot_order);
+    } else if (!strcmp(word, "once")) {
+        return parse_boot_letters(command, value, command->boot_once, &machine->boot_once);
+    } else if (!strcmp(word, "menu")) {
+        return parse_boot_switch(command, value, &machine->boot_menu);
+    } else if (!strcmp(word, "strict")) {
+        return parse_boot_switch(command, value, &machine->boot_strict);
+    } else if (!strcmp(word, "splash-time")) {
+        return parse_boot_time(command, value, &machine->boot_wait);
+    } else if (!strcmp(word, "reboot-timeout")) {
+        return !strcmp(value, "-1") || parse_boot_time(command, value, &machine->boot_retry);
+    }
+    boot_fail(command, "--boot: there is no '%s'", word);
+    return false;
+}
+
+/* "cdn", or a list: order=cdn,once=d,menu=on,strict=on,splash-time=MS,reboot-timeout=MS. */
+static bool parse_boot(BootCommand *command, const char *text)
+{
+    char *copy = strdup(text), *rest = copy, *word;
+    bool good = true;
+
+    while (good && (word = strsep(&rest, ",")) != NULL) {
+        good = parse_boot_word(command, word);
+    }
+    free(copy);
+    return good;
 }
 
 /* A file, or "uefi" with "vars=FILE". */
@@ -233,7 +296,8 @@ static void help(void)
          "  --device NAME[,PROPERTY=VALUE]...         one more device; NAME,help lists them\n"
          "  --kernel FILE      start a Linux kernel   --initrd FILE   its initial RAM disk\n"
          "  --append TEXT      its command line       --firmware uefi[,vars=FILE]|FILE\n"
-         "  --boot ORDER|menu  letters of a c d n     --snapshot      leave disks as they are\n"
+         "  --boot ORDER|menu|once=ORDER,strict=on... letters of a c d n in the order to try\n"
+         "  --snapshot         leave disks as they are\n"
          "  --serial terminal|stdio|none|file:F|pty   --vga std|none\n"
          "  --display window|terminal|none            --no-reboot     end instead\n"
          "  --netdev null,id=ID                       --chardev KIND[:PATH],id=ID\n"

@@ -10,9 +10,10 @@
 #include "device/firmware/fw_cfg.h"
 #include "device/firmware/pflash_cfi01.h"
 #include "device/timer/mc146818.h"
+#include "machine/boot_order.h"
 #include "machine/pc/pc.h"
 
-enum { MAX_FIRMWARE = 16 << 20, BIOS_ALIGN = 0x10000, FLASH_CHIPS = 2 };
+enum { MAX_FIRMWARE = 16 << 20, BIOS_ALIGN = 0x10000, FLASH_CHIPS = 2, MENU_WAIT = 3000 };
 
 static const char *const places[] = {
     "/usr/share/seabios/bios-256k.bin",
@@ -178,20 +179,13 @@ static void set_floppies(Pc *pc)
     mc146818_set(pc->rtc, 0x14, (u8)(b ? 0x47 : 0x07));
 }
 
-/* What SeaBIOS reads of the CMOS memory: memory sizes, and the boot order in nibbles. */
-static void fill_cmos(Pc *pc, const MachineOptions *options)
+/* What SeaBIOS reads of the CMOS memory: sizes of RAM. */
+static void fill_cmos(Pc *pc)
 {
-    const char *order = options->boot_order ? options->boot_order : "cda";
-    static const char letters[] = "acdn";
     u64 low = pc->low_size, above_16 = low > 16 << 20 ? (low - (16 << 20)) >> 16 : 0;
     u64 above_1 = MIN((low - (1 << 20)) >> 10, (u64)0xfc00);
     u64 high = (pc->machine->ram->size - low) >> 16;
-    u8 devices[3] = {0};
 
-    for (size_t i = 0; i < COUNT(devices) && order[i]; i++) {
-        const char *letter = strchr(letters, order[i]);
-        devices[i] = letter ? (u8)(letter - letters + 1) : 0;
-    }
     mc146818_set(pc->rtc, 0x15, 640 & 0xff);
     mc146818_set(pc->rtc, 0x16, 640 >> 8);
     for (u8 at = 0x17; at <= 0x30; at += 0x19) { /* 0x17 and 0x30 */
@@ -204,15 +198,36 @@ static void fill_cmos(Pc *pc, const MachineOptions *options)
         mc146818_set(pc->rtc, (u8)(0x5b + i), (u8)(high >> 8 * i));
     }
     set_floppies(pc);
-    mc146818_set(pc->rtc, 0x3d, (u8)(devices[0] | devices[1] << 4));
-    mc146818_set(pc->rtc, 0x38, (u8)(devices[2] << 4 | 1)); /* 1: don't check floppies */
     mc146818_set(pc->rtc, 0x5f, (u8)(pc->machine->processor_count - 1));
+}
+
+/* SeaBIOS takes the order of kinds of devices from CMOS memory, a nibble each, and that of devices
+ * from a file; OVMF knows the file only. Without a word of the user's OVMF keeps its own order. */
+void pc_set_boot_order(Pc *pc, const char *order)
+{
+    static const char letters[] = "acdn";
+    u8 kinds[3] = {0};
+    size_t size;
+    char *text;
+
+    order = order ? order : "cda";
+    for (size_t i = 0; i < COUNT(kinds) && order[i]; i++) {
+        const char *letter = strchr(letters, order[i]);
+        kinds[i] = letter ? (u8)(letter - letters + 1) : 0;
+    }
+    mc146818_set(pc->rtc, 0x3d, (u8)(kinds[0] | kinds[1] << 4));
+    mc146818_set(pc->rtc, 0x38, (u8)(kinds[2] << 4 | 1)); /* 1: don't check floppies */
+    if (boot_order_is_given(pc->machine)) {
+        text = boot_order_text(pc->machine, order, &size);
+        fw_cfg_set_file(pc->fw_cfg, "bootorder", text, size);
+        free(text);
+    }
 }
 
 void pc_fill_fw_cfg(Pc *pc, const MachineOptions *options)
 {
     void *f = pc->fw_cfg;
-    u8 wait[2] = {0};
+    u8 wait[4] = {0};
 
     fw_cfg_set_number(f, FW_CFG_RAM_SIZE, pc->machine->ram->size, 8);
     fw_cfg_set_number(f, FW_CFG_CPU_COUNT, options->cpus, 2);
@@ -220,10 +235,12 @@ void pc_fill_fw_cfg(Pc *pc, const MachineOptions *options)
     fw_cfg_set_number(f, FW_CFG_NO_GRAPHIC, 0, 2);
     fw_cfg_set_number(f, FW_CFG_BOOT_MENU, options->boot_menu, 2);
     if (options->boot_menu) {
-        put_le(wait, 3000, 2); /* milliseconds */
+        put_le(wait, options->boot_wait ? options->boot_wait : MENU_WAIT, 2);
         fw_cfg_set_file(f, "etc/boot-menu-wait", wait, 2);
     }
+    put_le(wait, options->boot_retry ? options->boot_retry : ~0u, 4);
+    fw_cfg_set_file(f, "etc/boot-fail-wait", wait, 4);
     add_memory_map(pc);
     pc_acpi_to_firmware(pc);
-    fill_cmos(pc, options);
+    fill_cmos(pc);
 }

@@ -345,9 +345,13 @@ static void destroy(Machine *machine)
 
 static void after_reset(Machine *machine)
 {
+    const MachineOptions *options = machine->options;
     Pc *pc = pc_of(machine);
 
     pc_reset_interrupts(pc);
+    pc_set_boot_order(pc, options->boot_once && !pc->once_is_over ? options->boot_once
+                                                                  : options->boot_order);
+    pc->once_is_over = true;
     if (pc->kernel) {
         pc_start_kernel(pc);
     }

@@ -36,6 +36,7 @@ typedef struct Pc {
     u32 ide_places, sata_places, floppy_places, virtio_drives, other_drives;
     u8 a20;                 /* bit n: switch n has it up */
     u8 lines[PC_ISA_LINES]; /* bit n: PC_LINE_n holds it up */
+    bool once_is_over;      /* options->boot_once does not count any more */
     X86Kernel *kernel;      /* that is started directly; NULL: none */
 } Pc;
 
@@ -64,6 +65,8 @@ void pc_message(void *opaque, u64 address, u32 data);
 int pc_load_firmware(Pc *pc, const MachineOptions *options, char **error);
 /* Tells the firmware about the machine. */
 void pc_fill_fw_cfg(Pc *pc, const MachineOptions *options);
+/* The order of letters, as in MachineOptions; NULL: the usual one. */
+void pc_set_boot_order(Pc *pc, const char *order);
 
 /* -- acpi.c */
 /* Hands the tables to the firmware. */
