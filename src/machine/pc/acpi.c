@@ -101,7 +101,7 @@ static void add_root_bus(const Pc *pc, Aml *aml)
     aml_word_io(aml, 0x0000, 0x0cf7);
     aml_word_io(aml, 0x0d00, 0xffff);
     aml_dword_memory(aml, 0xa0000, 0xbffff, true);
-    aml_dword_memory(aml, (u32)MAX(pc->low_size, (u64)0x80000000), 0xfebfffff, false);
+    aml_dword_memory(aml, (u32)MAX(pc->x86.low_size, (u64)0x80000000), 0xfebfffff, false);
     aml_end_resources(aml);
     add_routing(aml);
     add_isa_bus(pc, aml);

@@ -159,10 +159,10 @@ int pc_load_firmware(Pc *pc, const MachineOptions *options, char **error)
 static void add_memory_map(Pc *pc)
 {
     u8 entries[2 * 20];
-    u64 high = pc->machine->ram->size - pc->low_size;
+    u64 high = pc->machine->ram->size - pc->x86.low_size;
 
     put_le(entries, 0, 8);
-    put_le(entries + 8, pc->low_size, 8);
+    put_le(entries + 8, pc->x86.low_size, 8);
     put_le(entries + 16, 1, 4);
     put_le(entries + 20, 1ull << 32, 8);
     put_le(entries + 28, high, 8);
@@ -182,7 +182,7 @@ static void set_floppies(Pc *pc)
 /* What SeaBIOS reads of the CMOS memory: sizes of RAM. */
 static void fill_cmos(Pc *pc)
 {
-    u64 low = pc->low_size, above_16 = low > 16 << 20 ? (low - (16 << 20)) >> 16 : 0;
+    u64 low = pc->x86.low_size, above_16 = low > 16 << 20 ? (low - (16 << 20)) >> 16 : 0;
     u64 above_1 = MIN((low - (1 << 20)) >> 10, (u64)0xfc00);
     u64 high = (pc->machine->ram->size - low) >> 16;
 

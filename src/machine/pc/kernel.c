@@ -11,7 +11,7 @@ int pc_load_kernel(Pc *pc, const MachineOptions *options, char **error)
 {
     X86MemoryMap map;
 
-    x86_memory_map(&map, pc->low_size, pc->machine->ram->size);
+    x86_memory_map(&map, pc->x86.low_size, pc->machine->ram->size);
     pc->kernel = x86_kernel_new(options, &map, ROM_AREA, error);
     return pc->kernel ? 0 : -EINVAL;
 }
@@ -31,7 +31,7 @@ static void stand_in_for_firmware(Pc *pc)
 {
     u8 *area = pc->bios->host + pc->bios->size - ROM_AREA_SIZE;
 
-    pci_assign(pc->pci, MAX(pc->low_size, (u64)PC_LOW_LIMIT), PC_PCI_PORTS);
+    pci_assign(pc->pci, MAX(pc->x86.low_size, (u64)X86_LOW_LIMIT), PC_PCI_PORTS);
     piix4_pm_enable(pc->pm);
     pc_acpi_to_rom(pc, area, ROM_AREA_SIZE, ROM_AREA);
 }

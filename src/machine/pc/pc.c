@@ -1,6 +1,6 @@
 /* The board "pc": i440FX and PIIX3 with what a PC of that time has around them.
  *
- * Memory: RAM from 0, at most up to PC_LOW_LIMIT, the rest from 4 GiB; the firmware ends at 4 GiB
+ * Memory: RAM from 0, at most up to X86_LOW_LIMIT, the rest from 4 GiB; the firmware ends at 4 GiB
  * and is seen below 1 MiB through the bridge's windows. Interrupts: sixteen ISA lines, each driven
  * by ISA devices, by the PCI lines routed to it, and by power management. */
 #include <errno.h>
@@ -18,8 +18,6 @@
 #include "machine/boards.h"
 #include "machine/pc/pc.h"
 
-enum { GIB_4_SHIFT = 32, APIC_BASE_BSP = 1 << 8 };
-
 static void pci_interrupt(void *opaque, unsigned line, bool level)
 {
     Pc *pc = opaque;
@@ -32,22 +30,12 @@ static void pci_interrupt(void *opaque, unsigned line, bool level)
 static void map_memory(Pc *pc)
 {
     Machine *machine = pc->machine;
-    u64 size = machine->ram->size;
 
-    pc->low_size = MIN(size, (u64)PC_LOW_LIMIT);
-    pc->low = (Region){.name = "ram", .size = pc->low_size, .ram = machine->ram};
-    space_add(machine->board.memory, &pc->low, 0);
-    if (size > pc->low_size) {
-        pc->high = (Region){.name = "ram-high",
-                            .size = size - pc->low_size,
-                            .ram = machine->ram,
-                            .ram_offset = pc->low_size};
-        space_add(machine->board.memory, &pc->high, 1ull << GIB_4_SHIFT);
-    }
+    x86_map_ram(&pc->x86);
     if (pc->rom) {
         pc->bios_region =
             (Region){.name = "bios", .size = pc->rom->size, .read_only = true, .ram = pc->rom};
-        space_add(machine->board.memory, &pc->bios_region, (1ull << GIB_4_SHIFT) - pc->rom->size);
+        space_add(machine->board.memory, &pc->bios_region, (1ull << 32) - pc->rom->size);
     }
 }
 
@@ -68,7 +56,7 @@ static int add_bridges(Pc *pc, char **error)
 {
     Machine *machine = pc->machine;
 
-    pc->pci = pci_bus_new(&machine->board, &(PciWires){pc, pci_interrupt, pc_message});
+    pc->pci = pci_bus_new(&machine->board, &(PciWires){pc, pci_interrupt, x86_message});
     pc->bridge = device_new(&device_i440fx, &machine->board, NULL);
     i440fx_wire(pc->bridge, pc->pci, machine->ram, pc->bios);
     machine_add(machine, pc->bridge);
@@ -151,7 +139,7 @@ static void *add_plain(Pc *pc, const DeviceDef *def, const char *output, IrqInpu
 /* The timer's and the clock's lines go through the HPET, which may replace them. */
 static int add_hpet(Pc *pc, Device *timer, char **error)
 {
-    pc->hpet = machine_make_with(pc->machine, &device_hpet, "bus", &pc->apic_bus, error);
+    pc->hpet = machine_make_with(pc->machine, &device_hpet, "bus", &pc->x86.apic_bus, error);
     if (!pc->hpet) {
         return -1;
     }
@@ -266,7 +254,7 @@ static int add_vga(Pc *pc, const MachineOptions *options, char **error)
 
 static int add_devices(Pc *pc, const MachineOptions *options, char **error)
 {
-    if (pc_add_interrupts(pc, error) < 0 || add_bridges(pc, error) < 0 ||
+    if (x86_add_interrupts(&pc->x86, true, error) < 0 || add_bridges(pc, error) < 0 ||
         add_isa_devices(pc, error) < 0 || add_serial_ports(pc, error) < 0 ||
         add_debug_port(pc, error) < 0 || add_ide(pc, error) < 0 ||
         add_vga(pc, options, error) < 0 || add_power_management(pc, error) < 0 ||
@@ -281,32 +269,6 @@ static int add_devices(Pc *pc, const MachineOptions *options, char **error)
     return 0;
 }
 
-/* -- CPUs */
-
-static int set_up_cpus(Pc *pc, const MachineOptions *options, char **error)
-{
-    char message[200];
-
-    if (!x86_parse_cpu(options->cpu ? options->cpu : "max", &pc->cpu, message, sizeof message)) {
-        device_error(error, "%s", message);
-        return -1;
-    }
-    return 0;
-}
-
-static void reset_cpu(Machine *machine, u32 index)
-{
-    X86State *state = vcpu_state(machine->processors[index].vcpu);
-
-    x86_set_cpu(state, &pc_of(machine)->cpu);
-    state->apic_id = index;
-    state->processor_count = machine->processor_count;
-    if (index > 0) {
-        state->apic_base &= ~(u64)APIC_BASE_BSP;
-        state->halted = X86_WAITS_FOR_STARTUP;
-    }
-}
-
 /* -- The board */
 
 static int build(Machine *machine, const MachineOptions *options, char **error)
@@ -317,12 +279,12 @@ static int build(Machine *machine, const MachineOptions *options, char **error)
         abort();
     }
     machine->board_data = pc;
-    pc->machine = machine;
+    pc->machine = pc->x86.machine = machine;
     if (pc_load_firmware(pc, options, error) < 0) {
         return -1;
     }
     map_memory(pc);
-    if (set_up_cpus(pc, options, error) < 0 || add_devices(pc, options, error) < 0) {
+    if (x86_choose_cpu(&pc->x86, options, error) < 0 || add_devices(pc, options, error) < 0) {
         return -1;
     }
     pc_fill_fw_cfg(pc, options);
@@ -348,7 +310,7 @@ static void after_reset(Machine *machine)
     const MachineOptions *options = machine->options;
     Pc *pc = pc_of(machine);
 
-    pc_reset_interrupts(pc);
+    x86_reset_interrupts(&pc->x86);
     pc_set_boot_order(pc, options->boot_once && !pc->once_is_over ? options->boot_once
                                                                   : options->boot_order);
     pc->once_is_over = true;
@@ -388,7 +350,7 @@ const BoardDef board_pc = {
     .max_memory = 1ull << 40,
     .build = build,
     .destroy = destroy,
-    .reset_cpu = reset_cpu,
+    .reset_cpu = x86_reset_cpu,
     .after_reset = after_reset,
     .plug = plug,
     .power_button = power_button,

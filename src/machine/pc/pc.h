@@ -3,14 +3,11 @@
 #define MACHINE_PC_PC_H
 
 #include "device/block/floppy.h"
-#include "device/interrupt/apic_bus.h"
 #include "device/pci/pci.h"
-#include "guest/x86/cpuid.h"
-#include "machine/machine.h"
+#include "machine/x86/board.h"
 #include "machine/x86/kernel.h"
 
 enum {
-    PC_LOW_LIMIT = 0xc0000000u, /* RAM below 4 GiB ends here at most; then comes PCI */
     PC_ISA_LINES = 16,
     PC_PCI_PORTS = 0xc000, /* first port for PCI devices without firmware */
     PC_HPET_ADDRESS = 0xfed00000u,
@@ -23,15 +20,13 @@ enum { PC_LINE_ISA, PC_LINE_PCI, PC_LINE_SCI };
 enum { PC_A20_PORT92, PC_A20_KEYBOARD };
 
 typedef struct Pc {
+    X86Board x86; /* first: see x86/board.h */
     Machine *machine;
     PciBus *pci;
     RamBlock *bios; /* the firmware, as it is seen below 4 GiB */
     RamBlock *rom;  /* the same, owned; NULL: a flash chip has it */
-    Region low, high, bios_region;
-    u64 low_size; /* RAM below 4 GiB */
-    X86Cpu cpu;
-    ApicBus apic_bus;
-    Device *bridge, *isa, *pic, *ioapic, *rtc, *dma, *floppy, *ide, *vga, *pm, *hpet, *fw_cfg;
+    Region bios_region;
+    Device *bridge, *isa, *rtc, *dma, *floppy, *ide, *vga, *pm, *hpet, *fw_cfg;
     /* Places of drives that are taken, a bit each; how many there are of those without places. */
     u32 ide_places, sata_places, floppy_places, virtio_drives, other_drives;
     u8 a20;                 /* bit n: switch n has it up */
@@ -50,15 +45,10 @@ void *pc_add_pci(Pc *pc, const DeviceDef *def, const char *id, int slot, unsigne
                  char **error);
 
 /* -- interrupts.c */
-/* Interrupt controllers, and the CPUs' buses. */
-int pc_add_interrupts(Pc *pc, char **error);
-void pc_reset_interrupts(Pc *pc);
 /* ISA lines 0..15, as ISA devices, the bridge's PCI routing and power management drive them. */
 void pc_isa_input(void *receiver, unsigned line, bool level);
 void pc_pci_input(void *receiver, unsigned line, bool level);
 void pc_sci_input(void *receiver, unsigned line, bool level);
-/* PciWires.message. */
-void pc_message(void *opaque, u64 address, u32 data);
 
 /* -- firmware.c */
 /* Loads the firmware's file, or makes the flash chips that have it. */

@@ -1,0 +1,47 @@
+/* RAM and CPUs of x86 boards: see board.h. */
+#include "machine/x86/board.h"
+
+#include "guest/x86/state.h"
+
+enum { APIC_BASE_BSP = 1 << 8 };
+
+void x86_map_ram(X86Board *board)
+{
+    Machine *machine = board->machine;
+    u64 size = machine->ram->size;
+
+    board->low_size = MIN(size, (u64)X86_LOW_LIMIT);
+    board->low = (Region){.name = "ram", .size = board->low_size, .ram = machine->ram};
+    space_add(machine->board.memory, &board->low, 0);
+    if (size > board->low_size) {
+        board->high = (Region){.name = "ram-high",
+                               .size = size - board->low_size,
+                               .ram = machine->ram,
+                               .ram_offset = board->low_size};
+        space_add(machine->board.memory, &board->high, 1ull << 32);
+    }
+}
+
+int x86_choose_cpu(X86Board *board, const MachineOptions *options, char **error)
+{
+    char message[200];
+
+    if (!x86_parse_cpu(options->cpu ? options->cpu : "max", &board->cpu, message, sizeof message)) {
+        device_error(error, "%s", message);
+        return -1;
+    }
+    return 0;
+}
+
+void x86_reset_cpu(Machine *machine, u32 index)
+{
+    X86State *state = vcpu_state(machine->processors[index].vcpu);
+
+    x86_set_cpu(state, &x86_board_of(machine)->cpu);
+    state->apic_id = index;
+    state->processor_count = machine->processor_count;
+    if (index > 0) {
+        state->apic_base &= ~(u64)APIC_BASE_BSP;
+        state->halted = X86_WAITS_FOR_STARTUP;
+    }
+}
