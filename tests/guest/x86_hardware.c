@@ -1,5 +1,6 @@
 /* Compares the CPU in real-address mode with what real ones did: tests captured from hardware in
- * the MOO format (version 1, 16-bit registers), as SingleStepTests publishes them for the 80286.
+ * the MOO format (version 1, 16-bit registers), as SingleStepTests publishes them for the 8086 and
+ * the 80286.
  *
  *   x86-hardware [--verbose N] FILE...     FILE: not compressed
  *
@@ -35,6 +36,7 @@ typedef struct Snapshot {
 } Snapshot;
 
 typedef struct Test {
+    bool is_8086;
     u32 number;
     char text[64];
     u8 bytes[16];
@@ -46,6 +48,7 @@ typedef struct Test {
 } Test;
 
 typedef struct Totals {
+    bool is_8086;
     unsigned tests, failures, verbose;
 } Totals;
 
@@ -184,10 +187,20 @@ static void set_register(X86State *s, unsigned n, u16 value)
     }
 }
 
+/* Where an 8086 does not go: handlers of exceptions that it does not have. */
+enum { NOT_ON_8086 = 0xbeefdead };
+
 static void set_up(Machine *m, const Test *t)
 {
     guest_x86_64.reset(m->cpu, cpu_common(m->cpu));
     m->cpu->idt_limit = 0x3ff;
+    if (t->is_8086) {
+        static const u8 vectors[] = {X86_UD, X86_STACK, X86_GP};
+        for (size_t i = 0; i < COUNT(vectors); i++) {
+            memcpy(m->ram + 4 * vectors[i], &(u32){NOT_ON_8086}, 4);
+        }
+        m->cpu->a20_mask = ~(u64)(1 << 20);
+    }
     for (unsigned n = 0; n < REGISTERS; n++) {
         set_register(m->cpu, n, t->before.reg[n]);
     }
@@ -280,6 +293,68 @@ static bool is_different_since(const Test *t)
            (t->raises && (is_string || strcmp(x86_rows[insn.row].name, "pop") == 0));
 }
 
+/* Opcodes that were others' twins, or had another meaning: Jcc at 60 to 6F, RET at C0 and C8, SETMO
+ * at D0/6, POP CS; of segment registers two bits count. x87 instructions do nothing without an x87.
+ */
+static bool is_other_opcode_8086(const Test *t, const X86Insn *insn)
+{
+    static const u8 prefixes[] = {0x26, 0x2e, 0x36, 0x3e, 0xf0, 0xf2, 0xf3};
+    const u8 *at = t->bytes;
+
+    while (memchr(prefixes, *at, sizeof(prefixes))) {
+        at++;
+    }
+    return *at == 0x0f || (*at & 0xf0) == 0x60 || (*at & 0xf6) == 0xc0 || (*at & 0xf8) == 0xd8 ||
+           ((*at & 0xfc) == 0xd0 && (insn->modrm >> 3 & 7) == 6) ||
+           ((*at & 0xfd) == 0x8c && insn->modrm & 0x20);
+}
+
+/* What the 8086 did otherwise than all CPUs since: PUSH SP stored the new SP, shift counts could be
+ * above 31, AAA, AAS, DAA and DAS carried otherwise, IDIV refused a quotient of -128 and changed
+ * signs under REP as IMUL did, division errors pushed the next address. Its segments end nowhere:
+ * see is_beyond_8086(). */
+static bool is_different_since_8086(const Test *t)
+{
+    static const char *const changed[] = {"aaa", "aas", "daa", "das", "idiv", "salc"};
+    X86Insn insn;
+
+    if (!decode(t, &insn) || is_other_opcode_8086(t, &insn)) {
+        return true;
+    }
+    for (size_t i = 0; i < COUNT(changed); i++) {
+        if (strcmp(x86_rows[insn.row].name, changed[i]) == 0) {
+            return true;
+        }
+    }
+    bool divides = insn.opcode == 0xf6 || insn.opcode == 0xf7 || insn.opcode == 0xd4;
+    bool counts = insn.opcode == 0xd2 || insn.opcode == 0xd3;
+    bool pushes_sp = insn.opcode == 0x54 || (insn.opcode == 0xff && insn.modrm == 0xf4);
+    return pushes_sp || (counts && (u8)t->before.reg[CX] > 31) ||
+           (divides && (is_repeated(t) || t->after.reg[IP] == 0x400));
+}
+
+/* Where FLAGS are on the stack afterwards, if so: the upper four bits were always ones. */
+static u32 pushed_flags_8086(const Machine *m, const Test *t)
+{
+    u16 sp = (u16)m->cpu->gpr[X86_RSP];
+    X86Insn insn;
+
+    if (!decode(t, &insn) || (insn.opcode != 0x9c && (insn.opcode & 0xfc) != 0xcc)) {
+        return ~(u32)0;
+    }
+    sp += insn.opcode == 0x9c ? 0 : 4;
+    return (u32)(m->cpu->segment[X86_SS].base + sp) & 0xfffff;
+}
+
+/* An operand or instruction that goes round a segment's end. */
+static bool is_beyond_8086(const Machine *m, const Test *t)
+{
+    bool raised =
+        m->cpu->rip == (u16)NOT_ON_8086 && m->cpu->segment[X86_CS].selector == NOT_ON_8086 >> 16;
+
+    return t->is_8086 && (raised || m->cpu->shutdown);
+}
+
 /* In the stack segment as well the 80286 raised 13. */
 static bool is_stack_fault(const Machine *m, const Test *t)
 {
@@ -308,12 +383,13 @@ static void execute(Machine *m, const Test *t)
 static bool differs(const Machine *m, const Test *t, char *text, size_t size)
 {
     u16 undefined = undefined_flags(t);
+    u32 flags_at = t->is_8086 ? pushed_flags_8086(m, t) : t->flags_at;
 
     for (unsigned n = 0; n < REGISTERS; n++) {
         u16 wanted = t->after.present >> n & 1 ? t->after.reg[n] : t->before.reg[n];
         u16 found = get_register(m->cpu, n);
         u16 mask = n == FLAGS ? (u16)~undefined : 0xffff;
-        if (n == IP) {
+        if (n == IP && !t->is_8086) {
             found += !m->cpu->halted;
         }
         if ((wanted ^ found) & mask) {
@@ -325,8 +401,8 @@ static bool differs(const Machine *m, const Test *t, char *text, size_t size)
         const u8 *cell = t->after.ram + 5 * (size_t)i;
         u32 at = get32(cell);
         u8 found = m->ram[at % m->ram_size], mask = 0xff;
-        if (t->raises && at - t->flags_at < 2) {
-            mask = (u8) ~(undefined >> 8 * (at - t->flags_at));
+        if ((t->raises || t->is_8086) && at - flags_at < 2) {
+            mask = (u8) ~(undefined >> 8 * (at - flags_at));
         }
         if ((found ^ cell[4]) & mask) {
             snprintf(text, size, "[%05x] is %02x, should be %02x", at, found, cell[4]);
@@ -340,11 +416,14 @@ static void run_test(Machine *m, const Test *t, const char *path, Totals *totals
 {
     char text[100];
 
-    if (is_different_since(t)) {
+    if (t->is_8086 ? is_different_since_8086(t) : is_different_since(t)) {
         return;
     }
     set_up(m, t);
     execute(m, t);
+    if (is_beyond_8086(m, t)) {
+        return;
+    }
     totals->tests++;
     if (!is_stack_fault(m, t) && differs(m, t, text, sizeof(text)) &&
         totals->failures++ < totals->verbose) {
@@ -386,14 +465,16 @@ static bool run_file(Machine *m, const char *path, unsigned verbose)
     const u8 *at = data;
     Chunk chunk;
 
-    if (!data || size < 8 || memcmp(data, "MOO ", 4) != 0) {
+    if (!data || size < 20 || memcmp(data, "MOO ", 4) != 0) {
         fprintf(stderr, "x86-hardware: %s is no MOO file\n", path);
         free(data);
         return false;
     }
+    totals.is_8086 = memcmp(data + 16, "8086", 4) == 0;
     while (next_chunk(&at, data + size, &chunk)) {
         if (is(&chunk, "TEST")) {
             Test t = read_test(&chunk);
+            t.is_8086 = totals.is_8086;
             run_test(m, &t, path, &totals);
         }
     }
