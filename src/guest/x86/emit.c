@@ -155,6 +155,19 @@ static unsigned alignment_of(unsigned size)
     return size == 10 ? 8 : size;
 }
 
+/* An i32. An address that is not canonical is not looked at: its access is another fault. */
+static IrVal is_misaligned(Tr *t, IrVal linear, unsigned alignment)
+{
+    IrVal low_bits = ir_trunc(t->b, IR_I32, linear), canonical;
+    IrVal misaligned = ir_cmp(t->b, IR_TST, low_bits, const32(t, alignment - 1));
+
+    if (!in_64_bit_mode(t)) {
+        return misaligned;
+    }
+    canonical = ir_emit(t->b, IR_EXTS, IR_I64, IR_VOID, 0, linear, 0, 0, X86_LINEAR_BITS, 0);
+    return ir_and(t->b, misaligned, ir_cmp(t->b, IR_EQ, canonical, linear));
+}
+
 /* Before `size` bytes are accessed. */
 static void watch_access(Tr *t, X86Address a, unsigned size, unsigned alignment, bool write)
 {
@@ -166,8 +179,7 @@ static void watch_access(Tr *t, X86Address a, unsigned size, unsigned alignment,
     }
     linear = whole_address(t, &a);
     if (aligned) {
-        IrVal low_bits = ir_trunc(t->b, IR_I32, linear);
-        fault_if(t, ir_cmp(t->b, IR_TST, low_bits, const32(t, alignment - 1)), X86_AC, true, 0);
+        fault_if(t, is_misaligned(t, linear, alignment), X86_AC, true, 0);
     }
     if (t->mode & X86_MODE_BREAK) {
         ir_call(t->b, IR_VOID, HELPER_DATA_BREAKPOINT, linear, const32(t, size | (u32)write << 8),

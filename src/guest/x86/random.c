@@ -59,6 +59,12 @@ static const X86Row *choose_row(Maker *m)
 {
     unsigned count = 0, row;
 
+    for (unsigned tries = 0; tries < 16 && !m->how->name; tries++) { /* most rows will do */
+        row = (unsigned)(random_bits(m) % X86_ROW_COUNT);
+        if (wanted(m->how, &x86_rows[row])) {
+            return &x86_rows[row];
+        }
+    }
     for (row = 0; row < X86_ROW_COUNT; row++) {
         count += wanted(m->how, &x86_rows[row]);
     }
