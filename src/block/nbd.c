@@ -40,6 +40,8 @@ static const BlockOption open_options[] = {
     {"tls-verify-peer", BLOCK_OPTION_BOOL, "check the server's certificate", "on"},
     {"x-dirty-bitmap", BLOCK_OPTION_STRING, "a context to show in place of allocation"},
     {"open-timeout", BLOCK_OPTION_NUMBER, "seconds to go on trying to connect", "0"},
+    {"reconnect-delay", BLOCK_OPTION_NUMBER,
+     "seconds that requests wait when the connection broke, for it to be made again", "0"},
     {NULL},
 };
 
@@ -237,7 +239,8 @@ static int choose_tls(NbdNode *nbd, const BlockOptions *options, NbdClientOption
         .verify_peer = block_option_bool(options, open_options, "tls-verify-peer"),
     };
     tls.kind = tls.file ? TLS_PSK : TLS_X509;
-    client->tls = nbd->own_tls = tls_credentials_new(&tls, error);
+    nbd->own_tls = nbd->own_tls ? nbd->own_tls : tls_credentials_new(&tls, error);
+    client->tls = nbd->own_tls;
     return nbd->own_tls ? 0 : -EINVAL;
 }
 
@@ -293,44 +296,92 @@ static void name_node(BlockNode *node, const NbdAddress *address, const char *ex
 int block_nbd_attach(BlockNode *node, int fd, const NbdClientOptions *options, BlockError *error)
 {
     NbdNode *nbd = node->state;
+    NbdClient *client = nbd_client_new(fd, options, error);
 
-    nbd->client = nbd_client_new(fd, options, error);
-    if (!nbd->client) {
+    if (!client) {
         return -EIO;
     }
-    const NbdExportInfo *export = nbd_client_export(nbd->client);
-    nbd->other_context = options->context;
+    const NbdExportInfo *export = nbd_client_export(client);
     if ((export->flags & NBD_READ_ONLY) && (node->flags & BLOCK_WRITE)) {
-        nbd_client_free(nbd->client);
+        nbd_client_free(client);
         return block_error(error, EACCES, "the NBD server lets it be read only");
     }
     u64 unit = export->min_block;
     node->alignment = node->zero_alignment = export->min_block;
     node->size = unit == 1 ? ALIGN_UP(export->size, (u64)SECTOR) : ALIGN_DOWN(export->size, unit);
+    nbd->other_context = options->context;
+    nbd->size = export->size;
+    nbd->flags = export->flags;
+    nbd_link_init(&nbd->link, client);
     return 0;
+}
+
+/* A connected socket, and how to shake hands over it. */
+static int prepare(NbdNode *nbd, const BlockOptions *options, NbdAddress *address,
+                   NbdClientOptions *client, BlockError *error)
+{
+    *client = (NbdClientOptions){
+        .export = block_option_string(options, open_options, "export"),
+        .context = block_options_get(options, "x-dirty-bitmap"),
+        .hostname = block_options_get(options, "tls-hostname"),
+    };
+    int result = choose_tls(nbd, options, client, error);
+    int fd = result ? result : connect_server(options, address, error);
+
+    client->hostname = client->hostname ? client->hostname : address->host;
+    return fd;
+}
+
+/* Another connection like the node's first. */
+static NbdClient *connect_again(void *opaque)
+{
+    BlockNode *node = opaque;
+    NbdNode *nbd = node->state;
+    NbdAddress address = {.limit_seconds = MAX(nbd->link.seconds, 1u)};
+    NbdClientOptions options;
+    int fd = prepare(nbd, nbd->options, &address, &options, NULL);
+    NbdClient *client = fd < 0 ? NULL : nbd_client_new(fd, &options, NULL);
+    const NbdExportInfo *export = client ? nbd_client_export(client) : NULL;
+
+    if (export && (export->size != nbd->size || export->flags != nbd->flags ||
+                   export->min_block > node->alignment)) {
+        nbd_client_free(client); /* it became something else */
+        client = NULL;
+    }
+    return client;
+}
+
+/* What connecting again needs, if the address lasts. */
+static void keep_options(BlockNode *node, const BlockOptions *options)
+{
+    NbdNode *nbd = node->state;
+    const char *type = block_options_get(options, "server.type");
+
+    if (type && !strcmp(type, "fd")) {
+        return;
+    }
+    nbd->options = block_options_copy(options);
+    block_options_set(nbd->options, "open-timeout", NULL);
+    nbd->link.seconds = (u32)block_option_number(options, open_options, "reconnect-delay");
+    nbd->link.connect = connect_again;
+    nbd->link.opaque = node;
 }
 
 static int nbd_open(BlockNode *node, const BlockOptions *options, BlockError *error)
 {
     NbdNode *nbd = node->state;
     NbdAddress address = {NULL};
-    NbdClientOptions client = {
-        .export = block_option_string(options, open_options, "export"),
-        .context = block_options_get(options, "x-dirty-bitmap"),
-        .hostname = block_options_get(options, "tls-hostname"),
-    };
+    NbdClientOptions client;
+    int fd = prepare(nbd, options, &address, &client, error), result = fd;
 
-    int result = choose_tls(nbd, options, &client, error);
-    int fd = result ? result : connect_server(options, &address, error);
     if (fd >= 0) {
-        client.hostname = client.hostname ? client.hostname : address.host;
         name_node(node, &address, client.export);
         result = block_nbd_attach(node, fd, &client, error);
         if (result < 0) {
             block_error_prefix(error, -result, "'%s'", node->filename);
+        } else {
+            keep_options(node, options);
         }
-    } else {
-        result = fd;
     }
     if (result < 0) {
         tls_credentials_free(nbd->own_tls);
@@ -342,7 +393,8 @@ int block_nbd_close(BlockNode *node)
 {
     NbdNode *nbd = node->state;
 
-    nbd_client_free(nbd->client);
+    nbd_link_destroy(&nbd->link);
+    block_options_free(nbd->options);
     tls_credentials_free(nbd->own_tls);
     if (nbd->pid) {
         waitpid(nbd->pid, NULL, 0);
@@ -354,9 +406,8 @@ int block_nbd_close(BlockNode *node)
 int block_nbd_reopen(BlockNode *node, unsigned flags, BlockError *error)
 {
     NbdNode *nbd = node->state;
-    bool read_only = nbd_client_export(nbd->client)->flags & NBD_READ_ONLY;
 
-    return read_only && (flags & BLOCK_WRITE)
+    return (nbd->flags & NBD_READ_ONLY) && (flags & BLOCK_WRITE)
                ? block_error(error, EACCES, "'%s' can only be read, the NBD server says",
                              node->filename)
                : 0;
@@ -368,10 +419,22 @@ int block_nbd_reopen(BlockNode *node, unsigned flags, BlockError *error)
 static u64 inside(const BlockNode *node, u64 offset, u64 bytes)
 {
     const NbdNode *nbd = node->state;
-    u64 size = nbd_client_export(nbd->client)->size;
 
-    return offset < size ? MIN(bytes, size - offset) : 0;
+    return offset < nbd->size ? MIN(bytes, nbd->size - offset) : 0;
 }
+
+/* Does a request, an expression with `client`; again when the connection broke and is there again.
+ */
+#define WITH_CLIENT(nbd, request)                                                                  \
+    ({                                                                                             \
+        NbdClient *client;                                                                         \
+        int outcome_;                                                                              \
+        do {                                                                                       \
+            client = nbd_link_enter(&(nbd)->link);                                                 \
+            outcome_ = client ? (request) : -EIO;                                                  \
+        } while (nbd_link_leave(&(nbd)->link, client));                                            \
+        outcome_;                                                                                  \
+    })
 
 int block_nbd_read(BlockNode *node, u64 offset, const BlockVector *data)
 {
@@ -383,7 +446,7 @@ int block_nbd_read(BlockNode *node, u64 offset, const BlockVector *data)
         BlockVector rest = block_vector_part(data, bytes, data->bytes - bytes);
         block_vector_clear(&rest);
     }
-    return nbd_client_read(nbd->client, offset, &there);
+    return WITH_CLIENT(nbd, nbd_client_read(client, offset, &there));
 }
 
 int block_nbd_write(BlockNode *node, u64 offset, const BlockVector *data, unsigned flags)
@@ -398,14 +461,14 @@ int block_nbd_write(BlockNode *node, u64 offset, const BlockVector *data, unsign
             return -ENOSPC;
         }
     }
-    return nbd_client_write(nbd->client, offset, &there, flags);
+    return WITH_CLIENT(nbd, nbd_client_write(client, offset, &there, flags));
 }
 
 int block_nbd_zero(BlockNode *node, u64 offset, u64 bytes, unsigned flags)
 {
     NbdNode *nbd = node->state;
 
-    return nbd_client_zero(nbd->client, offset, inside(node, offset, bytes), flags);
+    return WITH_CLIENT(nbd, nbd_client_zero(client, offset, inside(node, offset, bytes), flags));
 }
 
 int block_nbd_discard(BlockNode *node, u64 offset, u64 bytes)
@@ -415,14 +478,14 @@ int block_nbd_discard(BlockNode *node, u64 offset, u64 bytes)
     u64 start = ALIGN_UP(offset, unit);
     u64 end = ALIGN_DOWN(offset + inside(node, offset, bytes), unit);
 
-    return start < end ? nbd_client_trim(nbd->client, start, end - start) : 0;
+    return start < end ? WITH_CLIENT(nbd, nbd_client_trim(client, start, end - start)) : 0;
 }
 
 int block_nbd_flush(BlockNode *node)
 {
     NbdNode *nbd = node->state;
 
-    return node->flags & BLOCK_NO_FLUSH ? 0 : nbd_client_flush(nbd->client);
+    return node->flags & BLOCK_NO_FLUSH ? 0 : WITH_CLIENT(nbd, nbd_client_flush(client));
 }
 
 int block_nbd_map(BlockNode *node, u64 offset, u64 bytes, BlockExtent *extent)
@@ -440,7 +503,7 @@ int block_nbd_map(BlockNode *node, u64 offset, u64 bytes, BlockExtent *extent)
         extent->flags = BLOCK_ALLOCATED | BLOCK_ZERO;
         return 0;
     }
-    int result = nbd_client_status(nbd->client, start, end - start, &status, &length);
+    int result = WITH_CLIENT(nbd, nbd_client_status(client, start, end - start, &status, &length));
     if (result == -ENOTSUP) {
         return 0; /* all is data */
     }

@@ -3,10 +3,13 @@
 #define BLOCK_NBD_H
 
 #include "block/driver.h"
-#include "block/nbd_client.h"
+#include "block/nbd_link.h"
 
 typedef struct NbdNode {
-    NbdClient *client;
+    NbdLink link;
+    u64 size;                /* bytes of the export */
+    u16 flags;               /* NbdFlag, of the export */
+    BlockOptions *options;   /* to connect again with; or NULL */
     TlsCredentials *own_tls; /* made of the node's own options, or NULL */
     bool other_context;      /* block status tells something else than allocation */
     int pid;                 /* of the server, if it is our child; else 0 */

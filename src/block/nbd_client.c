@@ -45,7 +45,7 @@ struct NbdClient {
     u32 in_flight;
     u64 count;       /* of requests: makes cookies differ */
     bool is_reading; /* somebody is */
-    bool is_broken;
+    _Atomic(bool) is_broken;
 };
 
 NbdClient *nbd_client_new(int fd, const NbdClientOptions *options, BlockError *error)
@@ -72,6 +72,11 @@ NbdClient *nbd_client_new(int fd, const NbdClientOptions *options, BlockError *e
 const NbdExportInfo *nbd_client_export(const NbdClient *client)
 {
     return &client->export;
+}
+
+bool nbd_client_is_broken(const NbdClient *client)
+{
+    return client->is_broken;
 }
 
 /* --- Receiving */

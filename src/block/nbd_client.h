@@ -43,6 +43,9 @@ void nbd_client_free(NbdClient *client);
 
 const NbdExportInfo *nbd_client_export(const NbdClient *client);
 
+/* Has the connection come to its end? */
+bool nbd_client_is_broken(const NbdClient *client);
+
 /* Ranges lie in the export and are multiples of min_block; longer ones than a request can hold are
  * cut. Flags are of BlockWriteFlag. What the export does not offer is -ENOTSUP. */
 int nbd_client_read(NbdClient *client, u64 offset, const BlockVector *data);

@@ -65,6 +65,14 @@ static int look_up(const NbdAddress *address, int flags, struct addrinfo **list,
                   : 0;
 }
 
+/* How long connecting may take, or (0) whatever follows. */
+static void limit_time(int fd, unsigned seconds)
+{
+    struct timeval limit = {.tv_sec = seconds};
+
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+}
+
 static int connect_tcp(const NbdAddress *address, BlockError *error)
 {
     struct addrinfo *list;
@@ -75,7 +83,9 @@ static int connect_tcp(const NbdAddress *address, BlockError *error)
     }
     for (struct addrinfo *at = list; at; at = at->ai_next) {
         int fd = socket(at->ai_family, at->ai_socktype | SOCK_CLOEXEC, at->ai_protocol);
+        limit_time(fd, address->limit_seconds);
         if (fd >= 0 && connect(fd, at->ai_addr, at->ai_addrlen) == 0) {
+            limit_time(fd, 0);
             nbd_socket_tune(fd);
             freeaddrinfo(list);
             return fd;

@@ -10,6 +10,7 @@ typedef struct NbdAddress {
     const char *host;       /* name or address */
     const char *port;       /* number or service; NULL: NBD's own */
     unsigned retry_seconds; /* go on trying to connect that long */
+    unsigned limit_seconds; /* for one try; 0: as long as the kernel tries */
 } NbdAddress;
 
 /* A connected socket, or -errno with an error. */

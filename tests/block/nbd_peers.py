@@ -286,6 +286,36 @@ def test_servers(exercise, menura, image):
            result.stdout)
 
 
+def copy_through(menura, image, out, option, outage):
+    """Copies from a server that is killed in the middle, and is there again after a while."""
+    server = ('qemu-nbd', '-k', Path('disk.sock').absolute(), '-t', '-f', 'qcow2', '-e', '4', image)
+    source = f'driver=raw,file.driver=nbd,file.path={Path("disk.sock").absolute()}{option}'
+    with Serving(*server) as first:
+        copying = subprocess.Popen([str(menura), 'img', 'convert', '-r', '8M', '--image-opts', source,
+                                    '-O', 'raw', str(out)], stderr=subprocess.PIPE, text=True)
+        time.sleep(0.5)
+        first.process.kill()
+        first.process.wait()
+        first.socket.unlink(missing_ok=True)
+        time.sleep(outage)
+        with Serving(*server):
+            errors = copying.communicate(timeout=60)[1]
+        first.process.send_signal = lambda _: None  # it is gone already
+    return copying.returncode, errors
+
+
+def test_reconnecting(menura, image):
+    make_image(image)
+    out = Path('copy.raw')
+    status, errors = copy_through(menura, image, out, ',file.reconnect-delay=20', 1)
+    ok(status == 0 and same(image, out), 'a copy goes on when its server is there again', errors)
+    status, errors = copy_through(menura, image, out, '', 1)
+    ok(status == 1 and 'Input/output error' in errors, 'without reconnect-delay it fails', errors)
+    begin = time.monotonic()
+    status, errors = copy_through(menura, image, out, ',file.reconnect-delay=1', 4)
+    ok(status == 1 and time.monotonic() - begin < 10, 'after that time, too', errors)
+
+
 def test_names(menura, image):
     """All ways to name an export."""
     make_image(image)
@@ -477,6 +507,7 @@ def main():
         test_qemu_nbd_options(menura, image)
         test_tcp(menura, image)
         test_servers(exercise, menura, image)
+        test_reconnecting(menura, image)
         test_names(menura, image)
         test_tls(exercise, menura, image)
         test_urls(menura, image)
