@@ -41,8 +41,7 @@ bool block_has_key(const Block *block, const BlockKey *key)
 {
     return block->pc == key->pc && block->mode == key->mode && block->kind == key->kind &&
            block->context == key->context && block->ram == key->ram &&
-           (block->next_page == key->next_page ||
-            (block->next_page && key->next_page == BLOCK_ANY_PAGE));
+           (block->next_page == key->next_page || key->next_page == BLOCK_ANY_PAGE);
 }
 
 static BlockTable *new_table(u32 bits, BlockTable *smaller)

@@ -35,9 +35,9 @@ void bus_return(Vcpu *vcpu)
     }
 }
 
-/* C code writes the bytes before long. What is translated from them goes now if that is possible
- * without waiting, and what was translated meanwhile when generated code has been left. */
-static void announce_write(Vcpu *vcpu, const u8 *ram, u64 size)
+/* What is translated from them goes now if that is possible without waiting, and what was
+ * translated meanwhile when generated code has been left. */
+void bus_announce_write(Vcpu *vcpu, const u8 *ram, u64 size)
 {
     Engine *engine = vcpu->engine;
 
@@ -59,7 +59,7 @@ static u8 *guest_ram(void *opaque, u64 address, unsigned size, bool write)
     u8 *ram = board->ram(board->opaque, address, size, write);
 
     if (write && ram) {
-        announce_write(vcpu, ram, size);
+        bus_announce_write(vcpu, ram, size);
     }
     return ram;
 }

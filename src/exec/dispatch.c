@@ -92,7 +92,7 @@ typedef struct Next {
     bool jump;        /* an indirect jump missed the jump table */
     bool global;      /* the code's page is */
     const void *site; /* a jump that wants to be linked, or NULL */
-    Block *near;      /* the block that was entered before, which may hold the site */
+    Block *near;      /* the block that was entered before, which may hold the site, or NULL */
 } Next;
 
 /* The key of the block at pc in system mode; false: fetching raises vcpu->fetch_exception. Code
@@ -138,8 +138,18 @@ static Block *find_block(Vcpu *vcpu, BlockKey *key)
     return block_find(vcpu->engine, key);
 }
 
-/* The code for `next`, made if it is missing; NULL when there is nothing to execute. */
-static Block *find_code(Vcpu *vcpu, Next *next)
+/* What the jump table knows already, where nothing is to be linked; NULL: nothing. */
+static const u8 *find_jump(const Vcpu *vcpu, const Next *next)
+{
+    const JumpEntry *entry =
+        &vcpu->jump_table[jump_index(next->pc, vcpu->engine->guest->code_shift)];
+    bool wanted = vcpu->mmu && next->kind == BLOCK_NORMAL && !next->site;
+
+    return wanted && __atomic_load_n(&entry->pc, __ATOMIC_SEQ_CST) == next->pc ? entry->code : NULL;
+}
+
+/* The block for `next`, made if it is missing; NULL when there is nothing to execute. */
+static Block *find_or_translate(Vcpu *vcpu, Next *next)
 {
     Block *block = NULL;
     BlockKey key = {
@@ -154,13 +164,22 @@ static Block *find_code(Vcpu *vcpu, Next *next)
     if (!block) {
         block = translate(vcpu, &key, next->kind == BLOCK_EXACT_STEP);
     }
-    if (block && block->kind == BLOCK_NORMAL && (next->jump || (vcpu->mmu && next->site))) {
+    if (block && block->kind == BLOCK_NORMAL && (next->jump || vcpu->mmu)) {
         jumps_remember(vcpu, block, next->global && !block->next_page);
     }
     if (block && next->site) {
         link_site(vcpu, next->site, next->near, block);
     }
     return block;
+}
+
+/* The same as code; *block is NULL when only that is known. */
+static const u8 *find_code(Vcpu *vcpu, Next *next, Block **block)
+{
+    const u8 *code = find_jump(vcpu, next);
+
+    *block = code ? NULL : find_or_translate(vcpu, next);
+    return *block ? (*block)->code : code;
 }
 
 /* Looks at the bits of the state that translation depends on, which something may have changed. */
@@ -387,19 +406,19 @@ static bool leave_for_fetch(Vcpu *vcpu, Next *next)
     return true;
 }
 
-static void enter(Vcpu *vcpu, const Block *block)
+static void enter(Vcpu *vcpu, u64 pc, const u8 *code)
 {
     const Engine *engine = vcpu->engine;
 
     if (log_on(LOG_EXEC)) {
-        log_printf("exec 0x%llx\n", (unsigned long long)block->pc);
+        log_printf("exec 0x%llx\n", (unsigned long long)pc);
     }
     vcpu->fault_block = NULL;
     if (vcpu->mmu) {
         vcpu->mmu->running = true;
         vcpu->mmu->stopped = false;
     }
-    engine->host->enter(vcpu->state, engine->cache.base, block->code);
+    engine->host->enter(vcpu->state, engine->cache.base, code);
     if (vcpu->mmu) {
         vcpu->mmu->running = false;
         drop_written_code(vcpu);
@@ -458,13 +477,14 @@ CpuExitKind exec_run(Vcpu *vcpu)
     }
     bool done = stays_halted(vcpu, &next);
     while (!done && !stops_for_debugger(vcpu, &next)) {
-        Block *block = find_code(vcpu, &next);
+        Block *block;
+        const u8 *code = find_code(vcpu, &next, &block);
         if (interrupted(vcpu)) {
             done = leave_for_interrupt(vcpu, &next);
-        } else if (!block) {
+        } else if (!code) {
             done = leave_for_fetch(vcpu, &next) || is_step_done(vcpu);
         } else {
-            enter(vcpu, block);
+            enter(vcpu, next.pc, code);
             done = leave(vcpu, &next, block) || is_step_done(vcpu);
         }
     }

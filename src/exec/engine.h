@@ -59,8 +59,8 @@ typedef struct BlockKey {
     BlockKind kind;
     u64 context;
     u64 ram;       /* host address of its first byte */
-    u64 next_page; /* of an instruction across a page's end: host address of its second page, or
-                      BLOCK_ANY_PAGE to find whatever lies across; otherwise 0 */
+    u64 next_page; /* of an instruction across a page's end: host address of its second page; or
+                      BLOCK_ANY_PAGE to find it whether it lies across or not; otherwise 0 */
 } BlockKey;
 
 enum { BLOCK_ANY_PAGE = 1 };
@@ -213,7 +213,7 @@ void block_kill(Engine *engine, Block *block, bool keep);
 /* -- link.c */
 /* Makes the jump at `site`, which wanted to go to `target`, go there. Does nothing when either is
  * gone or the lock is taken: the next exit there tries again. The caller is inside. `near`: a guess
- * which block the site is in, any that ever was one. */
+ * which block the site is in, any that ever was one, or NULL. */
 void link_site(Vcpu *vcpu, const u8 *site, Block *near, Block *target);
 /* Undoes all links to and from the block. */
 void link_remove_all(Engine *engine, Block *block);

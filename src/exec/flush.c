@@ -31,9 +31,41 @@ void mmu_list_entry(Mmu *mmu, TlbEntry *entry, u32 space, u32 index, const Guest
                   (page->global ? TLB_GLOBAL : 0) | (u64)page->page_bits << 8;
 }
 
+/* -- What a flush of one page has to look at */
+
 static u32 seen_index(u64 address)
 {
-    return (u32)(address >> TLB_PAGE_BITS) % CODE_SEEN;
+    return hash_u64(address >> TLB_PAGE_BITS, CODE_SEEN_BITS);
+}
+
+static void extend(LinearRange *ranges, u64 address, u32 page_bits)
+{
+    u64 size = (u64)1 << page_bits;
+    LinearRange *range = &ranges[address >> 63];
+
+    range->low = MIN(range->low, ALIGN_DOWN(address, size));
+    range->high = MAX(range->high, ALIGN_DOWN(address, size) + size - 1);
+}
+
+static bool is_in(const LinearRange *ranges, u64 address)
+{
+    const LinearRange *range = &ranges[address >> 63];
+
+    return address >= range->low && address <= range->high;
+}
+
+void mmu_note_large(Mmu *mmu, u64 address, u32 page_bits)
+{
+    if (page_bits > TLB_PAGE_BITS) {
+        extend(mmu->large, address, page_bits);
+    }
+}
+
+void mmu_forget_large(Mmu *mmu)
+{
+    for (u32 half = 0; half < 2; half++) {
+        mmu->large[half] = mmu->large_code[half] = (LinearRange){.low = ~(u64)0, .high = 0};
+    }
 }
 
 void mmu_list_code(Mmu *mmu, CodeTlbEntry *entry)
@@ -44,31 +76,20 @@ void mmu_list_code(Mmu *mmu, CodeTlbEntry *entry)
         mmu->code_list[mmu->code_count++] = (u8)(entry - mmu->code);
         entry->listed = true;
     }
-    mmu->code_seen[seen / 64] |= (u64)1 << seen % 64;
-}
-
-static bool code_was_seen(const Mmu *mmu, u64 address)
-{
-    u32 seen = seen_index(address);
-
-    return mmu->code_seen[seen / 64] >> seen % 64 & 1;
-}
-
-void mmu_note_large(Mmu *mmu, u64 address, u32 page_bits)
-{
-    u64 size = (u64)1 << page_bits, half = address >> 63;
-
-    if (page_bits > TLB_PAGE_BITS) {
-        mmu->large[half].low = MIN(mmu->large[half].low, ALIGN_DOWN(address, size));
-        mmu->large[half].high = MAX(mmu->large[half].high, ALIGN_DOWN(address, size) + size - 1);
+    if (entry->page_bits > TLB_PAGE_BITS) {
+        extend(mmu->large_code, entry->tag, entry->page_bits);
+    } else {
+        mmu->code_seen[entry->global][seen / 64] |= (u64)1 << seen % 64;
     }
 }
 
-static bool may_be_large(const Mmu *mmu, u64 address)
+/* Whether code may have been found in the page of the address, as part of a page that is global or
+ * not. */
+static bool code_was_seen(const Mmu *mmu, u64 address, bool global)
 {
-    u64 half = address >> 63;
+    u32 seen = seen_index(address);
 
-    return address >= mmu->large[half].low && address <= mmu->large[half].high;
+    return mmu->code_seen[global][seen / 64] >> seen % 64 & 1 || is_in(mmu->large_code, address);
 }
 
 /* -- All pages */
@@ -120,10 +141,10 @@ void mmu_flush(void *state, bool global)
     mmu->generation[true] += global;
     drop_code(mmu, global);
     jumps_forget(vcpu, global);
+    memset(mmu->code_seen[false], 0, sizeof mmu->code_seen[false]);
     if (global) {
-        memset(mmu->code_seen, 0, sizeof mmu->code_seen);
-        mmu->large[0].low = mmu->large[1].low = ~(u64)0;
-        mmu->large[0].high = mmu->large[1].high = 0;
+        memset(mmu->code_seen[true], 0, sizeof mmu->code_seen[true]);
+        mmu_forget_large(mmu);
     }
 }
 
@@ -182,7 +203,8 @@ void mmu_flush_page(void *state, u64 address)
 {
     Vcpu *vcpu = cpu_common(state)->vcpu;
     Mmu *mmu = vcpu->mmu;
-    bool large = may_be_large(mmu, address);
+    bool large = is_in(mmu->large, address);
+    bool global_code = code_was_seen(mmu, address, true);
 
     for (u32 space = 0; space < vcpu->engine->guest->system->space_count; space++) {
         TlbEntry *table = tlb_table(vcpu->common, space);
@@ -193,8 +215,8 @@ void mmu_flush_page(void *state, u64 address)
         }
     }
     drop_behind(mmu, address, large);
-    if (large || code_was_seen(mmu, address)) {
+    if (global_code || code_was_seen(mmu, address, false)) {
         drop_code_pieces(mmu, address);
-        jumps_forget(vcpu, true);
+        jumps_forget(vcpu, global_code);
     }
 }

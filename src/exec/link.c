@@ -11,10 +11,10 @@ static bool holds(const Block *block, const u8 *address)
     return address >= block->code && address < block->code + block->code_size;
 }
 
-/* `near` is where the site may well be; it may be dead or another block by now. */
+/* `near` is where the site may well be; it may be dead or another block by now, or NULL. */
 static Link *find_link(const Engine *engine, const u8 *site, Block *near)
 {
-    Block *block = holds(near, site) ? near : cache_block_at(engine, site);
+    Block *block = near && holds(near, site) ? near : cache_block_at(engine, site);
 
     if (!block || block->dead) {
         return NULL;

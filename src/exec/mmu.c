@@ -32,7 +32,7 @@ int mmu_init(Vcpu *vcpu)
     for (u32 i = 0; i < CODE_TLB_ENTRIES; i++) {
         mmu->code[i].tag = CODE_TLB_NONE;
     }
-    mmu->large[0].low = mmu->large[1].low = ~(u64)0;
+    mmu_forget_large(mmu);
     mmu->generation[false] = mmu->generation[true] = 1;
     vcpu->mmu = mmu;
     vcpu->common->mmu_access = mmu_access;
@@ -229,15 +229,6 @@ static u64 find_target(Vcpu *vcpu, u64 address, u32 space, bool store, Target *t
     return 0;
 }
 
-u64 mmu_find(void *state, u64 address, unsigned size, u32 space, bool write, u8 **ram)
-{
-    Target target = {.size = size};
-    u64 code = find_target(cpu_common(state)->vcpu, address, space, write, &target);
-
-    *ram = code || target.watched ? NULL : target.ram;
-    return code;
-}
-
 /* -- Watched stores */
 
 bool mmu_watch_ram(Vcpu *vcpu, const u8 *ram, u64 size)
@@ -274,6 +265,20 @@ static void unwatch(Vcpu *vcpu, const Target *target, u64 address, u32 space)
         __atomic_compare_exchange_n(&entry->write, &page, page | TLB_WATCHED, false,
                                     __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
     }
+}
+
+u64 mmu_find(void *state, u64 address, unsigned size, u32 space, bool write, u8 **ram)
+{
+    Vcpu *vcpu = cpu_common(state)->vcpu;
+    Target target = {.size = size};
+    u64 code = find_target(vcpu, address, space, write, &target);
+
+    *ram = code ? NULL : target.ram;
+    if (target.watched) {
+        bus_announce_write(vcpu, target.ram, size);
+        unwatch(vcpu, &target, address, space);
+    }
+    return code;
 }
 
 /* -- Leaving generated code at the access */

@@ -39,7 +39,12 @@ typedef struct BackEntry {
     u32 space;
 } BackEntry;
 
-enum { CODE_SEEN = 2048 };
+/* Addresses; empty: low > high. */
+typedef struct LinearRange {
+    u64 low, high;
+} LinearRange;
+
+enum { CODE_SEEN_BITS = 12, CODE_SEEN = 1 << CODE_SEEN_BITS };
 
 typedef struct Mmu {
     GuestBus board;                        /* as the board made it */
@@ -47,18 +52,16 @@ typedef struct Mmu {
     EntryList lists[CPU_SPACES][2];        /* not global; global */
     u64 physical[CPU_SPACES][TLB_ENTRIES]; /* pages that the entries lead to */
     BackEntry back[BACK_SETS][BACK_WAYS];
-    u8 back_next;      /* way that is replaced next */
-    u32 generation[2]; /* of entries that are not global; that are */
-    /* Linear addresses that large pages were found at, in either half of the address space; empty:
-     * low > high. */
-    struct {
-        u64 low, high;
-    } large[2];
+    u8 back_next;              /* way that is replaced next */
+    u32 generation[2];         /* of entries that are not global; that are */
+    LinearRange large[2];      /* that large pages were found at, in either half of the address
+                                  space */
+    LinearRange large_code[2]; /* the same of those that code was found in */
     CodeTlbEntry code[CODE_TLB_ENTRIES];
     u8 code_list[CODE_TLB_ENTRIES]; /* entries of `code` that are in use */
     u32 code_count;
-    u64 code_seen[CODE_SEEN /
-                  64];  /* pages that code was found in since all was forgotten, hashed */
+    /* Small pages that code was found in since all was forgotten, hashed: not global; global. */
+    u64 code_seen[2][CODE_SEEN / 64];
     u32 forget;         /* atomic: the memory map changed */
     bool running;       /* generated code, or C code that it called */
     bool was_inside;    /* before the call of the board in progress */
@@ -108,11 +111,12 @@ void mmu_list_entry(Mmu *mmu, TlbEntry *entry, u32 space, u32 index, const Guest
 void mmu_list_code(Mmu *mmu, CodeTlbEntry *entry);
 /* Remembers where large pages are, if this is one. */
 void mmu_note_large(Mmu *mmu, u64 address, u32 page_bits);
+void mmu_forget_large(Mmu *mmu);
 
 /* GuestBus.flush_page and .flush. */
 void mmu_flush_page(void *state, u64 address);
 void mmu_flush(void *state, bool global);
-/* GuestBus.find. */
+/* GuestBus.find. A store that must be reported is. */
 u64 mmu_find(void *state, u64 address, unsigned size, u32 space, bool write, u8 **ram);
 
 /* Sets TLB_WATCHED in all write tags of the vCPU that lead to the RAM. Any thread. Returns whether
@@ -141,6 +145,8 @@ bool debug_is_breakpoint(Engine *engine, u64 address);
 
 /* Fills *bus with functions that stand between the guest and the board. */
 void bus_attach(Vcpu *vcpu, GuestBus *bus);
+/* C code writes the bytes before long: what is translated from them is dropped. */
+void bus_announce_write(Vcpu *vcpu, const u8 *ram, u64 size);
 /* Around calls of the board that may wait for locks or take long. */
 void bus_leave(Vcpu *vcpu);
 void bus_return(Vcpu *vcpu);

@@ -40,7 +40,7 @@ typedef struct JumpEntry {
     const void *code;
 } JumpEntry;
 
-enum { JUMP_TABLE_BITS = 12, JUMP_FOLD = 10 };
+enum { JUMP_TABLE_BITS = 14, JUMP_FOLD = 14 };
 
 /* Index of a guest address in jump tables of 1 << JUMP_TABLE_BITS entries. Functions begin at
  * multiples of 16, or more, so that higher bits must tell them apart. */

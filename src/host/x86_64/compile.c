@@ -721,11 +721,23 @@ static void inherit_pc(Compiler *c, const u32 *order, u32 count)
     }
 }
 
+/* Where the jump to `target` goes to, as a linear address. */
+static u64 linear_target(const Compiler *c, u64 target)
+{
+    return c->region->linear + (target - c->region->guest_pc);
+}
+
 static bool leaves_page(const Compiler *c, u64 target)
 {
-    u64 linear = c->region->linear, there = linear + (target - c->region->guest_pc);
+    return (c->region->linear ^ linear_target(c, target)) >> TLB_PAGE_BITS != 0;
+}
 
-    return (linear ^ there) >> TLB_PAGE_BITS != 0;
+/* Whether an instruction there may go across the page's end, so that it is never linked to. */
+static bool ends_page(const Compiler *c, u64 target)
+{
+    enum { INSN_MAX = 15 };
+
+    return linear_target(c, target) % TLB_PAGE > TLB_PAGE - INSN_MAX;
 }
 
 /* The jump table probe for a target that is known and in rax; falls through on a miss. */
@@ -773,10 +785,11 @@ static void emit_cold(Compiler *c)
         }
         c->links[cold->link].stub = x86_offset(&c->as);
         x86_mov_imm(&c->as, RAX, cold->pc);
-        if (c->config->soft_mmu) {
+        bool leaves = c->config->soft_mmu && leaves_page(c, cold->pc);
+        if (leaves || (c->config->soft_mmu && ends_page(c, cold->pc))) {
             probe_for(c, cold->pc);
         }
-        if (c->config->soft_mmu && leaves_page(c, cold->pc)) {
+        if (leaves) {
             emit_jump_stub(c, STUB_EXIT_LOOKUP); /* it is never linked */
             continue;
         }

@@ -190,11 +190,17 @@ static void target_to_rax(Compiler *c, IrVal target)
 }
 
 /* The indirect jump to the target in rax. The inline cache comes first: it must look at `interrupt`
- * itself, as only the jump table is swapped by whoever wants the thread out. */
+ * itself, as only the jump table is swapped by whoever wants the thread out. With a soft MMU there
+ * is none, as it could serve jumps inside of a page only. */
 static void jump_indirect(Compiler *c)
 {
     X86Asm *as = &c->as;
 
+    if (c->config->soft_mmu) {
+        x86_probe(as, c->config->code_shift);
+        emit_jump_stub(c, STUB_EXIT_LOOKUP);
+        return;
+    }
     x86_alu_imm(as, ALU_CMP, 4, x86_at(RBP, COMMON(interrupt)), 0);
     u8 *interrupted = x86_jcc_short(as, CC_NE);
     u8 *guard_use = x86_cmp_code(as, RAX);
