@@ -27,6 +27,7 @@ const DeviceDef *const device_defs[] = {
     &device_isa_serial,
     &device_mc146818rtc,
     &device_nvme,
+    &device_pc_testdev,
     &device_piix3,
     &device_piix3_ide,
     &device_piix4_pm,

@@ -27,6 +27,7 @@ extern const DeviceDef device_isa_pit;
 extern const DeviceDef device_isa_serial;
 extern const DeviceDef device_mc146818rtc;
 extern const DeviceDef device_nvme;
+extern const DeviceDef device_pc_testdev;
 extern const DeviceDef device_piix3;
 extern const DeviceDef device_piix3_ide;
 extern const DeviceDef device_piix4_pm;

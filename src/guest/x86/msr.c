@@ -3,6 +3,9 @@
  *
  * Add one as a row of `registers`, or as a case where writing has an effect.
  * Must not emit IR. */
+#include <string.h>
+
+#include "guest/x86/cpuid.h"
 #include "guest/x86/feature.h"
 #include "guest/x86/system.h"
 
@@ -36,6 +39,8 @@ enum {
     MSR_GS_BASE = 0xc0000101,
     MSR_KERNEL_GS_BASE = 0xc0000102,
     MSR_TSC_AUX = 0xc0000103,
+    MSR_AMD_COUNTERS = 0xc0010000, /* what each of four counts, then their values */
+    AMD_COUNTERS = 8,
 };
 
 typedef enum Check { CHECK_NONE, CHECK_CANONICAL, CHECK_32_BITS, CHECK_PAT } Check;
@@ -152,6 +157,13 @@ enum {
 };
 #define INDIRECT_TARGET_NO ((u64)1 << 62)
 
+/* All CPUs of AMD with 64-bit mode have four performance counters, which CPUID does not mention
+ * (AMD APM volume 2, 13.2.1): ours count nothing and keep nothing. */
+static bool is_amd(const X86State *state)
+{
+    return strcmp(state->model->vendor, "AuthenticAMD") == 0;
+}
+
 static bool read_constant(const X86State *state, u32 index, u64 *value)
 {
     enum { MTRR_CAPABILITIES = 8 | 1 << 8 | 1 << 10 }; /* eight variable, fixed, WC */
@@ -161,6 +173,9 @@ static bool read_constant(const X86State *state, u32 index, u64 *value)
     case MSR_MCG_CAP: /* no banks */
         *value = 0;
         return true;
+    case MSR_AMD_COUNTERS ... MSR_AMD_COUNTERS + AMD_COUNTERS - 1:
+        *value = 0;
+        return is_amd(state);
     case MSR_MICROCODE: /* the revision is in the high half; writing 0 asks for it */
         *value = (u64)1 << 32;
         return true;
@@ -181,6 +196,8 @@ static bool read_constant(const X86State *state, u32 index, u64 *value)
 static bool ignores_write(const X86State *state, u32 index)
 {
     return index == MSR_MICROCODE ||
+           (index >= MSR_AMD_COUNTERS && index < MSR_AMD_COUNTERS + AMD_COUNTERS &&
+            is_amd(state)) ||
            (index == MSR_PRED_CMD && x86_has(state->features, X86_FEATURE_SPEC_CTRL));
 }
 

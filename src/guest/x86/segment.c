@@ -189,7 +189,8 @@ void x86_drop_segments(X86State *state, unsigned cpl)
             (type & (X86_TYPE_CODE | X86_TYPE_CONFORMING)) == (X86_TYPE_CODE | X86_TYPE_CONFORMING);
 
         if (!is_null(s->selector) && dpl < cpl && !conforming) {
-            *s = (X86Segment){.selector = 0};
+            s->selector = 0;
+            s->attributes = 0; /* the base stays, which FS and GS have in 64-bit mode */
         }
     }
 }

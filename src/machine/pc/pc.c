@@ -147,7 +147,9 @@ static int add_hpet(Pc *pc, Device *timer, char **error)
     device_connect(pc->rtc, "irq", 0, hpet_input, pc->hpet, 1);
     device_connect(pc->hpet, "legacy", 0, pc_isa_input, pc, 0);
     device_connect(pc->hpet, "legacy", 1, pc_isa_input, pc, 8);
-    device_connect(pc->hpet, "irq", 2, pc_isa_input, pc, 2);
+    for (unsigned pin = 0; pin < IOAPIC_PINS; pin++) {
+        device_connect(pc->hpet, "irq", pin, pc_hpet_input, pc, pin);
+    }
     device_map(pc->hpet, 0, PC_HPET_ADDRESS);
     return 0;
 }
@@ -329,6 +331,10 @@ static int plug(Machine *machine, Device *device, const char *address, char **er
     case BUS_ISA:
         if (device->def->bus) {
             device_connect(device, "irq", 0, pc_isa_input, pc, isa_irq_number(device));
+        } else if (device->def == &device_pc_testdev) {
+            for (unsigned pin = 0; pin < IOAPIC_PINS; pin++) {
+                device_connect(device, "gsi", pin, pc_test_input, pc, pin);
+            }
         }
         return 0;
     default:

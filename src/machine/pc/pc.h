@@ -3,6 +3,7 @@
 #define MACHINE_PC_PC_H
 
 #include "device/block/floppy.h"
+#include "device/interrupt/ioapic.h"
 #include "device/pci/pci.h"
 #include "machine/x86/board.h"
 #include "machine/x86/kernel.h"
@@ -13,8 +14,9 @@ enum {
     PC_HPET_ADDRESS = 0xfed00000u,
 };
 
-/* Who may drive an ISA line: the line is up while one of them does. */
-enum { PC_LINE_ISA, PC_LINE_PCI, PC_LINE_SCI };
+/* Who may drive an ISA line, and an input of the I/O APIC: it is up while one of them does. */
+enum { PC_LINE_ISA, PC_LINE_PCI, PC_LINE_SCI, PC_LINE_TEST };
+enum { PC_PIN_LINE, PC_PIN_HPET, PC_PIN_TEST };
 
 /* The switches of A20. */
 enum { PC_A20_PORT92, PC_A20_KEYBOARD };
@@ -32,6 +34,7 @@ typedef struct Pc {
     u8 a20;                 /* bit n: switch n has it up */
     u8 lines[PC_ISA_LINES]; /* bit n: PC_LINE_n holds it up */
     bool once_is_over;      /* options->boot_once does not count any more */
+    u8 pins[IOAPIC_PINS];   /* likewise, PC_PIN_n */
     X86Kernel *kernel;      /* that is started directly; NULL: none */
 } Pc;
 
@@ -49,6 +52,9 @@ void *pc_add_pci(Pc *pc, const DeviceDef *def, const char *id, int slot, unsigne
 void pc_isa_input(void *receiver, unsigned line, bool level);
 void pc_pci_input(void *receiver, unsigned line, bool level);
 void pc_sci_input(void *receiver, unsigned line, bool level);
+/* Inputs of the I/O APIC: the HPET's, and those of test devices, which below 16 are ISA lines. */
+void pc_hpet_input(void *receiver, unsigned pin, bool level);
+void pc_test_input(void *receiver, unsigned pin, bool level);
 
 /* -- firmware.c */
 /* Loads the firmware's file, or makes the flash chips that have it. */
