@@ -16,7 +16,8 @@ enum {
     X86_LEVEL_V2,
     X86_LEVEL_V3,
     X86_LEVEL_MAX,
-    X86_LEVEL_NONE, /* not implemented, or not the model's to say */
+    X86_LEVEL_ASKED, /* of no model: for those who ask for it */
+    X86_LEVEL_NONE,  /* not implemented, or not the model's to say */
 };
 
 /* Leaves and registers that hold feature bits. */
@@ -228,7 +229,7 @@ bool x86_parse_cpu(const char *text, X86Cpu *cpu, char *message, size_t size)
 
 enum { EAX, EBX, ECX, EDX };
 enum { HYPERVISOR_LEAF = 0x40000000, EXTENDED_LEAF = 0x80000000, LAST_EXTENDED = 0x80000008 };
-enum { CACHE_LINE = 64, PHYSICAL_BITS = 40, LINEAR_BITS = 48 };
+enum { CACHE_LINE = 64, PHYSICAL_BITS = 40, LINEAR_BITS = 48, LINEAR_BITS_57 = 57 };
 enum { CR4_OSXSAVE = 1 << 18, XCR0_AVX = 4, XSAVE_LEGACY = 576, XSAVE_AVX = 256 };
 
 static u32 signature(const X86Model *model)
@@ -274,6 +275,9 @@ static void feature_leaf(const X86State *state, u32 out[4])
     out[ECX] = feature_word(state, X86_CPUID_1_ECX) |
                (osxsave ? (u32)1 << features[X86_FEATURE_OSXSAVE].bit : 0);
     out[EDX] = feature_word(state, X86_CPUID_1_EDX) | (core_count(state) > 1 ? HTT : 0);
+    if (!(state->apic_base & X86_APIC_BASE_ENABLE)) {
+        out[EDX] &= ~((u32)1 << features[X86_FEATURE_APIC].bit);
+    }
 }
 
 /* Leaf 4: deterministic cache parameters. */
@@ -369,6 +373,11 @@ static void brand_leaf(const X86State *state, u32 part, u32 out[4])
     memcpy(out, brand + 16 * part, 16);
 }
 
+static u32 linear_bits(const X86State *state)
+{
+    return x86_has(state->features, X86_FEATURE_LA57) ? LINEAR_BITS_57 : LINEAR_BITS;
+}
+
 static void extended_leaf(const X86State *state, u32 leaf, u32 out[4])
 {
     enum { AMD_COPIES = 0x0183f3ff }; /* bits of leaf 1 that AMD repeats */
@@ -401,7 +410,7 @@ static void extended_leaf(const X86State *state, u32 leaf, u32 out[4])
         out[EDX] = feature_word(state, X86_CPUID_80000007_EDX);
         break;
     case 0x80000008:
-        out[EAX] = PHYSICAL_BITS | LINEAR_BITS << 8;
+        out[EAX] = PHYSICAL_BITS | linear_bits(state) << 8;
         break;
     default:
         break;

@@ -12,8 +12,6 @@ static inline u32 x86_exception_word(unsigned vector, bool has_error, unsigned e
            (has_error ? X86_EXCEPTION_HAS_ERROR | (u32)error << 16 : 0);
 }
 
-enum { X86_LINEAR_BITS = 48 };
-
 /* An integer cut or zero-extended to a type. */
 static inline IrVal resize(Tr *t, IrType type, IrVal x)
 {
@@ -48,8 +46,13 @@ void move_to_segment(Tr *t, unsigned segment, IrVal selector) X86_NAME(move_to_s
 void load_segment(Tr *t, unsigned segment, IrVal selector) X86_NAME(load_segment);
 /* What MOV and POP to a segment register end with. */
 void end_segment_load(Tr *t, unsigned segment) X86_NAME(end_segment_load);
-/* #GP(0) unless an i64 is a canonical address. */
+/* Between the elements of a repeated string instruction (on), and behind the last: EFLAGS.RF. */
+void mark_repetition(Tr *t, bool on) X86_NAME(mark_repetition);
+
+/* #GP(0) unless an i64 is a canonical address for the paging mode in force, or one that a register
+ * may hold: then 57 bits count if the CPU has CR4.LA57, set or not. */
 void fault_unless_canonical(Tr *t, IrVal address) X86_NAME(fault_unless_canonical);
+void fault_unless_base(Tr *t, IrVal address) X86_NAME(fault_unless_base);
 /* #GP(0) where CR4.UMIP keeps instructions that tell of the system from programs. */
 void check_umip(Tr *t) X86_NAME(check_umip);
 /* #GP(0) unless the bit of CR4, X86_CR4_VME or X86_CR4_PVI, is set. */

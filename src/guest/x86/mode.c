@@ -83,8 +83,10 @@ u32 x86_mode(const void *state)
     if (!(s->cr[0] & X86_CR0_PE) || vm86) {
         mode |= X86_MODE_REAL | (vm86 ? X86_MODE_VM86 : 0);
     }
-    return mode | (x86_long_mode_active(s) ? X86_MODE_LONG : 0) |
-           (cpl <= x86_iopl(s) ? X86_MODE_IOPL : 0) |
+    if (x86_long_mode_active(s)) {
+        mode |= X86_MODE_LONG | (s->cr[4] & X86_CR4_LA57 ? X86_MODE_LA57 : 0);
+    }
+    return mode | (cpl <= x86_iopl(s) ? X86_MODE_IOPL : 0) |
            (s->eflags & X86_EFLAGS_DF ? X86_MODE_DF : 0) |
            (s->eflags & X86_EFLAGS_TF ? X86_MODE_TF : 0) |
            (s->trap_pending || s->debug_hits || s->shutdown ? X86_MODE_TRAP : 0) |

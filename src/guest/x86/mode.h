@@ -37,6 +37,7 @@ enum {
     X86_MODE_TRAP = 1 << 23,         /* a debug trap is due before the next instruction */
     X86_MODE_SMAP = 1 << 25,         /* supervisor accesses to user pages are refused */
     X86_MODE_BREAK = 1 << 26, /* DR7 has breakpoints on: checked before instructions and accesses */
+    X86_MODE_LA57 = 1 << 27,  /* linear addresses have 57 bits (CR4.LA57), in long mode */
 };
 
 /* Guest.mode. */

@@ -12,6 +12,7 @@
 enum {
     MSR_TSC = 0x10,
     MSR_PLATFORM_ID = 0x17,
+    MSR_APIC_BASE = 0x1b,
     MSR_SPEC_CTRL = 0x48,
     MSR_PRED_CMD = 0x49,
     MSR_MICROCODE = 0x8b,
@@ -107,7 +108,7 @@ static bool valid(const X86State *state, const Register *r, u64 value)
 {
     switch ((Check)r->check) {
     case CHECK_CANONICAL:
-        return x86_canonical(state, value);
+        return x86_canonical_base(state, value);
     case CHECK_32_BITS:
         return value >> 32 == 0;
     case CHECK_PAT:
@@ -245,9 +246,23 @@ static u32 write_efer(X86State *state, u64 value)
     return 0;
 }
 
-u32 x86_write_msr(X86State *state, u32 index, u64 value)
+static u32 write_device(X86State *state, u32 index, u64 value)
 {
     const GuestBus *bus = x86_bus(state);
+
+    if ((index == MSR_APIC_BASE && value & X86_APIC_BASE_X2APIC &&
+         !x86_has(state->features, X86_FEATURE_X2APIC)) ||
+        !bus->msr_write || !bus->msr_write(bus->opaque, index, value)) {
+        return x86_fault_error(X86_GP, 0);
+    }
+    if (index == MSR_APIC_BASE) {
+        state->apic_base = value; /* for CPUID */
+    }
+    return 0;
+}
+
+u32 x86_write_msr(X86State *state, u32 index, u64 value)
+{
     const Register *r = find(state, index);
 
     if (r) {
@@ -271,8 +286,6 @@ u32 x86_write_msr(X86State *state, u32 index, u64 value)
     case MSR_EFER:
         return write_efer(state, value);
     default:
-        return bus->msr_write && bus->msr_write(bus->opaque, index, value)
-                   ? 0
-                   : x86_fault_error(X86_GP, 0);
+        return write_device(state, index, value);
     }
 }

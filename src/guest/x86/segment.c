@@ -6,6 +6,7 @@
  * Must not know which instruction asks. */
 #include <string.h>
 
+#include "guest/x86/feature.h"
 #include "guest/x86/system.h"
 
 enum { SELECTOR_TI = 4, SELECTOR_RPL = 3 };
@@ -211,7 +212,7 @@ static u32 load_system_segment(X86State *state, unsigned segment, u16 selector, 
     if (!x86_descriptor_present(&d)) {
         return x86_fault_error(X86_NP, error);
     }
-    if (wide && !x86_canonical(state, descriptor_base(&d))) {
+    if (wide && !x86_canonical_base(state, descriptor_base(&d))) {
         return x86_fault_error(X86_GP, error);
     }
     if (segment == X86_TR) {
@@ -257,11 +258,21 @@ bool x86_within_limit(const X86Segment *segment, u64 offset, unsigned size)
     return down ? offset > segment->limit && last <= top : last <= segment->limit;
 }
 
+static bool is_extended(u64 address, bool wide)
+{
+    unsigned unused = 64 - (wide ? X86_LINEAR_BITS_57 : X86_LINEAR_BITS);
+
+    return (u64)((s64)(address << unused) >> unused) == address;
+}
+
 bool x86_canonical(const X86State *state, u64 address)
 {
-    unsigned bits = state->cr[4] & X86_CR4_LA57 ? 57 : 48;
+    return is_extended(address, state->cr[4] & X86_CR4_LA57);
+}
 
-    return (u64)((s64)(address << (64 - bits)) >> (64 - bits)) == address;
+bool x86_canonical_base(const X86State *state, u64 address)
+{
+    return is_extended(address, x86_has(state->features, X86_FEATURE_LA57));
 }
 
 /* -- Stacks */

@@ -207,7 +207,7 @@ void x86_reset(void *state, CpuCommon *common)
     reset_core(s);
     s->pat = 0x0007040600070406;
     s->misc_enable = 1; /* fast strings */
-    s->apic_base = 0xfee00900;
+    s->apic_base = 0xfee00000 | X86_APIC_BASE_ENABLE | X86_APIC_BASE_BSP;
     s->smbase = 0x30000;
     x87_init(s);
     x86_set_mxcsr(s, MXCSR_DEFAULT);
@@ -215,10 +215,8 @@ void x86_reset(void *state, CpuCommon *common)
 
 void x86_init(X86State *s)
 {
-    enum { BOOTSTRAP_PROCESSOR = 1 << 8 };
-
     reset_core(s);
-    s->halted = s->apic_base & BOOTSTRAP_PROCESSOR ? 0 : X86_WAITS_FOR_STARTUP;
+    s->halted = s->apic_base & X86_APIC_BASE_BSP ? 0 : X86_WAITS_FOR_STARTUP;
     x86_bus(s)->flush(s, true);
 }
 

@@ -115,6 +115,9 @@ enum {
                                          instruction's size */
 };
 
+/* X86State.apic_base */
+enum { X86_APIC_BASE_BSP = 1 << 8, X86_APIC_BASE_X2APIC = 1 << 10, X86_APIC_BASE_ENABLE = 1 << 11 };
+
 /* X86State.halted: what a CPU that executes nothing waits for. */
 enum X86Halted {
     X86_HALTED = 1,            /* HLT: an interrupt */
@@ -164,7 +167,7 @@ typedef struct X86State {
     u64 tsc_aux;
     u64 tsc_offset;
     u64 misc_enable;
-    u64 apic_base;
+    u64 apic_base; /* as the board's local APIC has it */
     u64 smbase;
     u64 gdt_base, idt_base;
     u32 gdt_limit, idt_limit;

@@ -101,6 +101,20 @@ static IrVal begin_repetition(Tr *t)
     return count;
 }
 
+/* RF is set between elements, so that the instruction's own breakpoint does not hit again, also
+ * after an interrupt (Intel SDM volume 3, 17.3.1.1). */
+void mark_repetition(Tr *t, bool on)
+{
+    IrVal eflags;
+
+    if (t->mode & X86_MODE_SYSTEM) {
+        eflags = ir_get(t->b, IR_I32, SLOT(eflags));
+        eflags = on ? ir_or(t->b, eflags, const32(t, X86_EFLAGS_RF))
+                    : ir_and(t->b, eflags, const32(t, ~(u32)X86_EFLAGS_RF));
+        ir_put(t->b, SLOT(eflags), eflags);
+    }
+}
+
 /* Again if `more`, else on behind the instruction, where `flags`, unless 0, are the flags. */
 static void end_repetition(Tr *t, IrVal more, IrVal flags)
 {
@@ -108,8 +122,10 @@ static void end_repetition(Tr *t, IrVal more, IrVal flags)
 
     ir_branch(t->b, more, again, done);
     enter_block(t, again);
+    mark_repetition(t, true);
     end_goto(t, t->pc);
     enter_block(t, done);
+    mark_repetition(t, false);
     if (flags) {
         set_flags(t, flags);
     }
@@ -196,8 +212,10 @@ static void repeat_with_helper(Tr *t, u32 here, u32 system, unsigned segment)
     ir_branch(t->b, ir_cmp(t->b, IR_NE, left, zero), again, done);
     enter_block(t, again);
     t->b->region->blocks[again].cold = true;
+    mark_repetition(t, true);
     emit_goto(t, t->pc);
     enter_block(t, done);
+    mark_repetition(t, false);
     if (in_system) {
         end_polling(t);
     }

@@ -244,6 +244,7 @@ const GuestSystem x86_system = {
     .context = context,
     .code_address = x86_code_address,
     .walk = walk,
+    .unaligned = X86_GP | X86_EXCEPTION_RAISED | X86_EXCEPTION_HAS_ERROR,
     .deliver = deliver,
     .interrupt = interrupt,
     .halted = halted,

@@ -222,8 +222,13 @@ u32 x86_load_tr(X86State *state, u16 selector);
 
 /* Whether `size` bytes at an offset are within the segment (3.5, 5.3), expand-down included. */
 bool x86_within_limit(const X86Segment *segment, u64 offset, unsigned size);
+/* Bits of linear addresses with four and five levels of paging. */
+enum { X86_LINEAR_BITS = 48, X86_LINEAR_BITS_57 = 57 };
 /* Whether an address is canonical for the paging mode in force. */
 bool x86_canonical(const X86State *state, u64 address);
+/* Whether a register that addresses are taken from may hold it: what counts is how many bits the
+ * CPU can have, not whether it does so now. */
+bool x86_canonical_base(const X86State *state, u64 address);
 
 /* -- Stacks: a copy of SS:rSP to push to and pop from until a transfer is certain */
 

@@ -313,7 +313,7 @@ void x86_invalidate_context(void *opaque, IrWord *io)
     io[0].i = x86_fault_error(X86_GP, 0);
     if (type > ALL_CONTEXTS || pcid >> 12 ||
         (names_context && pcid && !(state->cr[4] & X86_CR4_PCIDE)) ||
-        (type == ONE_ADDRESS && !x86_canonical(state, address))) {
+        (type == ONE_ADDRESS && !x86_canonical_base(state, address))) {
         return;
     }
     io[0].i = 0;

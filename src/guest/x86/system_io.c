@@ -255,8 +255,10 @@ static void string(Tr *t, unsigned segment, bool out)
         again = new_block(t), done = new_block(t);
         ir_branch(t->b, ir_cmp(t->b, IR_NE, get_gpr(t, type, X86_RCX), zero), again, done);
         enter_block(t, again);
+        mark_repetition(t, true);
         emit_goto(t, t->pc);
         enter_block(t, done);
+        mark_repetition(t, false);
     }
     end_polling(t);
 }

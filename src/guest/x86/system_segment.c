@@ -48,7 +48,7 @@ static void load_table(Tr *t, u32 limit_slot, u32 base_slot)
     IrVal base = load_memory(t, wide ? IR_I64 : IR_I32, 2);
 
     if (wide) {
-        fault_unless_canonical(t, base);
+        fault_unless_base(t, base);
     } else {
         u32 mask = t->i->operand_size == 2 ? 0xffffff : 0xffffffff;
         base = ir_zext(t->b, IR_I64, ir_and(t->b, base, const32(t, mask)));

@@ -1,5 +1,6 @@
 /* What programs may do with the system's side of the CPU: identification, time, chance, segment
  * bases; and instructions without effect. System calls are in system_call.c. */
+#include "guest/x86/feature.h"
 #include "guest/x86/helpers.h"
 #include "guest/x86/internal.h"
 #include "guest/x86/system.h"
@@ -121,18 +122,29 @@ static void read_base(Tr *t, unsigned segment)
     write_operand(t, 0, ir_trunc(t->b, type_of_operand(t, 0), base));
 }
 
-void fault_unless_canonical(Tr *t, IrVal address)
+static void fault_unless_extended(Tr *t, IrVal address, bool wide)
 {
-    IrVal canonical = ir_emit(t->b, IR_EXTS, IR_I64, IR_VOID, 0, address, 0, 0, X86_LINEAR_BITS, 0);
+    unsigned bits = wide ? X86_LINEAR_BITS_57 : X86_LINEAR_BITS;
+    IrVal canonical = ir_emit(t->b, IR_EXTS, IR_I64, IR_VOID, 0, address, 0, 0, bits, 0);
 
     fault_if(t, ir_cmp(t->b, IR_NE, address, canonical), X86_GP, true, 0);
+}
+
+void fault_unless_canonical(Tr *t, IrVal address)
+{
+    fault_unless_extended(t, address, t->mode & X86_MODE_LA57);
+}
+
+void fault_unless_base(Tr *t, IrVal address)
+{
+    fault_unless_extended(t, address, x86_has(t->features, X86_FEATURE_LA57));
 }
 
 static void write_base(Tr *t, unsigned segment)
 {
     IrVal base = ir_zext(t->b, IR_I64, read_operand(t, 0, type_of_operand(t, 0)));
 
-    fault_unless_canonical(t, base);
+    fault_unless_base(t, base);
     ir_put(t->b, SLOT(segment[segment].base), base);
 }
 
