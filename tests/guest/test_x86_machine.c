@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../tap.h"
+#include "guest/x86/cpuid.h"
 #include "guest/x86/system.h"
 #include "x86_machine.h"
 
@@ -296,6 +297,28 @@ static void test_canonical(void)
     OK(run() == X86_GP, "anything else there: #GP");
 }
 
+/* A fifth level above the other four. */
+static void test_57_bits(void)
+{
+    X86Cpu model;
+
+    begin_64(0);
+    CODE_IS("\x48\xbb\0\0\0\0\0\0\x55\0\x48\x8b\x03"); /* mov rbx,55...h; mov rax,[rbx] */
+    OK(run() == X86_GP, "four levels have 48 bits");
+    begin_64(0);
+    CODE_IS("\x48\xbb\0\0\0\0\0\0\x55\0\x48\x8b\x03");
+    put(TABLES + 0x4000, TABLES | 7, 8);
+    cpu->cr[3] = TABLES + 0x4000;
+    cpu->cr[4] |= X86_CR4_LA57;
+    OK(run() == X86_PF && cpu->cr[2] == (u64)0x55 << 48, "five have 57");
+    begin_64(0);
+    cpu->cr[4] |= X86_CR4_FSGSBASE;
+    OK(x86_parse_cpu("max,+la57", &model, NULL, 0), "a CPU with LA57");
+    x86_set_cpu(cpu, &model);
+    CODE_IS("\x48\xbb\0\0\0\0\0\0\x55\0\xf3\x48\x0f\xae\xd3\xf4"); /* wrfsbase rbx; hlt */
+    OK(run() == -1 && cpu->segment[X86_FS].base == (u64)0x55 << 48, "has bases of 57 bits");
+}
+
 static void test_alignment(void)
 {
     begin_protected(3);
@@ -358,6 +381,29 @@ static void test_breakpoints(void)
     CODE_IS("\x0f\x21\xc0");
     OK(run() == X86_DB && cpu->dr[6] & X86_DR6_BD && !(cpu->dr[7] & X86_DR7_GD),
        "DR7.GD guards the registers once");
+}
+
+static void test_breakpoint_on_repetition(void)
+{
+    begin_protected(0);
+    cpu->dr[0] = CODE;
+    cpu->dr[7] = 0x402;
+    cpu->gpr[X86_RCX] = 3;
+    cpu->gpr[X86_RSI] = cpu->gpr[X86_RDI] = DATA;
+    cpu->eflags |= X86_EFLAGS_RF;
+    CODE_IS("\xf3\xa6\xf4"); /* repe cmpsb; hlt */
+    OK(run() == -1 && cpu->gpr[X86_RCX] == 0 && !(cpu->eflags & X86_EFLAGS_RF),
+       "RF spares all of a repeated instruction");
+    begin_protected(0);
+    cpu->gpr[X86_RCX] = 3;
+    cpu->gpr[X86_RSI] = cpu->gpr[X86_RDI] = DATA;
+    cpu->eflags |= X86_EFLAGS_IF;
+    CODE_IS("\xf3\xa6\xf4");
+    machine_step(m, 1);
+    raise_irq(0x20);
+    OK(run() == 0x20 && cpu->gpr[X86_RCX] == 2 &&
+           get((u32)cpu->gpr[X86_RSP] + 8, 4) & X86_EFLAGS_RF,
+       "an interrupt between elements saves RF set");
 }
 
 /* -- System calls */
@@ -588,9 +634,11 @@ int main(void)
     test_shutdown();
     test_code_limit();
     test_canonical();
+    test_57_bits();
     test_alignment();
     test_single_step();
     test_breakpoints();
+    test_breakpoint_on_repetition();
     test_syscall();
     test_sysenter();
     test_registers();

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "../tap.h"
+#include "guest/x86/cpuid.h"
 #include "guest/x86/feature.h"
 #include "guest/x86/system.h"
 #include "ir/cpu.h"
@@ -520,8 +521,11 @@ static void test_control_registers(void)
     OK(!x86_write_cr0(cpu, cpu->cr[0] | X86_CR0_PG) && cpu->efer & X86_EFER_LMA && flushes == 1,
        "paging with LME is IA-32e mode");
     OK(raises(x86_write_cr4(cpu, 0), X86_GP, 0), "PAE must stay in it");
-    OK(raises(x86_write_msr(cpu, 0xc0000082, (u64)1 << 48), X86_GP, 0),
-       "LSTAR takes canonical addresses only");
+    OK(!x86_write_msr(cpu, 0xc0000082, (u64)1 << 48) &&
+           raises(x86_write_msr(cpu, 0xc0000082, (u64)1 << 56), X86_GP, 0),
+       "LSTAR takes canonical addresses of 57 bits if the CPU has them at all");
+    x86_set_model(cpu, x86_default_model());
+    OK(raises(x86_write_msr(cpu, 0xc0000082, (u64)1 << 47), X86_GP, 0), "otherwise of 48 bits");
     OK(raises(x86_write_msr(cpu, 0x277, 0x0202020202020202), X86_GP, 0), "PAT: no type 2");
 }
 
