@@ -599,10 +599,16 @@ static bool move(const Eval *e)
     return true;
 }
 
-/* Lanes that are computed, the others being arg0's: see IR_SCALAR. */
-static u32 computed_lanes(const IrInsn *insn, u32 lanes)
+/* Lanes that are computed, the others being those of args[*rest]: see IR_SCALAR. */
+static u32 computed_lanes(const IrInsn *insn, u32 lanes, u32 *rest)
 {
+    u32 which = (insn->sub & IR_FMA_SCALAR) / IR_FMA_SCALAR0;
+
+    *rest = 0;
     switch ((IrOp)insn->op) {
+    case IR_FMA:
+        *rest = which ? which - 1 : 0;
+        return which ? 1 : lanes;
     case IR_FADD:
     case IR_FSUB:
     case IR_FMUL:
@@ -622,11 +628,11 @@ static void lanes(const Eval *e, LaneFn *fn)
     u32 result = ir_type_size(e->insn->type), first = ir_type_size(e->types[0]);
     u32 from = e->insn->op == IR_ITOF ? size * first / result : size; /* lane: the float's */
     u32 to = e->insn->op == IR_FTOI ? size * result / first : size;
-    u32 count = result / to, computed = computed_lanes(e->insn, count);
+    u32 count = result / to, rest, computed = computed_lanes(e->insn, count, &rest);
     Lane lane = {e->insn, e->fp, from * 8, to * 8, 0};
 
     if (computed < count) {
-        *e->result = e->args[0];
+        *e->result = e->args[rest];
     }
     for (u32 i = 0; i < computed; i++) {
         lane.index = i;

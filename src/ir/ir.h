@@ -161,6 +161,11 @@ enum {
     IR_FMA_NEGATE_ADDEND = 2,
     IR_FMA_EVEN = 4, /* or-ed to NEGATE_ADDEND, vectors: only in lanes 0, 2, ... */
     IR_FMA_ODD = 8,  /* in lanes 1, 3, ... */
+    /* v128: only lane 0 is computed, the other lanes are those of arg0, arg1 or arg2. */
+    IR_FMA_SCALAR = 0x30,
+    IR_FMA_SCALAR0 = 0x10,
+    IR_FMA_SCALAR1 = 0x20,
+    IR_FMA_SCALAR2 = 0x30,
 };
 
 /* `sub` bits of vector operations. */

@@ -88,6 +88,9 @@ static const IrSubName fma_names[] = {
     {"negate_addend", IR_FMA_NEGATE_ADDEND, IR_FMA_NEGATE_ADDEND},
     {"even", IR_FMA_EVEN, IR_FMA_EVEN},
     {"odd", IR_FMA_ODD, IR_FMA_ODD},
+    {"scalar0", IR_FMA_SCALAR, IR_FMA_SCALAR0},
+    {"scalar1", IR_FMA_SCALAR, IR_FMA_SCALAR1},
+    {"scalar2", IR_FMA_SCALAR, IR_FMA_SCALAR2},
     {0},
 };
 

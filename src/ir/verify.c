@@ -324,9 +324,10 @@ static bool sub_fits(const IrInsn *insn)
     case IR_FMAX:
         return sub <= IR_X86 || (sub == (IR_X86 | IR_SCALAR) && insn->type == IR_V128);
     case IR_FMA:
-        return sub <= 3 || (ir_type_is_vector((IrType)insn->type) &&
-                            (sub == (IR_FMA_NEGATE_ADDEND | IR_FMA_EVEN) ||
-                             sub == (IR_FMA_NEGATE_ADDEND | IR_FMA_ODD)));
+        return sub <= 3 || (insn->type == IR_V128 && (sub & ~IR_FMA_SCALAR) <= 3) ||
+               (ir_type_is_vector((IrType)insn->type) &&
+                (sub == (IR_FMA_NEGATE_ADDEND | IR_FMA_EVEN) ||
+                 sub == (IR_FMA_NEGATE_ADDEND | IR_FMA_ODD)));
     case IR_FROUND:
     case IR_FTOI:
         return (sub & 7) != 6 &&

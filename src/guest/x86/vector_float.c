@@ -113,8 +113,18 @@ void tr_dot_product(Tr *t)
 
 /* -- Fused multiply-add */
 
-/* x * y + z with the signs of the row's FMA_*. */
-static void fused(Tr *t, IrVal x, IrVal y, IrVal z)
+/* Operand n, an f32 or f64, in its whole register. */
+static IrVal whole_register(Tr *t, unsigned n)
+{
+    const X86Operand *operand = &t->i->operand[n];
+
+    return operand->kind == X86_OPERAND_VECTOR ? get_vector(t, IR_V128, operand->number, 0)
+                                               : ir_zext(t->b, IR_V128, t->src[n]);
+}
+
+/* x * y + z, numbers of operands, with the signs of the row's FMA_*. A scalar's lane 0 is computed
+ * in place, as scalar_binary() does: `kept` says in which of the three. */
+static void fused(Tr *t, unsigned x, unsigned y, unsigned z, u8 kept)
 {
     static const u8 subs[] = {
         [FMA_ADD] = 0,
@@ -124,24 +134,30 @@ static void fused(Tr *t, IrVal x, IrVal y, IrVal z)
         [FMA_ADDSUB] = IR_FMA_NEGATE_ADDEND | IR_FMA_EVEN,
         [FMA_SUBADD] = IR_FMA_NEGATE_ADDEND | IR_FMA_ODD,
     };
+    u8 sub = subs[arg_sub(t)];
 
-    t->out = vop3(t, IR_FMA, arg_lane(t), subs[arg_sub(t)], 0, x, y, z);
+    if (ir_type_is_float(ir_type_of(t->b, t->src[0]))) {
+        IrVal a = whole_register(t, x), b = whole_register(t, y), c = whole_register(t, z);
+        t->out = vop3(t, IR_FMA, arg_lane(t), sub | kept, 0, a, b, c);
+    } else {
+        t->out = vop3(t, IR_FMA, arg_lane(t), sub, 0, t->src[x], t->src[y], t->src[z]);
+    }
 }
 
 /* First operand times third plus second, and so on. */
 void tr_fma_132(Tr *t)
 {
-    fused(t, t->src[0], t->src[2], t->src[1]);
+    fused(t, 0, 2, 1, IR_FMA_SCALAR0);
 }
 
 void tr_fma_213(Tr *t)
 {
-    fused(t, t->src[1], t->src[0], t->src[2]);
+    fused(t, 1, 0, 2, IR_FMA_SCALAR1);
 }
 
 void tr_fma_231(Tr *t)
 {
-    fused(t, t->src[1], t->src[2], t->src[0]);
+    fused(t, 1, 2, 0, IR_FMA_SCALAR2);
 }
 
 /* -- Comparisons */

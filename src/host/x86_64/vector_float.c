@@ -225,6 +225,22 @@ static bool target_is_operand(const Compiler *c, IrVal value, const u8 x[3])
     return reg == x[0] || reg == x[1] || reg == x[2];
 }
 
+/* Lane 0 alone: the register that is written keeps its others. */
+static bool fused_lane(Compiler *c, IrVal value, const IrInsn *insn)
+{
+    static const u32 opcodes[] = {P38(0x99), P38(0xa9), P38(0xb9)}; /* 132, 213, 231 */
+    u32 over = (insn->sub & IR_FMA_SCALAR) / IR_FMA_SCALAR0 - 1;
+
+    if (!has_feature(c, X86_FMA) || fp_traps(c)) {
+        return false;
+    }
+    u8 first = use(c, insn->arg[over == 0 ? 2 : 0]);
+    X86Rm second = use_rm(c, insn->arg[over == 1 ? 2 : 1], insn->lane == IR_F64 ? 8 : 4);
+    u8 to = define_over(c, value, insn->arg[over], 0);
+    x86_vex(&c->as, fused_opcode(insn, opcodes[over]), to, first, second, 0);
+    return true;
+}
+
 /* The CPU passes on a NaN of the first factor, then of the second, last of the addend; Arm of the
  * addend first, which is guarded. The first factor is the register that is written for 132, else
  * the second register (Intel SDM volume 1, 14.5.2). */
@@ -232,6 +248,9 @@ bool vector_fma(Compiler *c, IrVal value, const IrInsn *insn)
 {
     u8 x[3];
 
+    if (insn->sub & IR_FMA_SCALAR) {
+        return fused_lane(c, value, insn);
+    }
     if (!has_feature(c, X86_FMA)) {
         return false;
     }
