@@ -8,6 +8,7 @@
 #include "guest/flags.h"
 #include "guest/x86/helpers.h"
 #include "guest/x86/internal.h"
+#include "guest/x86/system.h"
 #include "guest/x86/translate.h"
 
 enum { PAGE_SIZE = 4096 };
@@ -158,13 +159,14 @@ static unsigned alignment_of(unsigned size)
 /* An i32. An address that is not canonical is not looked at: its access is another fault. */
 static IrVal is_misaligned(Tr *t, IrVal linear, unsigned alignment)
 {
+    unsigned bits = t->mode & X86_MODE_LA57 ? X86_LINEAR_BITS_57 : X86_LINEAR_BITS;
     IrVal low_bits = ir_trunc(t->b, IR_I32, linear), canonical;
     IrVal misaligned = ir_cmp(t->b, IR_TST, low_bits, const32(t, alignment - 1));
 
     if (!in_64_bit_mode(t)) {
         return misaligned;
     }
-    canonical = ir_emit(t->b, IR_EXTS, IR_I64, IR_VOID, 0, linear, 0, 0, X86_LINEAR_BITS, 0);
+    canonical = ir_emit(t->b, IR_EXTS, IR_I64, IR_VOID, 0, linear, 0, 0, bits, 0);
     return ir_and(t->b, misaligned, ir_cmp(t->b, IR_EQ, canonical, linear));
 }
 
