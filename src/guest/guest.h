@@ -7,6 +7,7 @@
 #define GUEST_GUEST_H
 
 #include "guest/bus.h"
+#include "guest/debug.h"
 #include "ir/build.h"
 
 /* How translated code notices that code bytes changed. */
@@ -120,6 +121,8 @@ typedef struct Guest {
     const GuestSystem *system; /* NULL: runs programs only */
     /* Text of the instruction at `bytes`; returns its size in bytes. */
     int (*disassemble)(const u8 *bytes, size_t size, u64 pc, char *text, size_t text_size);
+    /* What debuggers see of a CPU in that state. NULL: nothing. */
+    const GuestDebug *(*debug)(const void *state);
 } Guest;
 
 enum { GUEST_MODE_EXACT_FP = 1u << 31 };

@@ -123,6 +123,7 @@ typedef struct Processor {
     bool created;
     bool stopped;  /* shut down: waits for a reset */
     bool halted;   /* waits for processor_wake() */
+    bool held;     /* by a debugger: stands while others run */
     bool standing; /* not in vcpu_run(): see machine_pause() */
     u32 wakes;     /* how often it was woken */
     pthread_cond_t wake;

@@ -127,7 +127,7 @@ static void *run(void *opaque)
 
     pthread_mutex_lock(&machine->lock);
     while (!machine->quitting) {
-        if (machine->state != MACHINE_RUNNING || p->stopped) {
+        if (machine->state != MACHINE_RUNNING || p->stopped || p->held) {
             stand(p);
         } else if (p->halted) {
             u32 wakes = p->wakes;

@@ -12,6 +12,7 @@
 #include "backend/char/terminal.h"
 #include "base/log.h"
 #include "control/control.h"
+#include "control/gdb/gdb.h"
 
 enum { BAD_USAGE = 125, DEFAULT_MEMORY = 1 << 30 };
 
@@ -67,9 +68,13 @@ static int run(BootCommand *command)
     char *error = NULL;
     Machine *machine = running.machine = machine_new(&command->machine, &error);
     Control *control = NULL;
+    GdbServer *gdb = NULL;
 
     if (machine && command->machine.name) {
         control = control_new(machine, command->machine.name, &error);
+    }
+    if (machine && !error && command->gdb) {
+        gdb = gdb_server_new(machine, command->gdb, &error);
     }
     if (machine && !error) {
         running.seat = boot_seat_new(command, machine, &error);
@@ -84,6 +89,7 @@ static int run(BootCommand *command)
         boot_fail(command, "%s", error);
         free(error);
     }
+    gdb_server_free(gdb);
     control_free(control);
     machine_free(machine);
     close(running.signals);

@@ -16,13 +16,14 @@ typedef enum BootDisplay {
 typedef struct BootCommand {
     MachineOptions machine;
     char boot_order[8], boot_once[8]; /* what the machine's point to */
-    const char *program; /* how it was called, for messages */
-    bool qemu;           /* QEMU's command line */
-    bool snapshot;       /* disks are left as they are */
-    ObjectList *objects; /* that options of disks name; or NULL */
+    const char *program;              /* how it was called, for messages */
+    bool qemu;                        /* QEMU's command line */
+    bool snapshot;                    /* disks are left as they are */
+    ObjectList *objects;              /* that options of disks name; or NULL */
     BootDisplay display;
     bool full_screen;
     bool in_terminal[MACHINE_SERIAL_PORTS]; /* serial ports of the terminal's seat */
+    const char *gdb;                        /* where to wait for gdb; NULL: nowhere */
     const char *log_file;
     bool done; /* --help and the like: nothing to run */
 } BootCommand;
@@ -38,13 +39,15 @@ void boot_fail(const BootCommand *command, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 /* -- drives.c */
-/* Adds a drive: interface and place as in DriveRequest, text is a file name, or with `options` a
+/* Adds a drive: interface (NULL: the board's usual one) and place as in DriveRequest, text is a file name, or with `options` a
  * "file=...,format=..." list. False after a message. */
 bool boot_add_drive(BootCommand *command, const char *interface, int index, bool cdrom,
                     const char *text, bool options);
 /* Makes what --object says, wherever it stands: before the drives, which may name it. */
 bool boot_add_objects(BootCommand *command, int argc, char **argv);
 /* The objects, too. */
+/* The board is known: drives that were given no interface get its usual one. */
+void boot_settle_drives(BootCommand *command);
 void boot_free_drives(BootCommand *command);
 
 /* -- backends.c */

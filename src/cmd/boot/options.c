@@ -191,6 +191,14 @@ static bool set_no_graphic(BootCommand *command, const char *text)
     return command->machine.serial[0] || add_serial(command, "terminal");
 }
 
+/* QEMU's -s. */
+static bool set_gdb_default(BootCommand *command, const char *text)
+{
+    (void)text;
+    command->gdb = "1234";
+    return true;
+}
+
 static bool parse_log(BootCommand *command, const char *text)
 {
     const char *bad;
@@ -259,7 +267,7 @@ static const Option options[] = {
     {NULL, "-hdb", DISK, true, 0, NULL, "ide", 1},
     {NULL, "-hdc", DISK, true, 0, NULL, "ide", 2},
     {NULL, "-hdd", DISK, true, 0, NULL, "ide", 3},
-    {"--drive", "-drive", DRIVE, true, 0, NULL, "ide", -1},
+    {"--drive", "-drive", DRIVE, true, 0, NULL, NULL, -1},
     {"--object", "-object", IGNORED, true, 0, NULL, NULL, 0}, /* made before: boot_add_objects() */
     {"--device", "-device", DEVICE, true, 0, NULL, NULL, 0},
     {"--chardev", "-chardev", CHARDEV, true, 0, NULL, NULL, 0},
@@ -271,6 +279,8 @@ static const Option options[] = {
     {"--snapshot", "-snapshot", SWITCH, false, AT(snapshot), NULL, NULL, 0},
     {"--no-reboot", "-no-reboot", SWITCH, false, AT(machine.no_reboot), NULL, NULL, 0},
     {"--stopped", "-S", SWITCH, false, AT(machine.stopped), NULL, NULL, 0},
+    {"-g", "-gdb", TEXT, true, AT(gdb), NULL, NULL, 0},
+    {NULL, "-s", CALL, false, 0, set_gdb_default, NULL, 0},
     {"-d", "-d", CALL, true, 0, parse_log, NULL, 0},
     {"-D", "-D", TEXT, true, AT(log_file), NULL, NULL, 0},
     {"--help", "-h", HELP, false, 0, NULL, NULL, 0},
@@ -298,10 +308,11 @@ static void help(void)
          "  --append TEXT      its command line       --firmware uefi[,vars=FILE]|FILE\n"
          "  --boot ORDER|menu|once=ORDER,strict=on... letters of a c d n in the order to try\n"
          "  --snapshot         leave disks as they are\n"
-         "  --serial terminal|stdio|none|file:F|pty   --vga std|none\n"
+         "  --serial terminal|stdio|none|file:F|pty   --vga std|cirrus|none\n"
          "  --display window|terminal|none            --no-reboot     end instead\n"
          "  --netdev null,id=ID                       --chardev KIND[:PATH],id=ID\n"
          "  --accel dbt|interp --name NAME            --stopped       start paused\n"
+         "  -g PORT|unix:PATH  wait for gdb there (--stopped: do nothing until it says so)\n"
          "  -d KIND[,KIND]...  log (-d help lists kinds)   -D FILE    log to FILE\n"
          "\n"
          "Examples:\n"
@@ -404,7 +415,7 @@ static bool parse_word(BootCommand *command, int argc, char **argv, int *i)
     const Option *o;
 
     if (*word != '-' || !word[1]) {
-        return boot_add_drive(command, "ide", 0, false, word, false);
+        return boot_add_drive(command, NULL, 0, false, word, false);
     }
     if (!command->qemu && !strncmp(word, "--", 2) && (equals = strchr(word, '=')) != NULL) {
         *equals = 0;
@@ -435,5 +446,6 @@ bool boot_parse(BootCommand *command, int argc, char **argv)
             return false;
         }
     }
+    boot_settle_drives(command);
     return true;
 }

@@ -174,7 +174,8 @@ static const IrX87 x87 = {
     .pc_offset = offsetof(X86State, rip), .pc_type = IR_I64, .slots = slots,                       \
     .slot_count = COUNT(slots), .hot_vector = hot_vector, .helpers = x86_helpers,                  \
     .helper_count = HELPER_COUNT, .x87 = &x87, .reset = x86_reset, .mode = x86_mode,               \
-    .translate = x86_translate_block, .flags_dead = x86_flags_dead, .system = &x86_system
+    .translate = x86_translate_block, .flags_dead = x86_flags_dead, .system = &x86_system,         \
+    .debug = x86_debug
 
 const Guest guest_x86_64 = {
     .name = "x86_64",
