@@ -68,6 +68,19 @@ static const u8 crossing_64[] = {
     0xeb, 0xfe,             /* jmp 0x24 */
 };
 
+static const u8 vectors_64[] = {
+    0x48, 0xc7, 0xc2, 0xf8, 0x0f, 0x60, 0x00,                   /* mov rdx,0x600ff8 */
+    0x48, 0xb8, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11, /* movabs rax,0x1122334455667788 */
+    0x66, 0x4c, 0x0f, 0x6e, 0xf8,                               /* movq xmm15,rax */
+    0x66, 0x45, 0x0f, 0x6c, 0xff,                               /* punpcklqdq xmm15,xmm15 */
+    0x44, 0x0f, 0x11, 0x3a,                                     /* movups XMMWORD PTR [rdx],xmm15 */
+    0x44, 0x0f, 0x11, 0xba, 0x00, 0xff, 0xff, 0xff, /* movups XMMWORD PTR [rdx-0x100],xmm15 */
+    0x48, 0x8b, 0x9a, 0x00, 0xff, 0xff, 0xff,       /* mov rbx,QWORD PTR [rdx-0x100] */
+    0x48, 0x8b, 0x8a, 0x08, 0xff, 0xff, 0xff,       /* mov rcx,QWORD PTR [rdx-0xf8] */
+    0xe6, 0xf4,                                     /* out 0xf4,al */
+    0xeb, 0xfe,                                     /* jmp . */
+};
+
 static const u8 split_64[] = {
     0x48, 0xc7, 0xc2, 0xfe, 0x0f, 0x60, 0x00, /* mov rdx,0x600ffe */
     0xbb, 0x99, 0x99, 0x99, 0x99,             /* mov ebx,0x99999999 */
@@ -352,6 +365,24 @@ static void test_crossing(const Host *host)
     board_free(board);
 }
 
+/* What a store that takes the slow way leaves in the host's registers. */
+static void test_vector_stores(const Host *host)
+{
+    Board *board = board_new(host, 1, 0);
+    const X86State *s = board->cpu[0].state;
+
+    LOAD(board, CODE, vectors_64);
+    board_enter_64(board, 0, CODE);
+    board->cpu[0].state->cr[4] |= X86_CR4_OSFXSR;
+    map_small(board, 0x600000, 0x800000 | 7);
+    map_small(board, 0x601000, 0x700000 | 7);
+    CpuExitKind kind = board_run(board, 0);
+    OK(kind == CPU_EXIT_INTERRUPT && s->gpr[X86_RBX] == 0x1122334455667788 &&
+           s->gpr[X86_RCX] == s->gpr[X86_RBX],
+       "%s: a vector stored across two pages and then again", host->name);
+    board_free(board);
+}
+
 static void test_modify(const Host *host)
 {
     Board *board = board_new(host, 1, 0);
@@ -615,6 +646,7 @@ int main(void)
         test_recursion(*host);
         test_fault(*host);
         test_crossing(*host);
+        test_vector_stores(*host);
         test_modify(*host);
         test_remap(*host);
         test_device(*host);

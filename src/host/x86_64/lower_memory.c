@@ -221,8 +221,7 @@ static void store_copy(Compiler *c, const IrInsn *insn, u32 size)
     } else {
         x86_store(&c->as, size, address, copy);
     }
-    end_access(c, &place,
-               (AccessValues){.operation = MMU_STORE, .value = from, .result = REG_NONE});
+    end_access(c, &place, (AccessValues){.operation = MMU_STORE, .value = from});
 }
 
 bool lower_store(Compiler *c, IrVal value, const IrInsn *insn)
@@ -243,7 +242,7 @@ bool lower_store(Compiler *c, IrVal value, const IrInsn *insn)
     bool constant = ra_where(&c->ra, insn->arg[2]) == REG_NONE &&
                     is_immediate(c, insn->arg[2], (IrType)insn->type, &imm);
     Place place = begin_access(c, insn, false);
-    AccessValues values = {.operation = MMU_STORE, .result = REG_NONE, .constant = constant};
+    AccessValues values = {.operation = MMU_STORE, .constant = constant};
     if (constant) {
         values.immediate = imm;
         x86_store_imm(&c->as, size, reach_memory(c, &place), imm);
