@@ -2,13 +2,14 @@
  *
  * Facts: the qcow (version 1) header and tables as QEMU writes them; all big-endian. Clusters of
  * the second level's tables are places, or (bit 63) a compressed stream with its length in the
- * bits above the offset. Encrypted images are refused. */
+ * bits above the offset. What lies at a place may be encrypted, see secret_old_cipher(). */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "block/drivers.h"
+#include "block/secret.h"
 #include "block/tree.h"
 
 /* Offsets of header fields. */
@@ -26,6 +27,8 @@ enum {
     HEADER_BYTES = 48,
 };
 
+enum { CRYPT_NONE, CRYPT_AES };
+
 enum { SECTOR = 512, BACKING_MAX = 1023, L1_MAX = 32 << 20 };
 
 typedef struct Qcow {
@@ -33,12 +36,23 @@ typedef struct Qcow {
     u64 *l1;        /* byte offsets; 0: none; owned */
     u64 l1_offset;
     u32 cluster_bits;
+    bool encrypted;
 } Qcow;
+
+static const BlockOption open_options[] = {
+    {"encrypt.format", BLOCK_OPTION_STRING, "aes: the encryption that the image must have"},
+    {"encrypt.key-secret", BLOCK_OPTION_STRING, "ID of the secret that opens an encrypted image"},
+    {NULL},
+};
 
 static const BlockOption create_options[] = {
     {"size", BLOCK_OPTION_SIZE, "Virtual disk size"},
     {"backing_file", BLOCK_OPTION_STRING, "File name of a base image"},
     {"backing_fmt", BLOCK_OPTION_STRING, "Format of the backing image; not kept in the image"},
+    {"encryption", BLOCK_OPTION_BOOL,
+     "Encrypt the image with format 'aes' (deprecated: say encrypt.format=aes)", "off"},
+    {"encrypt.format", BLOCK_OPTION_STRING, "Encrypt the image; aes (legacy, weak)"},
+    {"encrypt.key-secret", BLOCK_OPTION_STRING, "ID of the secret that opens the image"},
     {NULL},
 };
 
@@ -137,8 +151,9 @@ static int check_header(const u8 *h, BlockError *error)
     if (cluster < 9 || cluster > 16 || l2 < 6 || l2 > 13) {
         return block_error(error, EINVAL, "qcow cluster or table size out of range");
     }
-    if (be32_get(h + CRYPT_METHOD)) {
-        return block_error(error, ENOTSUP, "encrypted qcow (version 1) images are not supported");
+    if (be32_get(h + CRYPT_METHOD) > CRYPT_AES) {
+        return block_error(error, EINVAL, "unknown qcow encryption method %u",
+                           be32_get(h + CRYPT_METHOD));
     }
     if (size <= 1 || size > INT64_MAX || (size >> (cluster + l2)) * 8 > L1_MAX) {
         return block_error(error, EINVAL, "qcow image size is not possible");
@@ -181,6 +196,38 @@ static int load_l1(BlockNode *node, Qcow *qcow, u32 count, BlockError *error)
     return 0;
 }
 
+static int qcow_close(BlockNode *node)
+{
+    Qcow *qcow = node->state;
+
+    block_tree_free(&qcow->tree);
+    free(qcow->l1);
+    return 0;
+}
+
+/* Needs no key with BLOCK_NO_IO. */
+static int open_cipher(BlockNode *node, const BlockOptions *options, const u8 *h, BlockError *error)
+{
+    Qcow *qcow = node->state;
+    const char *format = block_options_get(options, "encrypt.format");
+    const char *found = be32_get(h + CRYPT_METHOD) == CRYPT_AES ? "aes" : "none";
+
+    if (format && strcmp(format, found) != 0) {
+        return block_error(error, EINVAL,
+                           "Header reported '%s' encryption format but options specify '%s'", found,
+                           format);
+    }
+    qcow->encrypted = be32_get(h + CRYPT_METHOD) == CRYPT_AES;
+    if (!qcow->encrypted) {
+        return 0;
+    }
+    node->alignment = CRYPTO_SECTOR;
+    return node->flags & BLOCK_NO_IO
+               ? 0
+               : secret_old_cipher(&qcow->tree.cipher, block_options_objects(options),
+                                   block_options_get(options, "encrypt.key-secret"), error);
+}
+
 static int qcow_open(BlockNode *node, const BlockOptions *options, BlockError *error)
 {
     Qcow *qcow = node->state;
@@ -188,7 +235,6 @@ static int qcow_open(BlockNode *node, const BlockOptions *options, BlockError *e
     u32 count;
     int result = block_read_exact(node->file, 0, h, sizeof h);
 
-    (void)options;
     if (result < 0) {
         return block_error(error, -result, "cannot read the qcow header");
     }
@@ -207,24 +253,22 @@ static int qcow_open(BlockNode *node, const BlockOptions *options, BlockError *e
         block_tree_init(&qcow->tree, &qcow_tables, node->file, 1u << h[CLUSTER_BITS],
                         1u << h[L2_BITS], count);
         qcow->tree.end = ALIGN_UP(block_size(node->file), (u64)qcow->tree.cluster_size);
+        result = open_cipher(node, options, h, error);
+        if (result < 0) {
+            qcow_close(node);
+        }
     }
     return result;
-}
-
-static int qcow_close(BlockNode *node)
-{
-    Qcow *qcow = node->state;
-
-    block_tree_free(&qcow->tree);
-    free(qcow->l1);
-    return 0;
 }
 
 /* -- Data */
 
 static int qcow_read(BlockNode *node, u64 offset, const BlockVector *data)
 {
-    return block_tree_read(node, node->state, offset, data);
+    Qcow *qcow = node->state;
+
+    return qcow->encrypted && !qcow->tree.cipher ? -EACCES
+                                                 : block_tree_read(node, &qcow->tree, offset, data);
 }
 
 /* One whole cluster; the image's last may be cut off and is filled with zeroes. */
@@ -257,6 +301,9 @@ static int qcow_write(BlockNode *node, u64 offset, const BlockVector *data, unsi
     u32 size = qcow->tree.cluster_size;
     int result = 0;
 
+    if (qcow->encrypted && (!qcow->tree.cipher || (flags & BLOCK_COMPRESSED))) {
+        return qcow->tree.cipher ? -ENOTSUP : -EACCES;
+    }
     if (!(flags & BLOCK_COMPRESSED)) {
         return block_tree_write(node, &qcow->tree, offset, data, flags);
     }
@@ -272,10 +319,41 @@ static int qcow_write(BlockNode *node, u64 offset, const BlockVector *data, unsi
 
 static int qcow_map(BlockNode *node, u64 offset, u64 bytes, BlockExtent *extent)
 {
-    return block_tree_map(node, node->state, offset, bytes, extent);
+    Qcow *qcow = node->state;
+    int result = block_tree_map(node, &qcow->tree, offset, bytes, extent);
+
+    if (qcow->encrypted) {
+        extent->flags &= ~(unsigned)BLOCK_OFFSET; /* what is there is not what is read */
+    }
+    return result;
 }
 
 /* -- Creating */
+
+/* The encryption that the options ask for. */
+static int choose_encryption(const BlockOptions *options, u32 *method, BlockError *error)
+{
+    const char *format = block_options_get(options, "encrypt.format");
+    const char *id = block_options_get(options, "encrypt.key-secret");
+    bool old_way = block_option_bool(options, create_options, "encryption");
+    SectorCipher *cipher = NULL;
+
+    if (old_way && format) {
+        return block_error(error, EINVAL,
+                           "'encrypt.format' and its alias 'encryption' can't be used at the same "
+                           "time");
+    }
+    if (format && strcmp(format, "aes") != 0) {
+        return block_error(error, EINVAL, "encrypt.format is aes, not '%s'", format);
+    }
+    *method = old_way || format ? CRYPT_AES : CRYPT_NONE;
+    if (*method == CRYPT_NONE) {
+        return id ? block_error(error, EINVAL, "Parameter 'encrypt.format' is missing") : 0;
+    }
+    int result = secret_old_cipher(&cipher, block_options_objects(options), id, error);
+    sector_cipher_free(cipher);
+    return result;
+}
 
 static int qcow_create(BlockNode *file, const char *filename, const BlockOptions *options,
                        BlockError *error)
@@ -285,9 +363,13 @@ static int qcow_create(BlockNode *file, const char *filename, const BlockOptions
     size_t name = backing ? strlen(backing) : 0;
     u64 l1 = ALIGN_UP(HEADER_BYTES + name, (size_t)8);
     u8 h[HEADER_BYTES] = "QFI\xfb";
-    int result;
+    u32 crypt = CRYPT_NONE;
+    int result = choose_encryption(options, &crypt, error);
 
     (void)filename;
+    if (result < 0) {
+        return result;
+    }
     if (name > BACKING_MAX) {
         return block_error(error, EINVAL, "the backing file name is too long");
     }
@@ -299,6 +381,7 @@ static int qcow_create(BlockNode *file, const char *filename, const BlockOptions
     /* Overlays have small clusters, so that little is copied up. */
     h[CLUSTER_BITS] = backing ? 9 : 12;
     h[L2_BITS] = backing ? 12 : 9;
+    be32_put(h + CRYPT_METHOD, crypt);
     be64_put(h + L1_OFFSET, l1);
     result = check_header(h, error);
     if (result < 0) {
@@ -323,6 +406,7 @@ static int qcow_info(BlockNode *node, BlockInfo *info, BlockError *error)
     (void)error;
     info->cluster_size = qcow->tree.cluster_size;
     info->compressed = "zlib";
+    info->encrypted = qcow->encrypted;
     return 0;
 }
 
@@ -332,6 +416,7 @@ const BlockDriver block_driver_qcow = {
     .traits = BLOCK_HAS_BACKING | BLOCK_ZERO_ON_CREATE,
     .state_size = sizeof(Qcow),
     .probe = qcow_probe,
+    .open_options = open_options,
     .create_options = create_options,
     .open = qcow_open,
     .close = qcow_close,

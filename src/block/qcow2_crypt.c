@@ -1,9 +1,9 @@
 /* Encrypted qcow2 images: guest data in encrypted clusters, tables in the clear.
  *
  * "luks" keeps a LUKS header in clusters of its own, which a header extension names; sectors are
- * numbered by where they are in the file. "aes" is older and weak: the passphrase is the key of
- * AES-128 in CBC mode, cut off or filled up with zeroes; sectors are numbered as the guest does. A
- * compressed cluster is not encrypted, so none are written. */
+ * numbered by where they are in the file. "aes" is older and weak (see secret_old_cipher());
+ * sectors are numbered as the guest does. A compressed cluster is not encrypted, so none are
+ * written. */
 #include <errno.h>
 #include <json-c/json.h>
 #include <stdlib.h>
@@ -19,23 +19,6 @@ static const char *const formats[] = {
 
 /* --- Opening -----------------------------------------------------------------------------------
  */
-
-/* The passphrase itself is the key. */
-static int open_aes(Qcow2 *q, const BlockOptions *options, BlockError *error)
-{
-    static const CryptoSpec spec = {CRYPTO_AES_128, CRYPTO_CBC, CRYPTO_PLAIN64, CRYPTO_NO_HASH};
-    const char *id = block_options_get(options, "key-secret");
-    u8 key[CRYPTO_MAX_KEY_BYTES] = {0};
-
-    const Secret *secret = secret_find(block_options_objects(options), id, error);
-    if (!secret) {
-        return -ENOENT;
-    }
-    memcpy(key, secret->bytes, MIN(secret->length, crypto_key_bytes(&spec)));
-    int result = sector_cipher_new(&q->cipher, &spec, key, error);
-    explicit_bzero(key, sizeof key);
-    return result;
-}
 
 static int load_luks(Qcow2 *q, BlockError *error)
 {
@@ -72,10 +55,13 @@ static int open_with(Qcow2 *q, const BlockOptions *below, BlockError *error)
     if (result || (q->node->flags & BLOCK_NO_IO)) {
         return result;
     }
+    if (!luks) {
+        return secret_old_cipher(&q->cipher, block_options_objects(below), secret, error);
+    }
     if (!secret) {
         return block_error(error, EINVAL, "Parameter 'encrypt.key-secret' is required for cipher");
     }
-    return luks ? luks_open(&q->luks, below, &q->cipher, error) : open_aes(q, below, error);
+    return luks_open(&q->luks, below, &q->cipher, error);
 }
 
 int qcow2_crypt_open(Qcow2 *q, const BlockOptions *options, BlockError *error)

@@ -511,7 +511,7 @@ int qcow2_alloc(Qcow2 *q, u64 want, u64 least, u64 *offset, u64 *got, bool *virg
         return alloc_area(q, least, offset);
     }
     while (!result) {
-        u64 first, count;
+        u64 first = 0, count = 0;
         result = take_run(q, want, least, &first, &count);
         result = result ? result : mark_run(q, first, &count);
         if (result < 0) {

@@ -208,3 +208,22 @@ const Secret *secret_find(const ObjectList *objects, const char *id, BlockError 
 
     return secret;
 }
+
+int secret_old_cipher(SectorCipher **cipher, const ObjectList *objects, const char *id,
+                      BlockError *error)
+{
+    static const CryptoSpec spec = {CRYPTO_AES_128, CRYPTO_CBC, CRYPTO_PLAIN64, CRYPTO_NO_HASH};
+    u8 key[CRYPTO_MAX_KEY_BYTES] = {0};
+
+    if (!id) {
+        return block_error(error, EINVAL, "Parameter 'encrypt.key-secret' is required for cipher");
+    }
+    const Secret *secret = secret_find(objects, id, error);
+    if (!secret) {
+        return -ENOENT;
+    }
+    memcpy(key, secret->bytes, MIN(secret->length, crypto_key_bytes(&spec)));
+    int result = sector_cipher_new(cipher, &spec, key, error);
+    explicit_bzero(key, sizeof key);
+    return result;
+}

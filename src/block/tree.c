@@ -22,6 +22,7 @@ void block_tree_free(BlockTree *tree)
     for (unsigned n = 0; n < TREE_TABLES; n++) {
         free(tree->table[n].entries);
     }
+    sector_cipher_free(tree->cipher);
     pthread_rwlock_destroy(&tree->lock);
 }
 
@@ -148,7 +149,9 @@ static int read_part(BlockNode *node, BlockTree *tree, u64 offset, const BlockVe
         return result;
     }
     if (is_place(entry)) {
-        return block_readv(tree->data, entry + inside, part);
+        return tree->cipher ? sector_cipher_read(tree->cipher, offset / CRYPTO_SECTOR, tree->data,
+                                                 entry + inside, part)
+                            : block_readv(tree->data, entry + inside, part);
     }
     if (entry == TREE_NOWHERE) {
         return read_below(node, tree, offset, part);
@@ -222,6 +225,11 @@ static int allocate(BlockNode *node, BlockTree *tree, u64 offset, u64 entry,
     if (result >= 0) {
         place = tree->end;
         block_vector_load(part, bytes + (offset - start), part->bytes);
+        result = tree->cipher ? sector_encrypt(tree->cipher, start / CRYPTO_SECTOR, bytes, bytes,
+                                               tree->cluster_size)
+                              : 0;
+    }
+    if (result >= 0) {
         result = block_pwrite(tree->data, place, bytes, tree->cluster_size, 0);
     }
     free(bytes);
@@ -252,7 +260,10 @@ static int write_part(BlockNode *node, BlockTree *tree, u64 offset, const BlockV
     if (result < 0) {
         return result;
     }
-    return block_writev(tree->data, entry + offset % tree->cluster_size, part, flags & BLOCK_FUA);
+    u64 place = entry + offset % tree->cluster_size;
+    return tree->cipher
+               ? sector_cipher_write(tree->cipher, offset / CRYPTO_SECTOR, tree->data, place, part)
+               : block_writev(tree->data, place, part, flags & BLOCK_FUA);
 }
 
 int block_tree_write(BlockNode *node, BlockTree *tree, u64 offset, const BlockVector *data,

@@ -9,6 +9,7 @@
 #ifndef BLOCK_TREE_H
 #define BLOCK_TREE_H
 
+#include "block/crypto.h"
 #include "block/driver.h"
 
 /* Entries that are no byte offset in the file. */
@@ -52,6 +53,7 @@ struct BlockTree {
     pthread_rwlock_t lock;
     TreeTable table[TREE_TABLES];
     _Atomic(u64) clock;
+    SectorCipher *cipher; /* of the clusters, by the disk's sectors; NULL: in the clear. Owned. */
     u64 below; /* where this tree's disk begins in the node's: what is looked up in the backing node
                 */
 };
