@@ -15,12 +15,12 @@ enum { MAX_WORDS = 16 };
 
 void reply_line(ControlReply *reply, const char *format, ...)
 {
-    char line[1024];
+    char line[1024] = " ";
     va_list args;
     char *more;
 
     va_start(args, format);
-    int length = vsnprintf(line, sizeof line, format, args);
+    int length = 1 + vsnprintf(line + 1, sizeof line - 1, format, args);
     va_end(args);
     length = MIN(length, (int)sizeof line - 1);
     more = realloc(reply->text, reply->size + (size_t)length + 2);
@@ -65,6 +65,14 @@ static int run_powerdown(Machine *machine, char **words, u32 count, const char *
 {
     (void)words, (void)count, (void)rest, (void)reply, (void)error;
     machine_power_button(machine);
+    return 0;
+}
+
+static int run_wakeup(Machine *machine, char **words, u32 count, const char *rest,
+                      ControlReply *reply, char **error)
+{
+    (void)words, (void)count, (void)rest, (void)reply, (void)error;
+    machine_wake(machine);
     return 0;
 }
 
@@ -261,7 +269,7 @@ static void add_line(void *opaque, const char *text)
 
 static void info_status(Machine *machine, ControlReply *reply)
 {
-    reply_line(reply, "%s", machine->state == MACHINE_RUNNING ? "running" : "paused");
+    reply_line(reply, "%s", machine->paused ? "paused" : machine->asleep ? "asleep" : "running");
 }
 
 static void info_memory(Machine *machine, ControlReply *reply)
@@ -372,6 +380,7 @@ const ControlCommand control_commands[] = {
     {"cont", "", "let it go on", run_cont},
     {"reset", "", "press the reset button", run_reset},
     {"powerdown", "", "press the power button", run_powerdown},
+    {"wakeup", "", "wake it, if it sleeps (S3)", run_wakeup},
     {"quit", "", "switch it off at once", run_quit},
     {"screenshot", "FILE", "write the picture to a PNG or PPM file", run_screenshot},
     {"text", "", "print the characters of the screen", run_text},

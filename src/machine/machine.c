@@ -31,15 +31,60 @@ const BoardDef *board_find(const char *name)
 
 static void do_reset(Machine *machine)
 {
-    bool running = machine->state == MACHINE_RUNNING;
-
     if (machine->options->no_reboot) {
         machine_quit(machine, 0);
         return;
     }
     processors_pause(machine);
     machine_reset(machine);
-    if (running) {
+    if (!machine->paused) {
+        processors_resume(machine);
+    }
+}
+
+/* -- Sleep (S3): the CPUs stand, RAM is kept, and what has power may wake the machine. */
+
+static void wake_by_key(void *opaque, unsigned code, bool down)
+{
+    (void)code;
+    if (down) {
+        machine_wake(opaque);
+    }
+}
+
+static void fall_asleep(Machine *machine)
+{
+    if (machine->asleep || !machine->def->after_wake) {
+        return;
+    }
+    processors_pause(machine);
+    machine->asleep = true;
+    machine->waker = (InputListener){.opaque = machine, .key = wake_by_key};
+    input_add(machine->input, &machine->waker);
+}
+
+static void end_sleep(Machine *machine)
+{
+    if (machine->asleep) {
+        machine->asleep = false;
+        input_remove(machine->input, &machine->waker);
+    }
+}
+
+static void wake_up(Machine *machine)
+{
+    if (!machine->asleep) {
+        return;
+    }
+    end_sleep(machine);
+    processors_reset(machine);
+    for (Device *device = machine->devices; device; device = device->next) {
+        if (!machine->def->has_power(machine, device)) {
+            device_reset(device);
+        }
+    }
+    machine->def->after_wake(machine);
+    if (!machine->paused) {
         processors_resume(machine);
     }
 }
@@ -65,8 +110,16 @@ static void do_events(void *opaque)
         machine_quit(machine, 0);
     } else if (events & (1u << BOARD_RESET | 1u << BOARD_WATCHDOG)) {
         do_reset(machine);
-    } else if (events & 1u << EVENT_DEBUG) {
-        tell_debugger(machine);
+    } else {
+        if (events & 1u << BOARD_SUSPEND) {
+            fall_asleep(machine);
+        }
+        if (events & 1u << BOARD_WAKE) {
+            wake_up(machine);
+        }
+        if (events & 1u << EVENT_DEBUG) {
+            tell_debugger(machine);
+        }
     }
 }
 
@@ -238,6 +291,7 @@ Machine *machine_new(const MachineOptions *options, char **error)
         return NULL;
     }
     machine->options = options;
+    machine->paused = true;
     machine->def = options->board ? options->board : board_defs[0];
     if (make_core(machine, error) < 0 || make_backends(machine, error) < 0 ||
         make_ram(machine, error) < 0 || make_cpus(machine, error) < 0) {
@@ -327,16 +381,21 @@ void machine_pause(Machine *machine)
 {
     processors_pause(machine);
     clock_stop(machine->board.clock);
+    machine->paused = true;
 }
 
 void machine_resume(Machine *machine)
 {
     clock_run(machine->board.clock);
-    processors_resume(machine);
+    machine->paused = false;
+    if (!machine->asleep) {
+        processors_resume(machine);
+    }
 }
 
 void machine_reset(Machine *machine)
 {
+    end_sleep(machine);
     processors_reset(machine);
     for (Device *device = machine->devices; device; device = device->next) {
         device_reset(device);
@@ -350,6 +409,13 @@ void machine_power_button(Machine *machine)
 {
     if (machine->def->power_button) {
         machine->def->power_button(machine);
+    }
+}
+
+void machine_wake(Machine *machine)
+{
+    if (machine->def->wake) {
+        machine->def->wake(machine);
     }
 }
 

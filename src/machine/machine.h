@@ -109,6 +109,12 @@ struct BoardDef {
     int (*plug)(Machine *machine, Device *device, const char *address, char **error);
     /* The user presses the power button. */
     void (*power_button)(Machine *machine);
+    /* Sleep (S3), in which only RAM and what wakes the machine has power. NULL: there is none.
+     * wake(): a key or a user wakes it, if it sleeps; has_power(): the device goes on;
+     * after_wake(): like after_reset(), when CPUs and the other devices were reset. */
+    void (*wake)(Machine *machine);
+    bool (*has_power)(Machine *machine, const Device *device);
+    void (*after_wake)(Machine *machine);
 };
 
 /* Ended by NULL; the first is the default. */
@@ -153,6 +159,9 @@ struct Machine {
     Display *display;
     InputHub *input;
     MachineState state;
+    bool paused;          /* by a user, a debugger...: its clock stands */
+    bool asleep;          /* S3: no CPU runs, but the clock does */
+    InputListener waker;  /* takes keys while it sleeps */
     pthread_cond_t stood; /* a processor came to stand */
     bool quitting;        /* threads end */
     int exit_status;      /* of machine_run() */
@@ -184,6 +193,8 @@ void machine_resume(Machine *machine);
 /* As if the reset button was pressed. */
 void machine_reset(Machine *machine);
 void machine_power_button(Machine *machine);
+/* Wakes it if it sleeps. */
+void machine_wake(Machine *machine);
 
 /* Presses the keys (Linux's codes) one after the other and lets go of them in the reverse order,
  * when all that were typed before are through; slowly enough for guests to follow. */

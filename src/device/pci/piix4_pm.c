@@ -2,7 +2,8 @@
  * control and timer registers, general purpose events, and the SMI command port, which switches
  * ACPI on and off. Sleep types are ours to choose: see piix4_pm.h and the machine's ACPI tables.
  *
- * Outputs: "sci". Suspended, the machine waits for an event: see wake(). */
+ * Outputs: "sci". Asleep (S3), the machine waits for the power button, for the clock's alarm if
+ * that is enabled, or for piix4_pm_wake(). */
 #include "device/pci/piix4_pm.h"
 
 #include "device/devices.h"
@@ -88,6 +89,26 @@ void piix4_pm_power_button(void *device)
 
     p->status |= STS_POWER_BUTTON;
     wake(p);
+    update(p);
+}
+
+void piix4_pm_wake(void *device)
+{
+    wake(device);
+}
+
+void piix4_pm_rtc_input(void *device, unsigned line, bool level)
+{
+    Piix4Pm *p = device;
+
+    (void)line;
+    if (!level) {
+        return;
+    }
+    p->status |= STS_RTC;
+    if (p->enable & STS_RTC) {
+        wake(p);
+    }
     update(p);
 }
 

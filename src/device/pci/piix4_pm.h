@@ -16,6 +16,10 @@ enum {
 
 /* The user presses the power button. */
 void piix4_pm_power_button(void *device);
+/* What else can wake it (a key) does, if it sleeps. */
+void piix4_pm_wake(void *device);
+/* IrqInput for the clock's interrupt line: its alarm is an event, and may wake it. */
+void piix4_pm_rtc_input(void *device, unsigned line, bool level);
 /* Puts the registers to PIIX4_PM_BASE as firmware would. */
 void piix4_pm_enable(void *device);
 

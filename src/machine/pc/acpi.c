@@ -418,18 +418,19 @@ void pc_acpi_to_firmware(Pc *pc)
     acpi_free(&tables);
 }
 
-bool pc_acpi_to_rom(Pc *pc, u8 *rom, u32 size, u32 address)
+u32 pc_acpi_to_memory(Pc *pc, u8 *memory, u32 size, u32 address)
 {
+    enum { TABLES_AT = 64 }; /* the FACS, which is the first of them, is aligned to that */
     AcpiTables tables = {0};
     bool fits;
 
     make_tables(pc, &tables);
-    fits = 64 + tables.size <= size;
+    fits = TABLES_AT + tables.size <= size;
     if (fits) {
-        acpi_relocate(&tables, address + 64);
-        memcpy(rom, tables.rsdp, sizeof tables.rsdp);
-        memcpy(rom + 64, tables.bytes, tables.size);
+        acpi_relocate(&tables, address + TABLES_AT);
+        memcpy(memory, tables.rsdp, sizeof tables.rsdp);
+        memcpy(memory + TABLES_AT, tables.bytes, tables.size);
     }
     acpi_free(&tables);
-    return fits;
+    return fits ? address + TABLES_AT : 0;
 }

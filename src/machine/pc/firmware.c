@@ -9,6 +9,7 @@
 #include "device/devices.h"
 #include "device/firmware/fw_cfg.h"
 #include "device/firmware/pflash_cfi01.h"
+#include "device/pci/piix4_pm.h"
 #include "device/timer/mc146818.h"
 #include "machine/boot_order.h"
 #include "machine/pc/pc.h"
@@ -226,6 +227,8 @@ void pc_set_boot_order(Pc *pc, const char *order)
 
 void pc_fill_fw_cfg(Pc *pc, const MachineOptions *options)
 {
+    enum { IS_THERE = 0x80 }; /* else: the sleep type */
+    static const u8 states[] = {IS_THERE, 0, 0, IS_THERE | PIIX4_SLEEP_S3, 0, IS_THERE};
     void *f = pc->fw_cfg;
     u8 wait[4] = {0};
 
@@ -240,6 +243,7 @@ void pc_fill_fw_cfg(Pc *pc, const MachineOptions *options)
     }
     put_le(wait, options->boot_retry ? options->boot_retry : ~0u, 4);
     fw_cfg_set_file(f, "etc/boot-fail-wait", wait, 4);
+    fw_cfg_set_file(f, "etc/system-states", states, sizeof states);
     add_memory_map(pc);
     pc_acpi_to_firmware(pc);
     fill_cmos(pc);

@@ -1,11 +1,14 @@
 /* Starting a kernel directly on the PC: what firmware would have done, done by the board. */
 #include <errno.h>
+#include <string.h>
 
+#include "base/bytes.h"
 #include "device/display/vga_pci.h"
 #include "device/pci/piix4_pm.h"
 #include "machine/pc/pc.h"
 
-enum { ROM_AREA = 0xe0000, ROM_AREA_SIZE = 0x20000 }; /* where the RSDP is, then the tables */
+/* Where kernels look for the RSDP; the tables follow it. */
+enum { ROM_AREA = 0xe0000, ROM_AREA_SIZE = 0x20000 };
 
 int pc_load_kernel(Pc *pc, const MachineOptions *options, char **error)
 {
@@ -25,22 +28,38 @@ static X86Screen set_screen(Pc *pc)
     return screen;
 }
 
-/* PCI devices and power management's registers in their place, ACPI tables where systems look for
- * them. The firmware's memory is free for them. */
-static void stand_in_for_firmware(Pc *pc)
+static void place_devices(Pc *pc)
 {
-    u8 *area = pc->bios->host + pc->bios->size - ROM_AREA_SIZE;
-
     pci_assign(pc->pci, MAX(pc->x86.low_size, (u64)X86_LOW_LIMIT), PC_PCI_PORTS);
     piix4_pm_enable(pc->pm);
-    pc_acpi_to_rom(pc, area, ROM_AREA_SIZE, ROM_AREA);
+}
+
+/* RAM takes the place of the firmware's ROM below 1 MiB (82441FX data sheet, 3.2.18): the kernel
+ * writes to the FACS among the tables. */
+static void shadow_rom(Pc *pc)
+{
+    pci_config_write(pc->pci, 0, 0, 0x59, 1, 0x30);   /* 0xf0000 */
+    pci_config_write(pc->pci, 0, 0, 0x5e, 2, 0x3333); /* 0xe0000 */
 }
 
 void pc_start_kernel(Pc *pc)
 {
+    u8 *ram = pc->machine->ram->host;
     X86Screen screen;
 
-    stand_in_for_firmware(pc);
+    place_devices(pc);
+    shadow_rom(pc);
+    memset(ram + ROM_AREA, 0, ROM_AREA_SIZE);
+    pc->facs = pc_acpi_to_memory(pc, ram + ROM_AREA, ROM_AREA_SIZE, ROM_AREA);
     screen = set_screen(pc);
     x86_kernel_start(pc->kernel, pc->machine, &screen);
+}
+
+void pc_wake_kernel(Pc *pc)
+{
+    enum { WAKING_VECTOR = 12 }; /* in the FACS */
+    const u8 *facs = pc->machine->ram->host + pc->facs;
+
+    place_devices(pc);
+    x86_enter_waking_vector(pc->machine, (u32)get_le(facs + WAKING_VECTOR, 4));
 }

@@ -14,6 +14,7 @@
 #include "device/pci/piix3.h"
 #include "device/pci/piix4_pm.h"
 #include "device/timer/hpet.h"
+#include "device/timer/mc146818.h"
 #include "guest/x86/state.h"
 #include "machine/boards.h"
 #include "machine/pc/pc.h"
@@ -136,6 +137,17 @@ static void *add_plain(Pc *pc, const DeviceDef *def, const char *output, IrqInpu
     return device;
 }
 
+/* The clock's line: an interrupt, and an event of power management. */
+static void rtc_input(void *receiver, unsigned line, bool level)
+{
+    Pc *pc = receiver;
+
+    hpet_input(pc->hpet, line, level);
+    if (pc->pm) {
+        piix4_pm_rtc_input(pc->pm, line, level);
+    }
+}
+
 /* The timer's and the clock's lines go through the HPET, which may replace them. */
 static int add_hpet(Pc *pc, Device *timer, char **error)
 {
@@ -144,7 +156,7 @@ static int add_hpet(Pc *pc, Device *timer, char **error)
         return -1;
     }
     device_connect(timer, "irq", 0, hpet_input, pc->hpet, 0);
-    device_connect(pc->rtc, "irq", 0, hpet_input, pc->hpet, 1);
+    device_connect(pc->rtc, "irq", 0, rtc_input, pc, 1);
     device_connect(pc->hpet, "legacy", 0, pc_isa_input, pc, 0);
     device_connect(pc->hpet, "legacy", 1, pc_isa_input, pc, 8);
     for (unsigned pin = 0; pin < IOAPIC_PINS; pin++) {
@@ -321,6 +333,36 @@ static void after_reset(Machine *machine)
     }
 }
 
+/* -- Sleep */
+
+static void wake(Machine *machine)
+{
+    piix4_pm_wake(pc_of(machine)->pm);
+}
+
+/* The clock and power management, which wake it; the bridge, in whose shadow RAM firmware goes on;
+ * and graphics, so that the picture comes back. */
+static bool has_power(Machine *machine, const Device *device)
+{
+    const Pc *pc = pc_of(machine);
+
+    return device == pc->rtc || device == pc->pm || device == pc->bridge || device == pc->vga;
+}
+
+/* Firmware looks for the shutdown status in CMOS memory, and goes to the waking vector. */
+static void after_wake(Machine *machine)
+{
+    enum { SHUTDOWN_STATUS = 0x0f, WOKEN = 0xfe };
+    Pc *pc = pc_of(machine);
+
+    x86_reset_interrupts(&pc->x86);
+    if (pc->kernel) {
+        pc_wake_kernel(pc);
+    } else {
+        mc146818_set(pc->rtc, SHUTDOWN_STATUS, WOKEN);
+    }
+}
+
 static int plug(Machine *machine, Device *device, const char *address, char **error)
 {
     Pc *pc = pc_of(machine);
@@ -360,4 +402,7 @@ const BoardDef board_pc = {
     .after_reset = after_reset,
     .plug = plug,
     .power_button = power_button,
+    .wake = wake,
+    .has_power = has_power,
+    .after_wake = after_wake,
 };

@@ -36,6 +36,7 @@ typedef struct Pc {
     bool once_is_over;      /* options->boot_once does not count any more */
     u8 pins[IOAPIC_PINS];   /* likewise, PC_PIN_n */
     X86Kernel *kernel;      /* that is started directly; NULL: none */
+    u32 facs;               /* its address, if so */
 } Pc;
 
 static inline Pc *pc_of(Machine *machine)
@@ -67,9 +68,9 @@ void pc_set_boot_order(Pc *pc, const char *order);
 /* -- acpi.c */
 /* Hands the tables to the firmware. */
 void pc_acpi_to_firmware(Pc *pc);
-/* Puts them, with the RSDP first, into memory of that size that the guest sees at `address`. False
- * when they don't fit. */
-bool pc_acpi_to_rom(Pc *pc, u8 *rom, u32 size, u32 address);
+/* Puts them, with the RSDP first, into `size` bytes of memory that the guest sees at `address`.
+ * Returns the address of the FACS; 0 when they don't fit. */
+u32 pc_acpi_to_memory(Pc *pc, u8 *memory, u32 size, u32 address);
 
 /* -- drives.c */
 /* Attaches the drives that were asked for. */
@@ -80,5 +81,7 @@ int pc_add_drives(Pc *pc, const MachineOptions *options, char **error);
 int pc_load_kernel(Pc *pc, const MachineOptions *options, char **error);
 /* Does what firmware would have done, and starts it. */
 void pc_start_kernel(Pc *pc);
+/* The same after sleep: the kernel goes on. */
+void pc_wake_kernel(Pc *pc);
 
 #endif

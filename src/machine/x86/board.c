@@ -45,3 +45,12 @@ void x86_reset_cpu(Machine *machine, u32 index)
         state->halted = X86_WAITS_FOR_STARTUP;
     }
 }
+
+void x86_enter_waking_vector(Machine *machine, u32 vector)
+{
+    X86State *state = vcpu_state(machine->processors[0].vcpu);
+    u64 base = vector & 0xffff0;
+
+    x86_set_segment(state, X86_CS, (u16)(base >> 4), 0x00009b000000ffff | base << 16);
+    state->rip = vector & 15;
+}

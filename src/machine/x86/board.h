@@ -36,6 +36,10 @@ int x86_choose_cpu(X86Board *board, const MachineOptions *options, char **error)
 /* BoardDef.reset_cpu. */
 void x86_reset_cpu(Machine *machine, u32 index);
 
+/* Where firmware sends the first CPU after sleep: to the waking vector, in real mode (ACPI 6.4,
+ * 16.3.3). Its registers are as after a reset. */
+void x86_enter_waking_vector(Machine *machine, u32 vector);
+
 /* -- interrupts.c */
 
 /* The I/O APIC, a local APIC for each CPU, and the CPUs' buses; with_pic: 8259s as well. */
