@@ -383,6 +383,26 @@ static void test_breakpoints(void)
        "DR7.GD guards the registers once");
 }
 
+static void begin_watched_stack_load(void)
+{
+    begin_protected(0);
+    put(DATA, DATA0_SELECTOR, 2);
+    cpu->dr[1] = DATA;
+    cpu->dr[7] = 0x400 | 1 << 3 | 3 << 20; /* any access, one byte */
+}
+
+static void test_breakpoint_in_shadow(void)
+{
+    begin_watched_stack_load();
+    CODE_IS("\x8e\x15\x00\x60\x00\x00\x40\x40"); /* mov ss,[6000h]; inc eax; inc eax */
+    OK(run() == X86_DB && cpu->gpr[X86_RAX] == 1 && cpu->dr[6] & 2,
+       "one that MOV SS meets waits for the next instruction");
+    begin_watched_stack_load();
+    CODE_IS("\x8e\x15\x00\x60\x00\x00\xcd\x20"); /* mov ss,[6000h]; int 20h */
+    OK(run() == X86_DB && get((u32)cpu->gpr[X86_RSP], 4) == HANDLER + 0x20,
+       "also if that is INT: the trap is in its handler");
+}
+
 static void test_breakpoint_on_repetition(void)
 {
     begin_protected(0);
@@ -430,6 +450,26 @@ static void test_syscall(void)
            cpu->segment[X86_CS].selector == 0x23 && cpu->segment[X86_SS].selector == 0x1b,
        "SYSRET");
     OK(run() == X86_GP, "HLT is not the program's");
+}
+
+static void test_syscall_steps(void)
+{
+    begin_64(3);
+    cpu->star = (u64)0x10 << 48 | (u64)CODE0_SELECTOR << 32;
+    cpu->lstar = CODE + 0x100;
+    cpu->sfmask = X86_EFLAGS_TF;
+    cpu->eflags |= X86_EFLAGS_TF;
+    CODE_IS("\x0f\x05\x90\x90");
+    memcpy(m->ram + CODE + 0x100, "\x90\x48\x0f\x07", 4); /* nop; sysretq */
+    OK(run() == X86_DB && get((u32)cpu->gpr[X86_RSP], 8) == CODE + 2 &&
+           get((u32)cpu->gpr[X86_RSP] + 8, 8) == 0x23,
+       "SYSCALL masks TF before it could trap; SYSRET traps by the TF that it restores");
+    begin_64(3);
+    cpu->star = (u64)0x10 << 48 | (u64)CODE0_SELECTOR << 32;
+    cpu->lstar = CODE + 0x100;
+    cpu->eflags |= X86_EFLAGS_TF;
+    CODE_IS("\x0f\x05\x90\x90");
+    OK(run() == X86_DB && get((u32)cpu->gpr[X86_RSP], 8) == CODE + 0x100, "or SYSCALL, unmasked");
 }
 
 static void test_sysenter(void)
@@ -638,8 +678,10 @@ int main(void)
     test_alignment();
     test_single_step();
     test_breakpoints();
+    test_breakpoint_in_shadow();
     test_breakpoint_on_repetition();
     test_syscall();
+    test_syscall_steps();
     test_sysenter();
     test_registers();
     test_ports();

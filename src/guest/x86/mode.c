@@ -73,6 +73,13 @@ static u32 access_mode(const X86State *s, unsigned cpl)
            (s->dr[7] & X86_DR7_ENABLED && !s->user_mode ? X86_MODE_BREAK : 0);
 }
 
+static bool is_trap_due(const X86State *s)
+{
+    bool hits = s->debug_hits && s->interrupt_shadow != X86_SHADOW_TRAPS;
+
+    return s->trap_pending || hits || s->shutdown;
+}
+
 u32 x86_mode(const void *state)
 {
     const X86State *s = state;
@@ -88,8 +95,7 @@ u32 x86_mode(const void *state)
     }
     return mode | (cpl <= x86_iopl(s) ? X86_MODE_IOPL : 0) |
            (s->eflags & X86_EFLAGS_DF ? X86_MODE_DF : 0) |
-           (s->eflags & X86_EFLAGS_TF ? X86_MODE_TF : 0) |
-           (s->trap_pending || s->debug_hits || s->shutdown ? X86_MODE_TRAP : 0) |
+           (s->eflags & X86_EFLAGS_TF ? X86_MODE_TF : 0) | (is_trap_due(s) ? X86_MODE_TRAP : 0) |
            (s->user_mode ? 0 : X86_MODE_SYSTEM) | (s->interrupt_shadow ? X86_MODE_SHADOW : 0) |
            (s->in_smm ? X86_MODE_SMM : 0);
 }

@@ -108,10 +108,10 @@ void end_segment_load(Tr *t, unsigned segment)
 {
     bool shadow = segment == X86_SS && t->mode & X86_MODE_SYSTEM;
 
-    if (shadow && is_real_mode(t) && !(t->mode & X86_MODE_TF)) {
+    if (shadow && is_real_mode(t) && !(t->mode & (X86_MODE_TF | X86_MODE_BREAK))) {
         begin_shadow(t, 0);
     } else if (shadow) {
-        ir_put(t->b, SLOT(interrupt_shadow), ir_const(t->b, IR_I8, 1));
+        ir_put(t->b, SLOT(interrupt_shadow), ir_const(t->b, IR_I8, X86_SHADOW_TRAPS));
         end_resync_quietly(t);
     } else if (!is_real_mode(t)) {
         end_resync(t);

@@ -118,6 +118,12 @@ enum {
 /* X86State.apic_base */
 enum { X86_APIC_BASE_BSP = 1 << 8, X86_APIC_BASE_X2APIC = 1 << 10, X86_APIC_BASE_ENABLE = 1 << 11 };
 
+/* X86State.interrupt_shadow */
+enum {
+    X86_SHADOW_INTERRUPTS = 1, /* after STI */
+    X86_SHADOW_TRAPS = 2,      /* after MOV SS and POP SS: debug traps, too */
+};
+
 /* X86State.halted: what a CPU that executes nothing waits for. */
 enum X86Halted {
     X86_HALTED = 1,            /* HLT: an interrupt */
@@ -178,7 +184,7 @@ typedef struct X86State {
     u64 mtrr_fixed[11];    /* 64K, 16K (2), 4K (8) */
     u64 mtrr_variable[16]; /* base and mask of each of eight */
     u64 machine_check_status;
-    u8 interrupt_shadow; /* interrupts wait for one more instruction (STI, MOV SS, POP SS) */
+    u8 interrupt_shadow; /* X86_SHADOW...: what waits for one more instruction; 0: nothing */
     u8 nmi_blocked;      /* until the next IRET */
     u8 debug_hits;       /* breakpoints that the last instruction's accesses met: DR6's B0..B3 */
     u8 in_smm;

@@ -149,7 +149,9 @@ static bool deliver(void *opaque, u64 word)
     if (own && vector == X86_DB) {
         note_debug(state, code);
     }
-    state->debug_hits = 0;
+    if (own) { /* a trap that waited in the shadow of MOV SS comes after INT n */
+        state->debug_hits = 0;
+    }
     state->interrupt_shadow = 0;
     if (!x86_deliver(state, code)) {
         state->shutdown = 1;

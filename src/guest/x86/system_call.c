@@ -53,6 +53,15 @@ static void end_at(Tr *t, IrVal target)
 
 /* -- SYSCALL and SYSRET */
 
+/* Both trap by the TF that they leave. */
+static void trap_by_new_flags(Tr *t)
+{
+    IrVal eflags = ir_get(t->b, IR_I32, SLOT(eflags));
+    IrVal step = ir_and(t->b, ir_binary(t->b, IR_SHR, eflags, const32(t, 8)), const32(t, 1));
+
+    ir_put(t->b, SLOT(trap_pending), ir_trunc(t->b, IR_I8, step));
+}
+
 static bool is_amd(const Tr *t)
 {
     const X86State *state = t->g->state;
@@ -117,8 +126,11 @@ static void enter_by_syscall(Tr *t)
     }
     put_segments(t, selector, wide, 0);
     leave_shadow(t);
+    if (t->mode & X86_MODE_TF) {
+        trap_by_new_flags(t);
+    }
     ir_put(t->b, SLOT(rip), target);
-    end_exit(t, IR_EXIT_RESYNC, t->pc, 1); /* no single step's trap before the first instruction */
+    end_exit(t, IR_EXIT_RESYNC, t->pc, 1);
 }
 
 void tr_SYSCALL(Tr *t)
@@ -173,6 +185,7 @@ void tr_SYSRET(Tr *t)
                 ir_or(t->b, ir_add(t->b, selector, const32(t, wide ? 16 : 0)), const32(t, 3)),
                 wide ? CODE_64 : CODE, 3);
     ir_call(t->b, IR_VOID, HELPER_LOOK_AGAIN, 0, 0, 0, 0);
+    trap_by_new_flags(t);
     end_at(t, target);
 }
 

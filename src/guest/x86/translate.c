@@ -211,7 +211,7 @@ void begin_shadow(Tr *t, IrVal when)
     ir_branch(t->b, when ? ir_and(t->b, waiting, when) : waiting, shadow, none);
     enter_block(t, shadow);
     t->b->region->blocks[shadow].cold = true;
-    ir_put(t->b, SLOT(interrupt_shadow), ir_const(t->b, IR_I8, 1));
+    ir_put(t->b, SLOT(interrupt_shadow), ir_const(t->b, IR_I8, X86_SHADOW_INTERRUPTS));
     ir_exit(t->b, is_single_step(t) ? IR_EXIT_EXCEPTION : IR_EXIT_RESYNC, t->next,
             is_single_step(t) ? step_word(t) : 0);
     enter_block(t, none);
