@@ -1,7 +1,7 @@
 /* The list of helpers for vector instructions and saved states, part of the guest's table.
  *
  * HELPER(enumerator, function, flags). What io[1..] hold is said at the functions, in
- * vector_helpers.c and xsave.c. */
+ * vector_helpers.c, string_compare.c and xsave.c. */
 #ifndef GUEST_X86_VECTOR_HELPERS_H
 #define GUEST_X86_VECTOR_HELPERS_H
 
@@ -26,6 +26,11 @@
 #define HELPER(enumerator, function, flags) IrHelperFn function;
 X86_VECTOR_HELPERS(HELPER)
 #undef HELPER
+
+/* COMPARE_STRINGS: (v128, v128, i32 control, i32 lengths: of the first in bits 7..0, the second in
+ * bits 15..8) -> i64: a bit for each element found, and the packed flags in the high half. The same
+ * without the host's instructions for it: */
+void x86_compare_strings_soft(IrWord *io);
 
 /* The control word of COMPARE_STRINGS: the instruction's immediate (Intel SDM volume 2, 4.1), and
  * whether there are explicit lengths. */
