@@ -24,18 +24,37 @@ enum {
     LOG_LIMIT = 256 << 20,
 };
 
-u32 vhdx_checksum(const u8 *bytes, size_t size, size_t field)
+/* What eight steps of the CRC make of each byte. */
+static void make_table(u32 table[256])
 {
     enum { POLYNOMIAL_REFLECTED = (int)0x82f63b78 };
-    u32 crc = ~0u;
 
-    for (size_t n = 0; n < size; n++) {
-        crc ^= n - field < 4 ? 0 : bytes[n];
+    for (u32 byte = 0; byte < 256; byte++) {
+        table[byte] = byte;
         for (int bit = 0; bit < 8; bit++) {
-            crc = crc >> 1 ^ (crc & 1 ? (u32)POLYNOMIAL_REFLECTED : 0);
+            table[byte] = table[byte] >> 1 ^ ((0 - (table[byte] & 1)) & (u32)POLYNOMIAL_REFLECTED);
         }
     }
-    return ~crc;
+}
+
+static u32 add_bytes(const u32 table[256], u32 crc, const u8 *bytes, size_t size)
+{
+    for (size_t n = 0; n < size; n++) {
+        crc = crc >> 8 ^ table[(u8)crc ^ bytes[n]];
+    }
+    return crc;
+}
+
+u32 vhdx_checksum(const u8 *bytes, size_t size, size_t field)
+{
+    static const u8 zero[4];
+    size_t after = field + sizeof zero;
+    u32 table[256], crc;
+
+    make_table(table);
+    crc = add_bytes(table, ~0u, bytes, field);
+    crc = add_bytes(table, crc, zero, sizeof zero);
+    return ~add_bytes(table, crc, bytes + after, size - after);
 }
 
 typedef struct Log {
