@@ -100,13 +100,13 @@ static void run_line(Client *client, const char *line)
     ControlReply reply = {0};
     char *error = NULL;
     int result = control_run(client->control->machine, line, &reply, &error);
+    char end[CONTROL_LINE] = "ok\n";
 
     if (result < 0) {
-        reply_line(&reply, "error: %s", error ? error : strerror(-result));
-    } else {
-        reply_line(&reply, "ok");
+        snprintf(end, sizeof end, "error: %.4000s\n", error ? error : strerror(-result));
     }
     send_all(client, reply.text, reply.size);
+    send_all(client, end, strlen(end));
     free(reply.text);
     free(error);
 }

@@ -1,8 +1,9 @@
 /* Control of a running machine over a socket in the run directory: what `menura ctl NAME` talks to.
  *
- * A client sends one line, a command with its words, and gets lines back: the answer, and then
- * "ok", or "error: " and why. Lines are of at most CONTROL_LINE bytes. Several clients may be
- * connected. Commands run on the main loop, under the machine lock. */
+ * A client sends one line, a command with its words, and gets lines back: those of the answer, with
+ * a blank in front of each, and then "ok", or "error: " and why. Lines are of at most CONTROL_LINE
+ * bytes. Several clients may be connected. Commands run on the main loop, under the machine lock.
+ */
 #ifndef CONTROL_CONTROL_H
 #define CONTROL_CONTROL_H
 

@@ -85,7 +85,7 @@ static bool make_line(char *line, size_t size, int argc, char **argv)
     return true;
 }
 
-/* Prints all lines but the last, which says how it went. */
+/* Prints all lines, which a blank begins, but the last, which says how it went. */
 static int print_answer(FILE *in)
 {
     char *line = NULL;
@@ -101,7 +101,7 @@ static int print_answer(FILE *in)
             fprintf(stderr, "menura ctl: %s", line + 7);
             break;
         }
-        fputs(line, stdout);
+        fputs(line + (line[0] == ' '), stdout);
     }
     free(line);
     return status;

@@ -1,6 +1,37 @@
 """Systems from floppy disks."""
 import time
 
+def grub_floppy(test):
+    """SeaBIOS starts GRUB from a floppy disk whose image was cut off; its menu and its shell"""
+    with test.machine('--floppy', test.guests / 'usr/lib/grub-rescue/grub-rescue-floppy.img',
+                      '--snapshot') as machine:
+        machine.wait_screen('*GNU/Linux')
+        machine.keys('c')
+        machine.wait_screen('grub>')
+        machine.type('ls\n')
+        machine.wait_screen('(fd0)')
+
+
+def change_floppy(test):
+    """a floppy disk is changed and taken out while GRUB runs from it"""
+    other = test.scratch / 'other.img'
+    other.write_bytes(b'fortytwo\n'.ljust(1440 << 10, b' '))
+    with test.machine('--floppy', test.guests / 'usr/lib/grub-rescue/grub-rescue-floppy.img',
+                      '--snapshot') as machine:
+        machine.wait_screen('*GNU/Linux')
+        machine.keys('c')
+        machine.wait_screen('grub>')
+        machine.type('cat (fd0)+1; clear\n')
+        machine.control('change', 'floppy0', str(other))
+        time.sleep(3) # GRUB believes what it read for two seconds
+        machine.type('cat (fd0)+1\n')
+        machine.wait_screen('fortytwo')
+        machine.control('eject', 'floppy0')
+        time.sleep(3)
+        machine.type('clear; cat (fd0)+1\n')
+        machine.wait_screen('error:')
+
+
 def mikeos(test):
     """MikeOS from a floppy disk: its menu, and a command"""
     with test.machine('--floppy', test.image('mikeos.flp'), '--snapshot') as machine:
@@ -30,4 +61,4 @@ def floppinux(test):
         machine.wait_screen('\nfortytwo')
 
 
-CASES = [mikeos, freedos, floppinux]
+CASES = [grub_floppy, change_floppy, mikeos, freedos, floppinux]
