@@ -125,13 +125,24 @@ static IrType source_type(const Tr *t, unsigned n)
                                   : n);
 }
 
+/* Whether operand n is the same register as the one before: XOR r,r and TEST r,r. */
+static bool is_register_again(const Tr *t, unsigned n)
+{
+    const X86Operand *o = &t->i->operand[n];
+
+    return n && o->kind == X86_OPERAND_GPR && o[-1].kind == X86_OPERAND_GPR &&
+           o->number == o[-1].number && o->size == o[-1].size;
+}
+
 static void read_sources(Tr *t, bool locked)
 {
     unsigned count = locked;
 
     for (unsigned n = locked; n < t->i->operand_count; n++) {
         if (t->i->operand[n].access & X86_READ) {
-            t->src[count++] = read_operand(t, n, source_type(t, n));
+            bool again = count && is_register_again(t, n);
+            t->src[count] = again ? t->src[count - 1] : read_operand(t, n, source_type(t, n));
+            count++;
         }
     }
     if (locked) {
