@@ -35,8 +35,11 @@ static int amend(const ImgOptions *common, const char *filename, const BlockOpti
 static int run(int argc, char **argv)
 {
     enum { OPTION_FORCE = IMG_OPTION_OWN };
-    static const struct option longs[] = {
-        IMG_COMMON_LONG_OPTIONS, {"force", no_argument, NULL, OPTION_FORCE}, {0}};
+    static const struct option longs[] = {IMG_COMMON_LONG_OPTIONS,
+                                          {"force", no_argument, NULL, OPTION_FORCE},
+                                          {"options", required_argument, NULL, 'o'},
+                                          {"cache", required_argument, NULL, 't'},
+                                          {0}};
     BlockOptions *list = img_options_new();
     bool given = false, wants_help = false;
     ImgOptions options = {0};

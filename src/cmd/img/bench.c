@@ -37,6 +37,14 @@ static bool parse(Bench *b, int argc, char **argv, int *status)
                                           {"no-drain", no_argument, NULL, OPTION_NO_DRAIN},
                                           {"pattern", required_argument, NULL, OPTION_PATTERN},
                                           {"native", no_argument, NULL, 'n'},
+                                          {"cache", required_argument, NULL, 't'},
+                                          {"count", required_argument, NULL, 'c'},
+                                          {"depth", required_argument, NULL, 'd'},
+                                          {"offset", required_argument, NULL, 'o'},
+                                          {"buffer-size", required_argument, NULL, 's'},
+                                          {"step-size", required_argument, NULL, 'S'},
+                                          {"write", no_argument, NULL, 'w'},
+                                          {"aio", required_argument, NULL, 'i'},
                                           {0}};
     bool good = true;
     int option;

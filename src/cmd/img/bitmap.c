@@ -1,6 +1,7 @@
 /* menura img bitmap: adds, removes, clears, enables, disables and merges persistent dirty bitmaps.
  * Actions are done in the order given. */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "cmd/img/img.h"
 
@@ -11,6 +12,7 @@ enum {
     ACTION_ENABLE,
     ACTION_DISABLE,
     ACTION_MERGE,
+    ACTION_REMOVE_ALL,
     ACTIONS_MAX = 64,
 };
 
@@ -25,7 +27,7 @@ typedef struct Bitmap {
     u64 granularity; /* bytes; 0: chosen */
     Action action[ACTIONS_MAX];
     unsigned count;
-    bool added;
+    bool added, named; /* something adds; something needs a bitmap's name */
 } Bitmap;
 
 static bool parse(Bitmap *b, int argc, char **argv, int *status)
@@ -33,6 +35,7 @@ static bool parse(Bitmap *b, int argc, char **argv, int *status)
     static const struct option longs[] = {IMG_COMMON_LONG_OPTIONS,
                                           {"add", no_argument, NULL, ACTION_ADD},
                                           {"remove", no_argument, NULL, ACTION_REMOVE},
+                                          {"remove-all", no_argument, NULL, ACTION_REMOVE_ALL},
                                           {"clear", no_argument, NULL, ACTION_CLEAR},
                                           {"enable", no_argument, NULL, ACTION_ENABLE},
                                           {"disable", no_argument, NULL, ACTION_DISABLE},
@@ -57,12 +60,13 @@ static bool parse(Bitmap *b, int argc, char **argv, int *status)
                 return false;
             }
             break;
-        case ACTION_ADD ... ACTION_MERGE:
+        case ACTION_ADD ... ACTION_REMOVE_ALL:
             if (b->count == ACTIONS_MAX) {
                 *status = img_error("At most %d actions can be given", ACTIONS_MAX);
                 return false;
             }
             b->added |= option == ACTION_ADD;
+            b->named |= option != ACTION_REMOVE_ALL;
             b->action[b->count++] = (Action){option, optarg};
             break;
         default:
@@ -74,6 +78,19 @@ static bool parse(Bitmap *b, int argc, char **argv, int *status)
     return true;
 }
 
+static int remove_all(BlockNode *node)
+{
+    BlockBitmapInfo *list;
+    BlockError error;
+    int count = block_bitmap_list(node, &list, &error), result = MIN(count, 0);
+
+    for (int n = 0; n < count && result >= 0; n++) {
+        result = block_bitmap_remove(node, list[n].name, &error);
+    }
+    free(list);
+    return result < 0 ? img_error("Operation remove-all failed: %s", error.text) : 0;
+}
+
 static int act(const Bitmap *b, const Action *action, BlockNode *node, BlockNode *source,
                const char *name)
 {
@@ -82,6 +99,8 @@ static int act(const Bitmap *b, const Action *action, BlockNode *node, BlockNode
     int result = 0;
 
     switch (action->kind) {
+    case ACTION_REMOVE_ALL:
+        return remove_all(node);
     case ACTION_ADD:
         result = block_bitmap_add(node, name, (u32)b->granularity, true, &error);
         break;
@@ -134,12 +153,12 @@ static int run(int argc, char **argv)
     if (!parse(&b, argc, argv, &status)) {
         return status;
     }
-    if (optind != argc - 2) {
-        return img_usage("Expecting filename and bitmap name");
+    if (optind != argc - (b.named || !b.count ? 2 : 1)) {
+        return img_usage(b.named ? "Expecting filename and bitmap name" : "Expecting filename");
     }
     if (!b.count) {
-        return img_usage("Need at least one of --add, --remove, --clear, --enable, --disable, or "
-                         "--merge");
+        return img_usage("Need at least one of --add, --remove, --remove-all, --clear, --enable, "
+                         "--disable, or --merge");
     }
     if (b.granularity && !b.added) {
         return img_usage("granularity only supported with --add");
@@ -147,11 +166,11 @@ static int run(int argc, char **argv)
     if (b.granularity > (u64)2 << 30) {
         return img_error("Granularity must be at most 2 GiB");
     }
-    return work(&b, argv[optind], argv[optind + 1]);
+    return work(&b, argv[optind], b.named ? argv[optind + 1] : NULL);
 }
 
 const ImgCommand img_bitmap = {
     "bitmap",
-    "(--merge SOURCE | --add | --remove | --clear | --enable | --disable)... [-b SOURCE_FILE [-F "
-    "SOURCE_FORMAT]] [-g GRANULARITY] [--image-opts | -f FORMAT] FILE BITMAP",
+    "(--merge SOURCE | --add | --remove | --remove-all | --clear | --enable | --disable)... [-b "
+    "SOURCE_FILE [-F SOURCE_FORMAT]] [-g GRANULARITY] [--image-opts | -f FORMAT] FILE [BITMAP]",
     "change persistent dirty bitmaps", run};

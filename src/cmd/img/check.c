@@ -125,8 +125,10 @@ static bool parse_repair(const char *word, unsigned *fix)
 
 static int run(int argc, char **argv)
 {
-    static const struct option longs[] = {
-        IMG_COMMON_LONG_OPTIONS, {"repair", required_argument, NULL, 'r'}, {0}};
+    static const struct option longs[] = {IMG_COMMON_LONG_OPTIONS,
+                                          {"repair", required_argument, NULL, 'r'},
+                                          {"cache", required_argument, NULL, 'T'},
+                                          {0}};
     ImgOptions options = {0};
     unsigned fix = 0;
     int option, status = 0;

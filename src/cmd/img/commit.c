@@ -109,7 +109,12 @@ static int commit(const Commit *c, BlockNode *top, BlockNode *base)
 
 static int run(int argc, char **argv)
 {
-    static const struct option longs[] = {IMG_COMMON_LONG_OPTIONS, {0}};
+    static const struct option longs[] = {IMG_COMMON_LONG_OPTIONS,
+                                          {"cache", required_argument, NULL, 't'},
+                                          {"drop", no_argument, NULL, 'd'},
+                                          {"base", required_argument, NULL, 'b'},
+                                          {"rate-limit", required_argument, NULL, 'r'},
+                                          {0}};
     int option, status = 0;
     BlockNode *top, *base;
     Commit c = {0};

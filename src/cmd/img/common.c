@@ -181,9 +181,20 @@ double img_now(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
+static volatile sig_atomic_t asked; /* by SIGUSR1 */
+
+static void on_question(int signal)
+{
+    (void)signal;
+    asked = 1;
+}
+
 void img_progress_begin(ImgProgress *progress, const ImgOptions *options, bool bytes)
 {
     bool terminal = isatty(STDOUT_FILENO);
+
+    sigaction(SIGUSR1, &(struct sigaction){.sa_handler = on_question, .sa_flags = SA_RESTART},
+              NULL);
 
     *progress = (ImgProgress){
         .shown = !options->quiet && (options->progress || terminal),
@@ -215,12 +226,17 @@ static void draw_bar(const ImgProgress *progress, u64 done, u64 total)
     printf("\033[K");
 }
 
+static double percent(u64 done, u64 total)
+{
+    return total ? 100.0 * (double)done / (double)total : 100;
+}
+
 static void draw(const ImgProgress *progress, u64 done, u64 total)
 {
     if (progress->bar) {
         draw_bar(progress, done, total);
     } else {
-        printf("    (%3.2f/100%%)\r", total ? 100.0 * (double)done / (double)total : 100);
+        printf("    (%3.2f/100%%)\r", percent(done, total));
     }
     fflush(stdout);
 }
@@ -231,6 +247,10 @@ void img_progress(void *opaque, u64 done, u64 total)
     double now;
 
     if (!progress->shown) {
+        if (asked) {
+            asked = 0;
+            fprintf(stderr, "    (%3.2f/100%%)\n", percent(done, total));
+        }
         return;
     }
     now = img_now();

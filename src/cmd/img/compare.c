@@ -268,7 +268,12 @@ static int compare_all(Compare *c, const ImgOptions *options)
 
 static int run(int argc, char **argv)
 {
-    static const struct option longs[] = {IMG_COMMON_LONG_OPTIONS, {0}};
+    static const struct option longs[] = {IMG_COMMON_LONG_OPTIONS,
+                                          {"a-format", required_argument, NULL, 'f'},
+                                          {"b-format", required_argument, NULL, 'F'},
+                                          {"strict", no_argument, NULL, 's'},
+                                          {"cache", required_argument, NULL, 'T'},
+                                          {0}};
     const char *format[2] = {NULL, NULL};
     ImgOptions options = {0};
     Compare c = {0};

@@ -35,7 +35,8 @@ typedef struct Convert {
     BlockOptions *options;
     u64 sparse, rate;
     u64 threads; /* 0: not said */
-    bool compressed, no_create, unordered, target_is_zero, bitmaps, salvage, target_options;
+    bool compressed, no_create, unordered, target_is_zero, salvage, target_options;
+    bool bitmaps, skip_broken;
     bool wants_help, created;
 
     Source *sources;
@@ -98,6 +99,8 @@ static int describe(const Convert *c, u64 at, Piece *piece)
     piece->at = at;
     piece->skip = c->backing && !(extent.flags & BLOCK_ALLOCATED);
     piece->zero = !piece->skip && (extent.flags & BLOCK_ZERO || !(extent.flags & BLOCK_ALLOCATED));
+    /* -S 0: everything is to be allocated, zeroes too. */
+    piece->zero = piece->zero && c->sparse;
     piece->bytes = MIN(extent.bytes, room);
     if (piece->zero || piece->skip) {
         return 0;
@@ -208,7 +211,7 @@ static int write_data(const Convert *c, u64 at, const u8 *data, size_t bytes)
     int result = 0;
 
     if (c->compressed) {
-        if (block_is_zero(data, bytes)) {
+        if (c->sparse && block_is_zero(data, bytes)) {
             return write_zeroes(c, at, bytes);
         }
         result = block_pwrite(c->target, at, data, bytes, BLOCK_COMPRESSED);
@@ -476,7 +479,9 @@ static int copy_bitmaps(Convert *c)
         return img_error("%s", error.text);
     }
     for (int n = 0; n < count && status == 0; n++) {
-        if (list[n].in_use) {
+        if (list[n].in_use && c->skip_broken) {
+            fprintf(stderr, "warning: Skipping inconsistent bitmap '%s'\n", list[n].name);
+        } else if (list[n].in_use) {
             status = img_error("Cannot copy inconsistent bitmap '%s'", list[n].name);
         } else if (block_bitmap_add(c->target, list[n].name, list[n].granularity, list[n].enabled,
                                     &error) < 0 ||
@@ -566,6 +571,7 @@ enum {
     OPTION_TARGET_IS_ZERO,
     OPTION_BITMAPS,
     OPTION_SALVAGE,
+    OPTION_SKIP_BROKEN,
 };
 
 static bool take_option(Convert *c, int option, int *status)
@@ -576,6 +582,7 @@ static bool take_option(Convert *c, int option, int *status)
     case 'O':
         c->output_format = optarg;
         return true;
+    case 'b': /* what newer versions of qemu-img call it */
     case 'B':
         c->backing = optarg;
         return true;
@@ -611,6 +618,9 @@ static bool take_option(Convert *c, int option, int *status)
     case OPTION_BITMAPS:
         c->bitmaps = true;
         return true;
+    case OPTION_SKIP_BROKEN:
+        c->skip_broken = true;
+        return true;
     case OPTION_SALVAGE:
         c->salvage = true;
         return true;
@@ -640,11 +650,27 @@ static bool parse(Convert *c, int argc, char **argv, int *status)
         {"target-is-zero", no_argument, NULL, OPTION_TARGET_IS_ZERO},
         {"bitmaps", no_argument, NULL, OPTION_BITMAPS},
         {"salvage", no_argument, NULL, OPTION_SALVAGE},
+        {"skip-broken-bitmaps", no_argument, NULL, OPTION_SKIP_BROKEN},
+        {"source-format", required_argument, NULL, 'f'},
+        {"source-cache", required_argument, NULL, 'T'},
+        {"snapshot", required_argument, NULL, 'l'},
+        {"target-format", required_argument, NULL, 'O'},
+        {"target-format-options", required_argument, NULL, 'o'},
+        {"target-cache", required_argument, NULL, 't'},
+        {"backing", required_argument, NULL, 'B'},
+        {"backing-format", required_argument, NULL, 'F'},
+        {"sparse-size", required_argument, NULL, 'S'},
+        {"no-create", no_argument, NULL, 'n'},
+        {"compress", no_argument, NULL, 'c'},
+        {"rate-limit", required_argument, NULL, 'r'},
+        {"parallel", required_argument, NULL, 'm'},
+        {"copy-range-offloading", no_argument, NULL, 'C'},
+        {"oob-writes", no_argument, NULL, 'W'},
         {0}};
     int option;
 
     *status = 1; /* unless help was asked for */
-    while ((option = getopt_long(argc, argv, "f:O:B:F:Cco:l:S:pt:T:qnm:Wr:Uh", longs, NULL)) !=
+    while ((option = getopt_long(argc, argv, "f:O:b:B:F:Cco:l:S:pt:T:qnm:Wr:Uh", longs, NULL)) !=
            -1) {
         if (!take_option(c, option, status)) {
             return false;
@@ -664,6 +690,12 @@ static int check_usage(const Convert *c, int names)
     }
     if (c->target_is_zero && !c->no_create) {
         return img_usage("--target-is-zero requires use of -n flag");
+    }
+    if (c->unordered && c->compressed) {
+        return img_error("Out of order write and compress are mutually exclusive");
+    }
+    if (c->skip_broken && !c->bitmaps) {
+        return img_usage("Use of --skip-broken-bitmaps requires --bitmaps");
     }
     if (c->target_options && !c->no_create) {
         return img_usage("--target-image-opts requires use of -n flag");
@@ -727,6 +759,7 @@ static int run(int argc, char **argv)
 const ImgCommand img_convert = {
     "convert",
     "[-f FORMAT] [-O FORMAT] [-o OPTIONS|help] [-B BACKING -F FORMAT] [-c] [-C] [-l SNAPSHOT] [-m "
-    "THREADS] [-n] [-p] [-q] [-r RATE] [-S SIZE] [-t CACHE] [-T CACHE] [-U] [-W] [--bitmaps] "
-    "[--image-opts] [--salvage] [--target-image-opts] [--target-is-zero] FILE... OUTPUT",
+    "THREADS] [-n] [-p] [-q] [-r RATE] [-S SIZE] [-t CACHE] [-T CACHE] [-U] [-W] [--bitmaps "
+    "[--skip-broken-bitmaps]] [--image-opts] [--salvage] [--target-image-opts] [--target-is-zero] "
+    "FILE... OUTPUT",
     "copy images into a new one, of any format", run};

@@ -18,11 +18,16 @@ typedef struct Create {
 
 static bool parse(Create *c, int argc, char **argv, int *status)
 {
-    static const struct option longs[] = {IMG_COMMON_LONG_OPTIONS, {0}};
+    static const struct option longs[] = {IMG_COMMON_LONG_OPTIONS,
+                                          {"options", required_argument, NULL, 'o'},
+                                          {"backing", required_argument, NULL, 'b'},
+                                          {"backing-format", required_argument, NULL, 'B'},
+                                          {"backing-unsafe", no_argument, NULL, 'u'},
+                                          {0}};
     BlockError error;
     int option;
 
-    while ((option = getopt_long(argc, argv, "f:b:F:uo:qh", longs, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "f:b:F:B:uo:qh", longs, NULL)) != -1) {
         switch (option) {
         case 'f':
             c->format = optarg;
@@ -31,6 +36,7 @@ static bool parse(Create *c, int argc, char **argv, int *status)
             c->backing = optarg;
             break;
         case 'F':
+        case 'B': /* what newer versions of qemu-img call it */
             c->backing_format = optarg;
             break;
         case 'u':

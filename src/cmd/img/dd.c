@@ -110,7 +110,8 @@ static int fill(const Dd *d, BlockNode *from)
 
 static int run(int argc, char **argv)
 {
-    static const struct option longs[] = {IMG_COMMON_LONG_OPTIONS, {0}};
+    static const struct option longs[] = {
+        IMG_COMMON_LONG_OPTIONS, {"output-format", required_argument, NULL, 'O'}, {0}};
     Dd d = {.output_format = "raw", .block = 512};
     int option, status = 0;
     BlockNode *from;

@@ -59,6 +59,7 @@ typedef struct ImgOptions {
         {"object", required_argument, NULL, IMG_OPTION_OBJECT},                                    \
         {"output", required_argument, NULL, IMG_OPTION_OUTPUT}, {"help", no_argument, NULL, 'h'},  \
         {"force-share", no_argument, NULL, 'U'}, {"quiet", no_argument, NULL, 'q'},                \
+        {"format", required_argument, NULL, 'f'},                                                  \
     {                                                                                              \
         "progress", no_argument, NULL, 'p'                                                         \
     }
@@ -104,7 +105,8 @@ const char *img_size_text(u64 bytes, char text[32]);
 void img_print_json(struct json_object *value);
 
 /* -- Progress. On a terminal a bar with rate and remaining time; elsewhere qemu-img's lines under
- * -p. Shown on stdout, at most ten times a second. */
+ * -p. Shown on stdout, at most ten times a second. Where none is shown, SIGUSR1 asks for a line on
+ * stderr. */
 
 typedef struct ImgProgress {
     bool shown, bar;

@@ -7,6 +7,8 @@
 #include "cmd/img/img.h"
 #include "cmd/img/snapshot.h"
 
+enum { BUFFER_ALIGNMENT = 4096 }; /* of block_buffer_new() */
+
 /* -- For people */
 
 static void print_value(struct json_object *value, int indent);
@@ -47,7 +49,31 @@ static void print_value(struct json_object *value, int indent)
     }
 }
 
-static void print_child(const BlockNode *file)
+/* What requests to the node look like best, by the names that qemu-img gives. */
+static struct json_object *limits_of(const BlockNode *node)
+{
+    struct json_object *to = json_object_new_object();
+    u32 zero = node->zero_alignment;
+
+    if (zero && zero != node->alignment) {
+        json_object_object_add(to, "write-zeroes-alignment", json_object_new_int64(zero));
+    }
+    json_object_object_add(to, "request-alignment", json_object_new_int64(node->alignment));
+    json_object_object_add(to, "min-mem-alignment", json_object_new_int64(node->memory_alignment));
+    json_object_object_add(to, "opt-mem-alignment", json_object_new_int64(BUFFER_ALIGNMENT));
+    return to;
+}
+
+static void print_limits(const BlockNode *node, int indent)
+{
+    struct json_object *limits = limits_of(node);
+
+    printf("%*sBlock limits:\n", indent, "");
+    print_value(limits, indent + 4);
+    json_object_put(limits);
+}
+
+static void print_child(const BlockNode *file, bool limits)
 {
     BlockNode *node = (BlockNode *)(uintptr_t)file;
     BlockInfo info;
@@ -63,6 +89,9 @@ static void print_child(const BlockNode *file)
            (unsigned long long)info.virtual_size);
     if (info.actual_size_known) {
         printf("    disk size: %s\n", img_size_text(info.actual_size, text));
+    }
+    if (limits) {
+        print_limits(file, 4);
     }
     block_info_free(&info);
 }
@@ -86,7 +115,7 @@ static void print_backing(const BlockNode *node, const BlockInfo *info)
     free(full);
 }
 
-static void print_info(BlockNode *node, const BlockInfo *info)
+static void print_info(BlockNode *node, const BlockInfo *info, bool limits)
 {
     struct json_object *data;
     BlockSnapshot *snapshots;
@@ -118,13 +147,16 @@ static void print_info(BlockNode *node, const BlockInfo *info)
         }
         free(snapshots);
     }
+    if (limits) {
+        print_limits(node, 0);
+    }
     if (info->specific && json_object_object_get_ex(info->specific, "data", &data) &&
         json_object_object_length(data)) {
         puts("Format specific information:");
         print_value(data, 4);
     }
     if (block_file(node)) {
-        print_child(block_file(node));
+        print_child(block_file(node), limits);
     }
 }
 
@@ -172,9 +204,9 @@ static void add_backing(struct json_object *to, const BlockNode *node, const Blo
     free(full);
 }
 
-static struct json_object *json_info(BlockNode *node, const BlockInfo *info);
+static struct json_object *json_info(BlockNode *node, const BlockInfo *info, bool limits);
 
-static void add_child(struct json_object *to, BlockNode *file)
+static void add_child(struct json_object *to, BlockNode *file, bool limits)
 {
     struct json_object *children = json_object_new_array(), *child;
     BlockInfo info;
@@ -182,20 +214,23 @@ static void add_child(struct json_object *to, BlockNode *file)
     if (file && block_info(file, &info, NULL) >= 0) {
         child = json_object_new_object();
         add(child, "name", json_object_new_string("file"));
-        add(child, "info", json_info(file, &info));
+        add(child, "info", json_info(file, &info, limits));
         json_object_array_add(children, child);
         block_info_free(&info);
     }
     add(to, "children", children);
 }
 
-static struct json_object *json_info(BlockNode *node, const BlockInfo *info)
+static struct json_object *json_info(BlockNode *node, const BlockInfo *info, bool limits)
 {
     struct json_object *to = json_object_new_object();
     BlockSnapshot *snapshots;
     int count;
 
-    add_child(to, block_file(node));
+    if (limits) {
+        add(to, "limits", limits_of(node));
+    }
+    add_child(to, block_file(node), limits);
     count = block_snapshot_list(node, &snapshots, NULL);
     if (count >= 0) {
         if (count) {
@@ -226,7 +261,7 @@ static struct json_object *json_info(BlockNode *node, const BlockInfo *info)
 /* -- The command */
 
 /* Shows one layer, or into `array` when it is JSON. */
-static int show(BlockNode *node, struct json_object *array, bool first)
+static int show(BlockNode *node, struct json_object *array, bool limits, bool first)
 {
     BlockInfo info;
     BlockError error;
@@ -235,25 +270,25 @@ static int show(BlockNode *node, struct json_object *array, bool first)
         return img_error("%s", error.text);
     }
     if (array) {
-        json_object_array_add(array, json_info(node, &info));
+        json_object_array_add(array, json_info(node, &info, limits));
     } else {
         if (!first) {
             putchar('\n');
         }
-        print_info(node, &info);
+        print_info(node, &info, limits);
     }
     block_info_free(&info);
     return 0;
 }
 
-static int show_chain(BlockNode *top, const ImgOptions *options, bool chain)
+static int show_chain(BlockNode *top, const ImgOptions *options, bool limits, bool chain)
 {
     struct json_object *array = options->json ? json_object_new_array() : NULL;
     int status = 0;
 
     for (BlockNode *node = top; node && status == 0; node = block_backing(node)) {
         node = block_skip_filters(node);
-        status = show(node, array, node == block_skip_filters(top));
+        status = show(node, array, limits, node == block_skip_filters(top));
         if (!chain) {
             break;
         }
@@ -267,17 +302,22 @@ static int show_chain(BlockNode *top, const ImgOptions *options, bool chain)
 
 static int run(int argc, char **argv)
 {
-    enum { OPTION_CHAIN = IMG_OPTION_OWN };
-    static const struct option longs[] = {
-        IMG_COMMON_LONG_OPTIONS, {"backing-chain", no_argument, NULL, OPTION_CHAIN}, {0}};
+    enum { OPTION_CHAIN = IMG_OPTION_OWN, OPTION_LIMITS };
+    static const struct option longs[] = {IMG_COMMON_LONG_OPTIONS,
+                                          {"backing-chain", no_argument, NULL, OPTION_CHAIN},
+                                          {"limits", no_argument, NULL, OPTION_LIMITS},
+                                          {"cache", required_argument, NULL, 't'},
+                                          {0}};
     ImgOptions options = {0};
-    bool chain = false;
+    bool chain = false, limits = false;
     BlockNode *node;
     int option, status = 0;
 
-    while ((option = getopt_long(argc, argv, "f:Uh", longs, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "f:t:Uh", longs, NULL)) != -1) {
         if (option == OPTION_CHAIN) {
             chain = true;
+        } else if (option == OPTION_LIMITS) {
+            limits = true;
         } else if (!img_take_option(&options, option, &img_info, &status)) {
             return status;
         }
@@ -289,11 +329,13 @@ static int run(int argc, char **argv)
     if (!node) {
         return 1;
     }
-    status = show_chain(node, &options, chain);
+    status = show_chain(node, &options, limits, chain);
     img_close(node, argv[optind], &status);
     return status;
 }
 
 const ImgCommand img_info = {
-    "info", "[-f FORMAT] [--image-opts] [--output=human|json] [--backing-chain] [-U] FILE",
+    "info",
+    "[-f FORMAT] [--image-opts] [--output=human|json] [--backing-chain] [--limits] [-t CACHE] [-U] "
+    "FILE",
     "show what is known of an image", run};

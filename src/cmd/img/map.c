@@ -121,10 +121,9 @@ static int map(BlockNode *node, u64 start, u64 end, bool json)
 
 static int run(int argc, char **argv)
 {
-    enum { OPTION_START = IMG_OPTION_OWN, OPTION_LENGTH };
     static const struct option longs[] = {IMG_COMMON_LONG_OPTIONS,
-                                          {"start-offset", required_argument, NULL, OPTION_START},
-                                          {"max-length", required_argument, NULL, OPTION_LENGTH},
+                                          {"start-offset", required_argument, NULL, 's'},
+                                          {"max-length", required_argument, NULL, 'l'},
                                           {0}};
     ImgOptions options = {0};
     u64 start = 0, length = INT64_MAX;
@@ -132,11 +131,11 @@ static int run(int argc, char **argv)
     BlockNode *node;
 
     while ((option = getopt_long(argc, argv, "f:s:l:Uh", longs, NULL)) != -1) {
-        if (option == OPTION_START || option == 's') {
+        if (option == 's') {
             if (!img_parse_size("start offset", optarg, &start)) {
                 return 1;
             }
-        } else if (option == OPTION_LENGTH || option == 'l') {
+        } else if (option == 'l') {
             if (!img_parse_size("maximum length", optarg, &length)) {
                 return 1;
             }

@@ -12,9 +12,11 @@ typedef struct Measure {
 
 static bool parse(Measure *m, int argc, char **argv, int *status)
 {
-    enum { OPTION_SIZE = IMG_OPTION_OWN };
-    static const struct option longs[] = {
-        IMG_COMMON_LONG_OPTIONS, {"size", required_argument, NULL, OPTION_SIZE}, {0}};
+    static const struct option longs[] = {IMG_COMMON_LONG_OPTIONS,
+                                          {"size", required_argument, NULL, 's'},
+                                          {"snapshot", required_argument, NULL, 'l'},
+                                          {"target-format", required_argument, NULL, 'O'},
+                                          {0}};
     BlockError error;
     int option;
     u64 size;
@@ -34,7 +36,6 @@ static bool parse(Measure *m, int argc, char **argv, int *status)
             }
             break;
         case 's':
-        case OPTION_SIZE:
             if (!img_parse_size("image size", optarg, &size)) {
                 *status = 1;
                 return false;

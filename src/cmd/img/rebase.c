@@ -8,13 +8,14 @@
 #include "block/driver.h"
 #include "cmd/img/img.h"
 
-enum { CHUNK = 1 << 20 };
+enum { CHUNK = 2 << 20, STEP = 4096 }; /* bytes; a chunk is at least a cluster */
 
 typedef struct Rebase {
     ImgOptions common;
     const char *source_cache;
     const char *backing, *backing_format; /* backing "": none */
-    bool unsafe;
+    bool unsafe, compress;
+    u32 step; /* bytes that are compared and, if need be, written: 4096, or a compressed cluster */
     BlockNode *node, *old, *new; /* old, new: the backing images; NULL for none */
     u8 *buffer[2];
 } Rebase;
@@ -29,25 +30,39 @@ static int read_backing(BlockNode *backing, u64 at, u8 *buffer, size_t bytes)
     return inside ? block_pread(backing, at, buffer, inside) : 0;
 }
 
-/* Writes those sectors of the chunk into the overlay that differ between old and new. */
+/* Writes what the old backing image has. */
+static int write_old(const Rebase *r, u64 at, const u8 *data, size_t bytes)
+{
+    int result = -ENOTSUP;
+
+    if (block_is_zero(data, bytes)) {
+        /* Zeroes must be written as such: what the new image holds there must not show. */
+        return block_zero(r->node, at, bytes, 0);
+    }
+    if (r->compress && at % r->step == 0) {
+        result = block_pwrite(r->node, at, data, bytes, BLOCK_COMPRESSED);
+    }
+    /* A cluster that is partly there already cannot be compressed. */
+    return result < 0 && result != -ENOSPC && result != -EIO
+               ? block_pwrite(r->node, at, data, bytes, 0)
+               : result;
+}
+
+/* Writes those parts of the chunk into the overlay that differ between old and new. */
 static int keep_differences(const Rebase *r, u64 at, size_t bytes)
 {
-    enum { STEP = 4096 };
     const u8 *old = r->buffer[0], *new = r->buffer[1];
     int result = 0;
 
     for (size_t from = 0; from < bytes && result >= 0;) {
         size_t to = from;
-        while (to < bytes && memcmp(old + to, new + to, MIN(STEP, bytes - to)) != 0) {
-            to += MIN(STEP, bytes - to);
+        while (to < bytes && memcmp(old + to, new + to, MIN(r->step, bytes - to)) != 0) {
+            to += MIN(r->step, bytes - to);
         }
         if (to > from) {
-            /* Zeroes must be written as such: what the new image holds there must not show. */
-            result = block_is_zero(old + from, to - from)
-                         ? block_zero(r->node, at + from, to - from, 0)
-                         : block_pwrite(r->node, at + from, old + from, to - from, 0);
+            result = write_old(r, at + from, old + from, to - from);
         }
-        from = to + MIN(STEP, bytes - to);
+        from = to + MIN(r->step, bytes - to);
     }
     return result;
 }
@@ -61,7 +76,7 @@ static int copy_differences(const Rebase *r, ImgProgress *progress)
         BlockExtent extent;
         u64 bytes;
 
-        result = block_map(r->node, at, MIN(size - at, CHUNK), &extent);
+        result = block_map(r->node, at, MIN(size - at, (u64)CHUNK), &extent);
         if (result < 0) {
             break;
         }
@@ -81,11 +96,28 @@ static int copy_differences(const Rebase *r, ImgProgress *progress)
     return result;
 }
 
+/* The unit in which differences are kept; false if compression was asked for in vain. */
+static bool choose_step(Rebase *r)
+{
+    BlockInfo info;
+    bool good = block_info(r->node, &info, NULL) >= 0;
+
+    if (good) {
+        good = !r->compress || (info.compressed && !info.encrypted);
+        r->step = r->compress && info.cluster_size ? info.cluster_size : STEP;
+        block_info_free(&info);
+    }
+    return good;
+}
+
 static int keep_contents(Rebase *r, const char *filename)
 {
     ImgProgress progress;
     int status = 0, result;
 
+    if (!choose_step(r)) {
+        return img_error("Compression not supported for this file format");
+    }
     r->old = block_backing(r->node);
     if (*r->backing) {
         char *beside = block_path_beside(block_image_name(r->node), r->backing);
@@ -131,15 +163,24 @@ static int rebase(Rebase *r, const char *filename)
 
 static int run(int argc, char **argv)
 {
-    static const struct option longs[] = {IMG_COMMON_LONG_OPTIONS, {0}};
+    static const struct option longs[] = {IMG_COMMON_LONG_OPTIONS,
+                                          {"cache", required_argument, NULL, 't'},
+                                          {"backing", required_argument, NULL, 'b'},
+                                          {"backing-format", required_argument, NULL, 'B'},
+                                          {"backing-cache", required_argument, NULL, 'T'},
+                                          {"backing-unsafe", no_argument, NULL, 'u'},
+                                          {"compress", no_argument, NULL, 'c'},
+                                          {0}};
     Rebase r = {0};
     int option, status = 0;
 
-    while ((option = getopt_long(argc, argv, "f:F:b:ut:T:pqUh", longs, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "f:F:B:b:cut:T:pqUh", longs, NULL)) != -1) {
         if (option == 'b') {
             r.backing = optarg;
-        } else if (option == 'F') {
+        } else if (option == 'F' || option == 'B') { /* in newer versions of qemu-img */
             r.backing_format = optarg;
+        } else if (option == 'c') {
+            r.compress = true;
         } else if (option == 'u') {
             r.unsafe = true;
         } else if (option == 'T') {
@@ -166,5 +207,5 @@ static int run(int argc, char **argv)
 
 const ImgCommand img_rebase = {"rebase",
                                "[-f FORMAT] [--image-opts] [-U] [-q] [-t CACHE] [-T CACHE] [-p] "
-                               "[-u] -b BACKING [-F FORMAT] FILE",
+                               "[-u] [-c] -b BACKING [-F FORMAT] FILE",
                                "give an overlay another backing image", run};

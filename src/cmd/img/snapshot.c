@@ -95,7 +95,12 @@ static int act(BlockNode *node, int action, const char *name)
 
 static int run(int argc, char **argv)
 {
-    static const struct option longs[] = {IMG_COMMON_LONG_OPTIONS, {0}};
+    static const struct option longs[] = {IMG_COMMON_LONG_OPTIONS,
+                                          {"list", no_argument, NULL, 'l'},
+                                          {"create", required_argument, NULL, 'c'},
+                                          {"apply", required_argument, NULL, 'a'},
+                                          {"delete", required_argument, NULL, 'd'},
+                                          {0}};
     ImgOptions options = {0};
     const char *name = NULL;
     int option, action = 0, status = 0;
