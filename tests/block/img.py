@@ -156,9 +156,9 @@ NEWER_CASES = {
         '{} create --format qcow2 --backing base.raw --backing-format raw top.qcow2',
         '{} create -f qcow2 -b base.raw -B raw b.qcow2',
         '$qemu-io -f qcow2 -c "write -P 3 512k 1M" top.qcow2',
-        '{} convert --source-format qcow2 --target-format qcow2 --compress --parallel 4 '
+        '{} convert --source-format qcow2 --target-format qcow2 -c --parallel 4 '
         'top.qcow2 packed.qcow2',
-        '{} convert -f raw -O qcow2 --compress --oob-writes base.raw mixed.qcow2',
+        '{} convert -f raw -O qcow2 -c --oob-writes base.raw mixed.qcow2',
         '{} convert -f raw --oob-writes base.raw mixed.raw',
         '{} convert --source-format raw --target-format qcow2 --sparse-size 0 base.raw full.qcow2',
         '{} map --format raw --output=json --start-offset 64k --max-length 1M mixed.raw',
