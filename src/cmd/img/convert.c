@@ -691,9 +691,6 @@ static int check_usage(const Convert *c, int names)
     if (c->target_is_zero && !c->no_create) {
         return img_usage("--target-is-zero requires use of -n flag");
     }
-    if (c->unordered && c->compressed) {
-        return img_error("Out of order write and compress are mutually exclusive");
-    }
     if (c->skip_broken && !c->bitmaps) {
         return img_usage("Use of --skip-broken-bitmaps requires --bitmaps");
     }
