@@ -196,7 +196,8 @@ typedef enum BlockPrealloc {
 /* "off", "metadata", "falloc", "full"; false for another word. */
 bool block_prealloc_parse(const char *word, BlockPrealloc *mode);
 
-/* Changes the size. Growth reads as zeroes, even where the backing node is longer. */
+/* Changes the size. Growth reads as zeroes, even where the backing node is longer; but for format
+ * luks, where it is whatever zeroes decrypt to. */
 int block_truncate(BlockNode *node, u64 size, BlockPrealloc mode, BlockError *error);
 
 /* Writes another backing file name (NULL: none) and format into the image; what guests see changes

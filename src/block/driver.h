@@ -189,8 +189,10 @@ int block_open_child(BlockNode **child, const char *filename, const BlockOptions
 int block_open_over(BlockNode **node, const BlockDriver *driver, BlockNode *file,
                     const BlockOptions *options, unsigned flags, BlockError *error);
 
-/* Creates (or truncates) the file `filename` through its protocol and opens it for writing. */
-int block_create_file(BlockNode **file, const char *filename, BlockError *error);
+/* Creates (or truncates) the file `filename` through its protocol and opens it for writing, with
+ * the objects that `like` knows. */
+int block_create_file(BlockNode **file, const char *filename, const BlockOptions *like,
+                      BlockError *error);
 
 /* Reads a whole structure from a child; -EIO when the child ends before. */
 int block_read_exact(BlockNode *node, u64 offset, void *data, size_t bytes);

@@ -43,10 +43,11 @@ static int update_sizes(BlockNode *top, int result)
     return result;
 }
 
-int block_create_file(BlockNode **file, const char *filename, BlockError *error)
+int block_create_file(BlockNode **file, const char *filename, const BlockOptions *like,
+                      BlockError *error)
 {
     const BlockDriver *protocol = block_driver_for_filename(filename, error);
-    BlockOptions *options = block_options_new();
+    BlockOptions *options = block_options_new_like(like);
     int result = protocol ? 0 : -EINVAL;
 
     block_options_set(options, "size", "0");
@@ -76,7 +77,7 @@ int block_create(const BlockDriver *driver, const char *filename, const BlockOpt
     snprintf(who, sizeof who, "format '%s'", driver->name);
     int result = block_options_check(options, driver->create_options, NULL, NULL, who, error);
     if (!result && driver->kind == BLOCK_FORMAT && !(driver->traits & BLOCK_OWN_FILE)) {
-        result = block_create_file(&file, filename, error);
+        result = block_create_file(&file, filename, options, error);
     }
     if (!result) {
         result = driver->create(file, filename, options, error);

@@ -235,11 +235,12 @@ static int size_of_backing(const char *filename, Wish *w, BlockError *error)
     return result;
 }
 
-static int make_data_file(const char *filename, const Wish *w, BlockError *error)
+static int make_data_file(const char *filename, const Wish *w, const BlockOptions *options,
+                          BlockError *error)
 {
     BlockNode *data;
     char *path = block_path_beside(filename, w->header.data_file);
-    int result = block_create_file(&data, path, error);
+    int result = block_create_file(&data, path, options, error);
 
     if (!result) {
         result = block_truncate(data, w->header.size, BLOCK_PREALLOC_OFF, error);
@@ -290,7 +291,7 @@ int qcow2_create(BlockNode *file, const char *filename, const BlockOptions *opti
     result = result ? result : lay_out(file, &w.header, error);
     result = result ? result : qcow2_crypt_create(file, &w.header, options, error);
     if (!result && w.header.data_file) {
-        result = make_data_file(filename, &w, error);
+        result = make_data_file(filename, &w, options, error);
     }
     result = result ? result : preallocate(file, &w, error);
     qcow2_header_free(&w.header);

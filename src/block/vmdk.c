@@ -481,7 +481,7 @@ static int create_extent(const Creation *c, const char *name, u64 size, BlockErr
 {
     char *path = block_path_beside(c->filename, name);
     BlockNode *file = NULL;
-    int result = block_create_file(&file, path, error), closed;
+    int result = block_create_file(&file, path, c->options, error), closed;
 
     if (result >= 0) {
         result = c->flat ? block_truncate(file, size, BLOCK_PREALLOC_OFF, error)
