@@ -742,11 +742,15 @@ static void save_image(Tr *t, u32 image, u32 size)
     }
 }
 
+/* The ends first, as above. */
 static void restore_image(Tr *t, u32 image, u32 size)
 {
-    IrVal linear = operand_address(t, size, t->i->operand_size == 2 ? 2 : 4, false);
+    unsigned word = t->i->operand_size == 2 ? 2 : 4;
+    IrVal linear = operand_address(t, size, word, false);
     IrVal parts[X87_IMAGE_MAX / 16 + 1];
 
+    load_part_of(t, type_of_size(word), linear, 0);
+    load_part_of(t, IR_I8, linear, size - 1);
     for (u32 at = 0; at < size; at += 16) {
         parts[at / 16] = load_part(t, linear, at, size);
     }
