@@ -505,6 +505,17 @@ static void make_image(Maker *m)
     }
 }
 
+/* FRSTOR and FLDENV, of anything but the pointers in an image, which depend on the CPU; the odd
+ * address is one that faults in the middle. */
+static void make_x87_image(Maker *m)
+{
+    u32 address =
+        chance(m, 16) ? X86_DATA + X86_DATA_SIZE - 10 : X86_IMAGE + 32 + (u32)bits(m) % 256;
+
+    PUT_ABSOLUTE(m, 4, address, chance(m, 2) ? 0xdd : 0xd9);
+    PUT(m, 0x9b);
+}
+
 /* What is not for programs, and INT n. */
 static void make_forbidden(Maker *m)
 {
@@ -563,7 +574,7 @@ static const struct Combination {
     {make_flags, ON_ALL, 3, false},        {make_enter, ON_ALL, 2, false},
     {make_segment_load, ON_ALL, 2, false}, {make_segment_question, ON_ALL, 1, false},
     {make_image, ON_FLAT, 2, false},       {make_forbidden, ON_ALL, 1, false},
-    {make_division, ON_ALL, 2, false},
+    {make_division, ON_ALL, 2, false},     {make_x87_image, ON_FLAT, 2, false},
 };
 
 /* -- Sequences */
