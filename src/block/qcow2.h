@@ -358,7 +358,7 @@ typedef struct Qcow2Replacement {
 } Qcow2Replacement;
 
 /* Does version and file ask for it and allow it? */
-bool qcow2_can_replace(const Qcow2 *q);
+bool qcow2_can_replace(Qcow2 *q);
 int qcow2_replace(Qcow2 *q, const Qcow2Replacement *replacement);
 /* Reads all refcounts, up to the last cluster in use. For the caller to free, also on failure. */
 u64 *qcow2_counts_read(Qcow2 *q, u64 *clusters, int *result);

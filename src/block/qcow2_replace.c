@@ -124,9 +124,28 @@ int qcow2_counts_reload(Qcow2 *q, BlockError *error)
 /* --- Snapshots ---------------------------------------------------------------------------------
  */
 
-bool qcow2_can_replace(const Qcow2 *q)
+/* Is there room behind everything in what cannot grow (a device)? At the most, for copies of all L2
+ * tables of the longest L1 table, that and the snapshots' table, and for all refcounts. */
+static bool has_room(Qcow2 *q)
 {
-    return q->header.version < 3 && q->file->can_grow && q->header.l1_entries;
+    enum { LONGEST_ENTRY = 4096 }; /* bytes, of the snapshots' table: one comes at a time */
+    u64 entries = q->header.l1_entries, clusters;
+    int result;
+
+    free(qcow2_counts_read(q, &clusters, &result));
+    for (u32 i = 0; i < q->snapshot_count; i++) {
+        entries = MAX(entries, (u64)q->snapshots[i].l1_entries);
+    }
+    clusters += entries + clusters_of(q, entries * 8) +
+                clusters_of(q, q->snapshot_table_bytes + LONGEST_ENTRY);
+    u64 blocks = (clusters >> q->block_bits) + 2;
+    clusters += blocks + blocks / 8 + 1;
+    return result >= 0 && clusters <= block_size(q->file) >> q->header.cluster_bits;
+}
+
+bool qcow2_can_replace(Qcow2 *q)
+{
+    return q->header.version < 3 && q->header.l1_entries && (q->file->can_grow || has_room(q));
 }
 
 /* Counts the references of one L2 table's entries. */

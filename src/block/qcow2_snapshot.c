@@ -176,28 +176,36 @@ static u8 *encode_all(const Qcow2 *q, u64 *bytes, int *result)
     return table;
 }
 
-/* Writes the table anew and makes the header point there; then the old one is given back. */
-static int store(Qcow2 *q)
+/* Writes the table to a new place, 0 if it is empty. Nothing refers to it yet. */
+static int write_table(Qcow2 *q, u64 *offset, u64 *bytes)
 {
-    u64 bytes, offset = 0, got, old = q->header.snapshot_offset;
-    u64 old_bytes = q->snapshot_table_bytes;
-    u8 place[12] = {0};
+    u64 got;
     bool virgin;
     int result;
-    u8 *table = encode_all(q, &bytes, &result);
+    u8 *table = encode_all(q, bytes, &result);
 
-    if (!result && bytes) {
-        u64 clusters = clusters_of(q, bytes);
-        result = qcow2_alloc(q, clusters, clusters, &offset, &got, &virgin);
+    *offset = 0;
+    if (!result && *bytes) {
+        u64 clusters = clusters_of(q, *bytes);
+        result = qcow2_alloc(q, clusters, clusters, offset, &got, &virgin);
         result = result
                      ? result
-                     : block_pwrite(q->file, offset, table, clusters << q->header.cluster_bits, 0);
+                     : block_pwrite(q->file, *offset, table, clusters << q->header.cluster_bits, 0);
     }
     free(table);
-    result = result ? result : qcow2_write_back(q);
-    result = result ? result : block_flush(q->file);
+    return result;
+}
+
+/* Makes the header point to it; then the old one is given back. */
+static int name_table(Qcow2 *q, u64 offset, u64 bytes)
+{
+    u64 old = q->header.snapshot_offset, old_bytes = q->snapshot_table_bytes;
+    u8 place[12] = {0};
+
     be32_put(place, q->snapshot_count);
     be64_put(place + 4, offset);
+    int result = qcow2_write_back(q);
+    result = result ? result : block_flush(q->file);
     result = result ? result : block_pwrite(q->file, 60, place, sizeof place, 0);
     result = result ? result : block_flush(q->file);
     if (result < 0) {
@@ -210,6 +218,15 @@ static int store(Qcow2 *q)
         qcow2_free(q, old, clusters_of(q, old_bytes), false);
     }
     return 0;
+}
+
+/* Both. */
+static int store(Qcow2 *q)
+{
+    u64 offset, bytes;
+    int result = write_table(q, &offset, &bytes);
+
+    return result ? result : name_table(q, offset, bytes);
 }
 
 int qcow2_snapshots_store(Qcow2 *q, BlockError *error)
@@ -507,12 +524,40 @@ static int append(Qcow2 *q, const BlockSnapshot *from, u64 l1_offset)
     return 0;
 }
 
-static int add(Qcow2 *q, const BlockSnapshot *from, u64 l1_offset)
+static void drop_last(Qcow2 *q)
 {
-    int result = append(q, from, l1_offset);
+    snapshot_free(&q->snapshots[--q->snapshot_count]);
+}
 
-    if (!result && (result = store(q)) < 0) {
-        snapshot_free(&q->snapshots[--q->snapshot_count]);
+/* Gives back what nothing came to refer to. */
+static void give_back(Qcow2 *q, u64 offset, u64 bytes)
+{
+    if (offset) {
+        qcow2_free(q, offset, MAX(clusters_of(q, bytes), 1ull), false);
+    }
+}
+
+/* First what needs space is written, to which nothing refers: when there is none, or the refcounts
+ * are too narrow, all is as it was (*undone). */
+static int create_in_place(Qcow2 *q, const BlockSnapshot *snapshot, bool *undone)
+{
+    u64 l1 = 0, table = 0, bytes = 0;
+    int result = copy_l1(q, &l1);
+
+    result = result ? result : append(q, snapshot, l1);
+    bool listed = !result;
+    result = result ? result : write_table(q, &table, &bytes);
+    result = result ? result : raise_all(q, q->l1, q->header.l1_entries);
+    *undone = result < 0;
+    if (result < 0) {
+        give_back(q, l1, q->header.l1_entries * 8ull);
+        give_back(q, table, bytes);
+    } else {
+        result = set_all_copied(q);
+        result = result ? result : name_table(q, table, bytes);
+    }
+    if (result < 0 && listed) {
+        drop_last(q);
     }
     return result;
 }
@@ -545,7 +590,7 @@ static int create_at_once(Qcow2 *q, const BlockSnapshot *snapshot)
     int result = append(q, snapshot, q->header.l1_offset);
 
     if (!result && (result = replace(q, &r)) < 0) {
-        snapshot_free(&q->snapshots[--q->snapshot_count]);
+        drop_last(q);
     }
     return result;
 }
@@ -561,7 +606,7 @@ static int delete_at_once(Qcow2 *q, const Qcow2L1 *l1)
 int qcow2_snapshot_create(BlockNode *node, BlockSnapshot *snapshot, BlockError *error)
 {
     Qcow2 *q = node->state;
-    u64 l1_offset = 0;
+    bool undone = false;
 
     if (q->external_data) {
         return block_error(error, ENOTSUP,
@@ -578,19 +623,11 @@ int qcow2_snapshot_create(BlockNode *node, BlockSnapshot *snapshot, BlockError *
     int result = begin(q);
     if (!result && qcow2_can_replace(q)) {
         result = create_at_once(q, snapshot);
-    } else {
-        result = result ? result : raise_all(q, q->l1, q->header.l1_entries);
-        result = result ? result : copy_l1(q, &l1_offset);
-        result = result ? result : set_all_copied(q);
-        result = result ? result : add(q, snapshot, l1_offset);
+    } else if (!result) {
+        result = create_in_place(q, snapshot, &undone);
     }
-    if (result == -ERANGE) {
-        /* All is as it was. */
-        result = end(q, 0);
-        result = result ? result : -ERANGE;
-    } else {
-        result = end(q, result);
-    }
+    int ended = end(q, undone ? 0 : result);
+    result = result ? result : ended;
     if (!result && snapshot->vm_state_size) {
         /* It belongs to the snapshot now. */
         u64 from = qcow2_vmstate_offset(q);

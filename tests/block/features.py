@@ -103,6 +103,26 @@ def test_narrow_refcounts(program, image):
        'a snapshot that refcounts cannot hold leaves the image as it was', answers)
 
 
+def test_snapshots_of_fixed_size(menura, image):
+    """In a file that cannot grow, as a device, there is room for a snapshot, or the image stays as it was."""
+    for compat in ('0.10', '1.1'):
+        for clusters, room in ((0, 0), (1, 0), (2, 1), (16, 2)):
+            run('qemu-img', 'create', '-f', 'qcow2', '-o', f'compat={compat}', image, '2M')
+            run('qemu-io', '-c', 'write -P 1 0 2M', image)
+            with image.open('ab') as file:
+                file.truncate(image.stat().st_size + clusters * 65536)
+            where = (f'driver=qcow2,file.driver=raw,file.size={image.stat().st_size},'
+                     f'file.file.filename={image}')
+            taken, sound = 0, True
+            for name in ('one', 'two'):
+                result = run(menura, 'img', 'snapshot', '-c', name, '--image-opts', where)
+                taken += not result.returncode
+                sound = sound and is_sound(image)
+            listed = run('qemu-img', 'snapshot', '-l', image).stdout
+            ok(sound and taken == room == sum(name in listed for name in ('one', 'two')),
+               f'{taken} snapshots of version {compat} in {clusters} clusters', listed)
+
+
 def test_measure(menura, image):
     run('qemu-img', 'create', '-f', 'qcow2', image, '64M')
     run('qemu-io', '-c', 'write 1M 5M', '-c', 'write 30000000 100', image)
@@ -147,6 +167,7 @@ def main():
         test_machine_state(program, image)
         test_amend(program, menura, image)
         test_narrow_refcounts(program, image)
+        test_snapshots_of_fixed_size(menura, image)
         test_measure(menura, image)
         test_locks(program, image)
         os.chdir('..')
