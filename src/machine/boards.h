@@ -4,6 +4,7 @@
 
 #include "machine/machine.h"
 
+extern const BoardDef board_microvm;
 extern const BoardDef board_pc;
 
 #endif

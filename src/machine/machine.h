@@ -92,8 +92,9 @@ typedef struct MachineOptions {
 /* What a board supplies. */
 struct BoardDef {
     const char *name, *summary;
-    const char *guest; /* name of the guest CPU */
-    const char *vga;   /* default */
+    const char *guest;  /* name of the guest CPU */
+    const char *vga;    /* default */
+    const char *drives; /* DriveRequest.interface of those without */
     u32 max_cpus;
     u64 max_memory;
     /* Makes devices, maps memory, loads firmware. 0 or -errno with one line in *error. */

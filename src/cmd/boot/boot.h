@@ -39,13 +39,15 @@ void boot_fail(const BootCommand *command, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 /* -- drives.c */
-/* Adds a drive: interface and place as in DriveRequest, text is a file name, or with `options` a
- * "file=...,format=..." list. False after a message. */
+/* Adds a drive: interface (NULL: the board's usual one) and place as in DriveRequest, text is a
+ * file name, or with `options` a "file=...,format=..." list. False after a message. */
 bool boot_add_drive(BootCommand *command, const char *interface, int index, bool cdrom,
                     const char *text, bool options);
 /* Makes what --object says, wherever it stands: before the drives, which may name it. */
 bool boot_add_objects(BootCommand *command, int argc, char **argv);
 /* The objects, too. */
+/* The board is known: drives that were given no interface get its usual one. */
+void boot_settle_drives(BootCommand *command);
 void boot_free_drives(BootCommand *command);
 
 /* -- backends.c */

@@ -125,7 +125,7 @@ static bool add_from_options(BootCommand *command, const char *interface, int in
     DriveRequest *drive = append_drive(command);
 
     interface = wanted ? wanted : interface;
-    drive->interface = strdup(interface);
+    drive->interface = interface ? strdup(interface) : NULL;
     drive->id = id ? strdup(id) : NULL;
     drive->cdrom = cdrom || (media && !strcmp(media, "cdrom"));
     drive->index = block_options_get(options, place)
@@ -185,6 +185,15 @@ bool boot_add_objects(BootCommand *command, int argc, char **argv)
         }
     }
     return good;
+}
+
+void boot_settle_drives(BootCommand *command)
+{
+    const BoardDef *board = command->machine.board ? command->machine.board : board_defs[0];
+
+    for (DriveRequest *drive = command->machine.drives; drive; drive = drive->next) {
+        drive->interface = drive->interface ? drive->interface : strdup(board->drives);
+    }
 }
 
 void boot_free_drives(BootCommand *command)

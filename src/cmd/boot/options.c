@@ -267,7 +267,7 @@ static const Option options[] = {
     {NULL, "-hdb", DISK, true, 0, NULL, "ide", 1},
     {NULL, "-hdc", DISK, true, 0, NULL, "ide", 2},
     {NULL, "-hdd", DISK, true, 0, NULL, "ide", 3},
-    {"--drive", "-drive", DRIVE, true, 0, NULL, "ide", -1},
+    {"--drive", "-drive", DRIVE, true, 0, NULL, NULL, -1},
     {"--object", "-object", IGNORED, true, 0, NULL, NULL, 0}, /* made before: boot_add_objects() */
     {"--device", "-device", DEVICE, true, 0, NULL, NULL, 0},
     {"--chardev", "-chardev", CHARDEV, true, 0, NULL, NULL, 0},
@@ -415,7 +415,7 @@ static bool parse_word(BootCommand *command, int argc, char **argv, int *i)
     const Option *o;
 
     if (*word != '-' || !word[1]) {
-        return boot_add_drive(command, "ide", 0, false, word, false);
+        return boot_add_drive(command, NULL, 0, false, word, false);
     }
     if (!command->qemu && !strncmp(word, "--", 2) && (equals = strchr(word, '=')) != NULL) {
         *equals = 0;
@@ -446,5 +446,6 @@ bool boot_parse(BootCommand *command, int argc, char **argv)
             return false;
         }
     }
+    boot_settle_drives(command);
     return true;
 }

@@ -95,11 +95,11 @@ const X86Model x86_models[] = {
     {"qemu64", "the least that 64-bit systems need (QEMU's model)", X86_LEVEL_QEMU64,
      "AuthenticAMD", "Menura Virtual CPU", 15, 107, 1, 0xd},
     {"x86-64-v2", "SSE4.2, POPCNT (psABI level 2)", X86_LEVEL_V2, "GenuineIntel",
-     "Menura Virtual CPU x86-64-v2", 6, 26, 3, 0xd},
+     "Menura Virtual CPU x86-64-v2", 6, 26, 3, 0x16},
     {"x86-64-v3", "AVX2, FMA, BMI2 (psABI level 3)", X86_LEVEL_V3, "GenuineIntel",
-     "Menura Virtual CPU x86-64-v3", 6, 60, 4, 0xd},
+     "Menura Virtual CPU x86-64-v3", 6, 60, 4, 0x16},
     {"max", "everything that is implemented", X86_LEVEL_MAX, "GenuineIntel",
-     "Menura Virtual CPU max", 6, 94, 3, 0xd},
+     "Menura Virtual CPU max", 6, 94, 3, 0x16},
     {NULL},
 };
 
@@ -331,6 +331,28 @@ static void xsave_leaf(const X86State *state, u32 subleaf, u32 out[4])
     }
 }
 
+/* The TSC's rate as a multiple of the crystal's, which local APICs count: the fraction of numbers
+ * below 4294, for some multiply the crystal's kHz with it in 32 bits. Systems that are told need
+ * not measure. Nothing, if the board does not know it. */
+static void tsc_leaf(const X86State *state, u32 out[4])
+{
+    enum { CRYSTAL_KHZ = 1000000, LIMIT = 4294 };
+    u64 rate = state->tsc_khz, least = ~(u64)0;
+
+    for (u32 divisor = 1; rate && divisor < LIMIT && rate * divisor / CRYSTAL_KHZ < LIMIT;
+         divisor++) {
+        u64 factor = (rate * divisor + CRYSTAL_KHZ / 2) / CRYSTAL_KHZ;
+        u64 found = factor * CRYSTAL_KHZ, wanted = rate * divisor;
+        u64 error = (found > wanted ? found - wanted : wanted - found) * LIMIT / divisor;
+        if (factor && error < least) {
+            least = error;
+            out[EAX] = divisor;
+            out[EBX] = (u32)factor;
+            out[ECX] = CRYSTAL_KHZ * 1000u;
+        }
+    }
+}
+
 static void basic_leaf(const X86State *state, u32 leaf, u32 subleaf, u32 out[4])
 {
     switch (leaf) {
@@ -359,6 +381,13 @@ static void basic_leaf(const X86State *state, u32 leaf, u32 subleaf, u32 out[4])
         break;
     case 0xd:
         xsave_leaf(state, subleaf, out);
+        break;
+    case 0x15:
+        tsc_leaf(state, out);
+        break;
+    case 0x16: /* MHz: usual, largest, of the bus */
+        out[EAX] = out[EBX] = state->tsc_khz / 1000;
+        out[ECX] = state->tsc_khz ? 100 : 0;
         break;
     default:
         break;

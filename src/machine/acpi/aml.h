@@ -62,6 +62,7 @@ enum {
     AML_RETURN = 0xa4,
     AML_EQUAL = 0x93,
     AML_NOT = 0x92,
+    AML_NOTIFY = 0x86,       /* object, value */
     AML_CREATE_DWORD = 0x8a, /* buffer, byte index, name */
     AML_ARG0 = 0x68,
     AML_LOCAL0 = 0x60,

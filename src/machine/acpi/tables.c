@@ -137,6 +137,19 @@ void acpi_relocate(AcpiTables *tables, u32 address)
     tables->rsdp[RSDP_CHECKSUM_AT] = checksum(tables->rsdp, sizeof tables->rsdp);
 }
 
+bool acpi_write(AcpiTables *tables, u8 *memory, size_t size, u32 address)
+{
+    enum { SET_AT = 64 };
+
+    if (SET_AT + tables->size > size) {
+        return false;
+    }
+    acpi_relocate(tables, address + SET_AT);
+    memcpy(memory, tables->rsdp, sizeof tables->rsdp);
+    memcpy(memory + SET_AT, tables->bytes, tables->size);
+    return true;
+}
+
 /* -- The loader script */
 
 static u8 *add_entry(u8 **at, u32 command, const char *file)

@@ -42,6 +42,10 @@ void acpi_finish(AcpiTables *tables);
 /* Makes pointers and checksums right for the set at `address` and the RSDP anywhere. */
 void acpi_relocate(AcpiTables *tables, u32 address);
 
+/* Relocates the set and puts the RSDP, then the set, into memory of that size that the guest sees
+ * at `address`, a multiple of 64. False when they don't fit. */
+bool acpi_write(AcpiTables *tables, u8 *memory, size_t size, u32 address);
+
 /* The linker script of QEMU's docs/specs (table-loader), for the files "etc/acpi/tables" and
  * "etc/acpi/rsdp". To be freed. */
 u8 *acpi_loader_script(const AcpiTables *tables, size_t *size);

@@ -4,9 +4,8 @@
 
 #include "device/firmware/fw_cfg.h"
 #include "device/pci/piix4_pm.h"
-#include "machine/acpi/aml.h"
-#include "machine/acpi/tables.h"
 #include "machine/pc/pc.h"
+#include "machine/x86/acpi.h"
 
 enum { SCI = 9, FACS_SIZE = 64 };
 
@@ -17,31 +16,8 @@ static void add_status(Aml *aml, u8 status)
     aml_name_integer(aml, "_STA", status);
 }
 
-/* A device of the ISA bus with ports and a line. */
-static void add_isa_device(Aml *aml, const char *name, const char *id, u16 port, u8 count,
-                           u16 port2, u8 count2, u8 line)
-{
-    aml_begin_device(aml, name);
-    aml_name_eisa(aml, "_HID", id);
-    aml_begin_resources(aml, "_CRS");
-    if (count) {
-        aml_io(aml, port, count);
-    }
-    if (count2) {
-        aml_io(aml, port2, count2);
-    }
-    if (line) {
-        aml_irq(aml, (u16)(1u << line));
-    }
-    aml_end_resources(aml);
-    aml_end(aml);
-}
-
 static void add_isa_bus(const Pc *pc, Aml *aml)
 {
-    static const u16 ports[] = {0x3f8, 0x2f8, 0x3e8, 0x2e8};
-    static const char names[][5] = {"COM1", "COM2", "COM3", "COM4"};
-
     aml_begin_device(aml, "ISA");
     aml_name_integer(aml, "_ADR", 0x00010000);
     aml_operation_region(aml, "PIRQ", 2, 0x60, 4);
@@ -51,21 +27,10 @@ static void add_isa_bus(const Pc *pc, Aml *aml)
     aml_field_element(aml, "PRQC", 8);
     aml_field_element(aml, "PRQD", 8);
     aml_end(aml);
-    add_isa_device(aml, "RTC", "PNP0B00", 0x70, 2, 0, 0, 8);
-    add_isa_device(aml, "KBD", "PNP0303", 0x60, 1, 0x64, 1, 1);
-    add_isa_device(aml, "MOU", "PNP0F13", 0, 0, 0, 0, 12);
-    for (unsigned i = 0; i < MACHINE_SERIAL_PORTS; i++) {
-        if (pc->machine->serial[i]) {
-            aml_begin_device(aml, names[i]);
-            aml_name_eisa(aml, "_HID", "PNP0501");
-            aml_name_integer(aml, "_UID", i + 1);
-            aml_begin_resources(aml, "_CRS");
-            aml_io(aml, ports[i], 8);
-            aml_irq(aml, i & 1 ? 1 << 3 : 1 << 4);
-            aml_end_resources(aml);
-            aml_end(aml);
-        }
-    }
+    x86_add_isa_device(aml, "RTC", "PNP0B00", 0x70, 2, 0, 0, 8);
+    x86_add_isa_device(aml, "KBD", "PNP0303", 0x60, 1, 0x64, 1, 1);
+    x86_add_isa_device(aml, "MOU", "PNP0F13", 0, 0, 0, 0, 12);
+    x86_add_serial_devices(aml, pc->machine);
     aml_end(aml);
 }
 
@@ -210,29 +175,6 @@ static void add_hpet_device(Aml *aml)
     aml_end(aml);
 }
 
-static void add_cpus(const Pc *pc, Aml *aml)
-{
-    for (u32 i = 0; i < pc->machine->processor_count; i++) {
-        static const char digits[] = "0123456789ABCDEF";
-        char name[] = {'C', 'P', digits[i >> 4 & 15], digits[i & 15], 0};
-        aml_begin_device(aml, name);
-        aml_name_string_value(aml, "_HID", "ACPI0007");
-        aml_name_integer(aml, "_UID", i);
-        aml_end(aml);
-    }
-}
-
-static void add_sleep_state(Aml *aml, const char *name, u8 type)
-{
-    aml_name(aml, name);
-    aml_begin_package(aml, 4);
-    aml_integer(aml, type);
-    aml_integer(aml, type);
-    aml_integer(aml, 0);
-    aml_integer(aml, 0);
-    aml_end(aml);
-}
-
 static u32 add_dsdt(const Pc *pc, AcpiTables *tables)
 {
     Aml aml = {0};
@@ -244,10 +186,10 @@ static u32 add_dsdt(const Pc *pc, AcpiTables *tables)
     if (pc->hpet) {
         add_hpet_device(&aml);
     }
-    add_cpus(pc, &aml);
+    x86_add_cpus(&aml, pc->machine);
     aml_end(&aml);
-    add_sleep_state(&aml, "\\_S3", PIIX4_SLEEP_S3);
-    add_sleep_state(&aml, "\\_S5", PIIX4_SLEEP_S5);
+    x86_add_sleep_state(&aml, "\\_S3", PIIX4_SLEEP_S3);
+    x86_add_sleep_state(&aml, "\\_S5", PIIX4_SLEEP_S5);
     acpi_append(tables, aml.bytes, aml.size);
     aml_free(&aml);
     acpi_end(tables, start, false);
@@ -336,39 +278,15 @@ static void add_fadt(AcpiTables *tables, u32 facs, u32 dsdt)
 
 /* -- MADT (5.2.12) */
 
-static void add_override(AcpiTables *tables, u8 line, u32 input, u16 flags)
-{
-    number(tables, 2, 1);
-    number(tables, 10, 1);
-    number(tables, 0, 1);
-    number(tables, line, 1);
-    number(tables, input, 4);
-    number(tables, flags, 2);
-}
-
 static void add_madt(const Pc *pc, AcpiTables *tables)
 {
     enum { LEVEL_HIGH = 0xd, PCI_LINES = 1 << 5 | 1 << SCI | 1 << 10 | 1 << 11 };
-    u32 start = acpi_begin(tables, "APIC", 3), count = pc->machine->processor_count;
+    u32 start = x86_begin_madt(tables, pc->machine, X86_MADT_PIC);
 
-    number(tables, 0xfee00000, 4);
-    number(tables, 1, 4); /* there are 8259s, too */
-    for (u32 i = 0; i < count; i++) {
-        number(tables, 0, 1);
-        number(tables, 8, 1);
-        number(tables, i, 1); /* _UID */
-        number(tables, i, 1); /* APIC id */
-        number(tables, 1, 4); /* enabled */
-    }
-    number(tables, 1, 1); /* I/O APIC */
-    number(tables, 12, 1);
-    number(tables, 0, 2);
-    number(tables, 0xfec00000, 4);
-    number(tables, 0, 4);
-    add_override(tables, 0, 2, 0);
+    x86_add_override(tables, 0, 2, 0);
     for (u8 line = 0; line < PC_ISA_LINES; line++) {
         if (PCI_LINES >> line & 1) {
-            add_override(tables, line, line, LEVEL_HIGH);
+            x86_add_override(tables, line, line, LEVEL_HIGH);
         }
     }
     number(tables, 4, 1); /* NMI at LINT1 of all */

@@ -1,6 +1,7 @@
 /* RAM and CPUs of x86 boards: see board.h. */
 #include "machine/x86/board.h"
 
+#include "device/devices.h"
 #include "guest/x86/state.h"
 
 enum { APIC_BASE_BSP = 1 << 8 };
@@ -49,8 +50,42 @@ void x86_reset_cpu(Machine *machine, u32 index)
 void x86_enter_waking_vector(Machine *machine, u32 vector)
 {
     X86State *state = vcpu_state(machine->processors[0].vcpu);
-    u64 base = vector & 0xffff0;
+    u64 base = vector & ~15u & 0xffff0;
 
     x86_set_segment(state, X86_CS, (u16)(base >> 4), 0x00009b000000ffff | base << 16);
     state->rip = vector & 15;
+}
+
+int x86_add_serial_ports(X86Board *board, IrqInput *input, void *receiver, char **error)
+{
+    Machine *machine = board->machine;
+
+    for (u32 i = 0; i < MACHINE_SERIAL_PORTS; i++) {
+        if (!machine->serial[i]) {
+            continue;
+        }
+        void *serial = machine_add(machine, device_new(&device_isa_serial, &machine->board, NULL));
+        device_set_u64(serial, "index", i);
+        if (device_set_backend(serial, "chardev", machine->serial[i], error) < 0 ||
+            device_start(serial, error) < 0) {
+            return -1;
+        }
+        device_connect(serial, "irq", 0, input, receiver, i);
+    }
+    return 0;
+}
+
+int x86_add_debug_port(X86Board *board, char **error)
+{
+    Machine *machine = board->machine;
+    void *port;
+
+    if (!machine->debug) {
+        return 0;
+    }
+    port = machine_add(machine, device_new(&device_isa_debugcon, &machine->board, NULL));
+    device_set_u64(port, "iobase", 0x402);
+    return device_set_backend(port, "chardev", machine->debug, error) < 0
+               ? -1
+               : device_start(port, error);
 }

@@ -40,6 +40,12 @@ void x86_reset_cpu(Machine *machine, u32 index);
  * 16.3.3). Its registers are as after a reset. */
 void x86_enter_waking_vector(Machine *machine, u32 vector);
 
+/* Serial ports for what has something at the other end; port n's interrupt is line n of the input.
+ */
+int x86_add_serial_ports(X86Board *board, IrqInput *input, void *receiver, char **error);
+/* The firmware's debug port, if it is wanted. */
+int x86_add_debug_port(X86Board *board, char **error);
+
 /* -- interrupts.c */
 
 /* The I/O APIC, a local APIC for each CPU, and the CPUs' buses; with_pic: 8259s as well. */
