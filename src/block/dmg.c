@@ -231,13 +231,16 @@ static int by_start(const void *a, const void *b)
 /* Sorts, and refuses overlaps. */
 static int check_chunks(Dmg *dmg, BlockError *error)
 {
+    if (!dmg->count) {
+        return block_error(error, EINVAL, "the DMG image is empty");
+    }
     qsort(dmg->chunks, dmg->count, sizeof *dmg->chunks, by_start);
     for (u32 n = 1; n < dmg->count; n++) {
         if (dmg->chunks[n].start < dmg->chunks[n - 1].start + dmg->chunks[n - 1].size) {
             return block_error(error, EINVAL, "chunks of the DMG image overlap");
         }
     }
-    return dmg->count ? 0 : block_error(error, EINVAL, "the DMG image is empty");
+    return 0;
 }
 
 static int dmg_open(BlockNode *node, const BlockOptions *options, BlockError *error)
