@@ -472,7 +472,7 @@ static void make_segment_question(Maker *m)
  */
 static void make_division(Maker *m)
 {
-    static const u8 divisors[] = {X86_RAX, X86_RCX, X86_RBX, X86_RSI, X86_RDI};
+    static const u8 divisors[] = {X86_RAX, X86_RCX, X86_RSI, X86_RDI};
     u8 divisor = divisors[bits(m) % COUNT(divisors)];
     bool is_signed = chance(m, 2), other_width = chance(m, 4);
     u8 prefix = wide(m) ? 0x48 : 0x66;
