@@ -41,7 +41,7 @@ static const Field field_operation = {0, 2}, field_size = {2, 3}, field_vector =
                    field_sign = {18, 2}, field_big_endian = {20, 1}, field_aligned = {21, 1},
                    field_wrap32 = {22, 1},
                    field_parameter = {23, 4}, /* IrRmw, or the register with `expected` */
-    field_space = {27, 2};
+    field_discard = {27, 1}, field_space = {28, 2};
 
 static u32 set(Field field, u32 value)
 {
@@ -202,6 +202,7 @@ void end_access(Compiler *c, const Place *place, AccessValues values)
         set(field_operation, values.operation) | set(field_size, (u32)__builtin_ctz(place->size)) |
         set(field_vector, vector) | set(field_address, place->address) |
         set(field_value, value & 15) | set(field_result, values.result & 15) |
+        set(field_discard, values.operation == MMU_STORE || values.result == REG_NONE) |
         set(field_sign, values.sign) | set(field_parameter, parameter) |
         set(field_big_endian, place->sub & IR_MEM_BIG_ENDIAN && 1) |
         set(field_aligned, place->sub & IR_MEM_ALIGNED && 1) |
@@ -315,7 +316,7 @@ static void give_result(Frame *frame, u32 description, const MmuAccess *access)
 {
     u32 reg = get(field_result, description), sign = get(field_sign, description);
 
-    if (get(field_operation, description) == MMU_STORE) {
+    if (get(field_discard, description)) {
         return;
     }
     if (get(field_vector, description)) {
