@@ -51,6 +51,9 @@ static int compare_places(const void *a, const void *b)
 
 static void check_overlaps(const Places *places, u64 grain, BlockCheck *check)
 {
+    if (!places->count) {
+        return;
+    }
     qsort(places->at, places->count, sizeof *places->at, compare_places);
     for (size_t n = 1; n < places->count; n++) {
         if (places->at[n] - places->at[n - 1] < grain) {
