@@ -136,6 +136,8 @@ typedef struct Processor {
     pthread_cond_t wake;
     GuestBus bus;
     MapReader memory, ports;
+    MapReader hidden; /* memory that others do not see; space NULL: none */
+    bool sees_hidden; /* now, in front of `memory`: x86's SMRAM in system management mode */
     void *board_data; /* the board's (a local APIC) */
     u64 board_page;   /* atomic: address of a page that is the board's for this CPU alone */
 } Processor;

@@ -15,32 +15,37 @@
 
 /* -- The bus */
 
+/* What the CPU sees at an address. */
+static MapReader *memory_at(Processor *p, u64 address)
+{
+    u64 offset, length;
+
+    return p->sees_hidden && map_find(&p->hidden, address, &offset, &length) ? &p->hidden
+                                                                             : &p->memory;
+}
+
 static u8 *bus_ram(void *opaque, u64 address, unsigned size, bool write)
 {
-    Processor *p = opaque;
-
-    return map_ram(&p->memory, address, size, write);
+    return map_ram(memory_at(opaque, address), address, size, write);
 }
 
 static bool bus_dirty(void *opaque, u64 address)
 {
-    Processor *p = opaque;
-
-    return map_is_dirty(&p->memory, address);
+    return map_is_dirty(memory_at(opaque, address), address);
 }
 
 u64 processor_bus_read(void *opaque, u64 address, unsigned size)
 {
     Processor *p = opaque;
 
-    return map_read(&p->memory, address, size, &p->machine->lock);
+    return map_read(memory_at(p, address), address, size, &p->machine->lock);
 }
 
 void processor_bus_write(void *opaque, u64 address, unsigned size, u64 value)
 {
     Processor *p = opaque;
 
-    map_write(&p->memory, address, size, value, &p->machine->lock);
+    map_write(memory_at(p, address), address, size, value, &p->machine->lock);
 }
 
 static u32 port_read(void *opaque, u16 port, unsigned size)
@@ -231,6 +236,7 @@ void processors_free(Machine *machine)
             vcpu_free(p->vcpu);
         }
         map_reader_end(&p->memory);
+        map_reader_end(&p->hidden);
         map_reader_end(&p->ports);
         pthread_cond_destroy(&p->wake);
     }
@@ -243,6 +249,7 @@ void processors_reset(Machine *machine)
         Processor *p = &machine->processors[i];
         p->stopped = p->halted = false;
         p->wakes++; /* it looks again, if it stands halted */
+        p->sees_hidden = false;
         vcpu_lower(p->vcpu, ~0u);
         vcpu_reset(p->vcpu);
         if (machine->def->reset_cpu) {

@@ -3,14 +3,18 @@
  *
  * The windows at 0xc0000 to 0xfffff are thirteen regions, each in one of the four states that its
  * PAM bits choose; where neither reads nor writes go to RAM, expansion ROMs or the firmware are
- * seen. The SMRAM window is opened for everybody by D_OPEN only. */
+ * seen. The SMRAM window, RAM behind the graphics adapter's, is for system management mode when
+ * G_SMRAME says so, and for everybody by D_OPEN, until D_LCK. */
 #include "device/pci/i440fx.h"
+
+#include <errno.h>
 
 #include "device/devices.h"
 
 enum {
     PAM = 0x59,
     SMRAM = 0x72,
+    SMRAM_ENABLE = 0x08, /* G_SMRAME */
     SMRAM_OPEN = 0x40,
     SMRAM_LOCK = 0x10,
     PAM_READ = 1, /* reads go to RAM */
@@ -19,6 +23,8 @@ enum {
     WINDOW_PRIORITY = 2,
     ENABLE = 1u << 31, /* of the configuration address */
     RESET_FULL = 1 << 2,
+    SMRAM_START = 0xa0000,
+    SMRAM_SIZE = 0x20000,
     BIOS_START = 0xe0000,
     BIOS_SIZE = 0x20000,
 };
@@ -31,7 +37,8 @@ typedef struct I440fx {
     PciBus *bus;
     RamBlock *ram, *bios;
     Region windows[WINDOWS]; /* 0: 0xf0000 to 0xfffff; then 16 KiB each from 0xc0000 */
-    Region smram;
+    Region smram, hidden_smram;
+    AddressSpace *hidden; /* what system management mode alone sees */
 } I440fx;
 
 void i440fx_wire(void *device, PciBus *bus, RamBlock *ram, RamBlock *bios)
@@ -41,6 +48,11 @@ void i440fx_wire(void *device, PciBus *bus, RamBlock *ram, RamBlock *bios)
     h->bus = bus;
     h->ram = ram;
     h->bios = bios;
+}
+
+AddressSpace *i440fx_smram(void *device)
+{
+    return ((I440fx *)device)->hidden;
 }
 
 /* -- Windows */
@@ -102,19 +114,26 @@ static void update_window(I440fx *h, unsigned n)
     space_add(space, window, start);
 }
 
+static void show_smram(I440fx *h, AddressSpace *space, Region *region, bool on)
+{
+    space_remove(space, region);
+    if (on) {
+        *region = (Region){.name = "smram",
+                           .size = SMRAM_SIZE,
+                           .priority = WINDOW_PRIORITY,
+                           .ram = h->ram,
+                           .ram_offset = SMRAM_START};
+        space_add(space, region, SMRAM_START);
+    }
+}
+
+/* Whoever looks through either space learns that it changed from the other, which all look at. */
 static void update_smram(I440fx *h)
 {
-    AddressSpace *space = h->pci.d.board->memory;
+    u8 control = h->pci.config[SMRAM];
 
-    space_remove(space, &h->smram);
-    if (h->pci.config[SMRAM] & SMRAM_OPEN) {
-        h->smram = (Region){.name = "smram",
-                            .size = 0x20000,
-                            .priority = WINDOW_PRIORITY,
-                            .ram = h->ram,
-                            .ram_offset = 0xa0000};
-        space_add(space, &h->smram, 0xa0000);
-    }
+    show_smram(h, h->hidden, &h->hidden_smram, control & SMRAM_ENABLE);
+    show_smram(h, h->pci.d.board->memory, &h->smram, control & SMRAM_OPEN);
 }
 
 static void update(I440fx *h)
@@ -203,6 +222,18 @@ static void settle(void *device)
     update(device);
 }
 
+static int start(void *device, char **error)
+{
+    I440fx *h = device;
+
+    h->hidden = space_new("smram", 1 << 20);
+    if (!h->hidden) {
+        device_error(error, "out of memory");
+        return -ENOMEM;
+    }
+    return 0;
+}
+
 static void stop(void *device)
 {
     I440fx *h = device;
@@ -211,6 +242,7 @@ static void stop(void *device)
         space_remove(h->pci.d.board->memory, &h->windows[n]);
     }
     space_remove(h->pci.d.board->memory, &h->smram);
+    space_free(h->hidden);
 }
 
 static const PciInfo info = {
@@ -249,6 +281,7 @@ const DeviceDef device_i440fx = {
     .bank_count = COUNT(banks),
     .version = 1,
     .state = state,
+    .start = start,
     .settle = settle,
     .stop = stop,
 };

@@ -8,4 +8,8 @@
  * shows through the shadow windows. bios: the firmware, whose last 128 KiB show at 0xe0000. */
 void i440fx_wire(void *device, PciBus *bus, RamBlock *ram, RamBlock *bios);
 
+/* The SMRAM window, which a CPU in system management mode sees in front of everything else; it is
+ * there while the guest has it enabled. After device_start(). */
+AddressSpace *i440fx_smram(void *device);
+
 #endif

@@ -2,8 +2,8 @@
  * control and timer registers, general purpose events, and the SMI command port, which switches
  * ACPI on and off. Sleep types are ours to choose: see piix4_pm.h and the machine's ACPI tables.
  *
- * Outputs: "sci". Asleep (S3), the machine waits for the power button, for the clock's alarm if
- * that is enabled, or for piix4_pm_wake(). */
+ * Outputs: "sci"; "smi", which is pulsed. Asleep (S3), the machine waits for the power button, for
+ * the clock's alarm if that is enabled, or for piix4_pm_wake(). */
 #include "device/pci/piix4_pm.h"
 
 #include "device/devices.h"
@@ -12,6 +12,7 @@ enum {
     PMBASE = 0x40,
     DEVACTB = 0x58,
     DEVACTB_APMC = 1 << 25,
+    GLOBAL_SMI = 1 << 0, /* GLBCTL: SMI_EN */
     PMREGMISC = 0x80,
     SMBBASE = 0x90,
     SMBHSTCFG = 0xd2,
@@ -33,10 +34,11 @@ typedef struct Piix4Pm {
     Region pm_region, gpe_region, smi_region, smbus_region;
     u16 status, enable, control;
     u16 gpe_status, gpe_enable;
+    u32 global_control;
     u8 smi_command, smi_data;
     u8 asleep;
     Timer overflow; /* when the timer's top bit changes */
-    Irq sci;
+    Irq sci, smi;
 } Piix4Pm;
 
 /* -- Events */
@@ -164,6 +166,11 @@ static const Register pm_registers[] = {
      .mask = 0x1c03,
      .write = write_control},
     {.at = 8, .name = "PMTMR", .width = 4, .read = read_timer},
+    {.at = 0x28,
+     .name = "GLBCTL",
+     REG_FIELD(Piix4Pm, global_control),
+     .width = 4,
+     .mask = GLOBAL_SMI},
 };
 
 static const Register gpe_registers[] = {
@@ -191,6 +198,9 @@ static void write_smi_command(void *device, u64 value)
         p->control &= (u16)~CNT_SCI;
     }
     update(p);
+    if (pci_get(&p->pci, DEVACTB, 4) & DEVACTB_APMC && p->global_control & GLOBAL_SMI) {
+        irq_pulse(&p->smi);
+    }
 }
 
 static const Register smi_registers[] = {
@@ -218,14 +228,12 @@ static void config_written(void *device, u32 at, u32 size)
     }
 }
 
-/* APMC_EN says that system management mode is set up: this machine's firmware does without. */
 static void config_reset(void *device)
 {
     PciFunction *f = device;
 
     pci_put(f, 0x06, 2, 0x0280);
     pci_put(f, PMBASE, 4, 1);
-    pci_put(f, DEVACTB, 4, DEVACTB_APMC);
     pci_put(f, SMBBASE, 4, 1);
     pci_make_writable(f, 0x04, 2, 0x0001);
     pci_make_writable(f, PMBASE, 4, 0xffc0);
@@ -316,6 +324,7 @@ static const StateField state[] = {
 
 static const IrqOutput outputs[] = {
     {"sci", offsetof(Piix4Pm, sci), 1},
+    {"smi", offsetof(Piix4Pm, smi), 1},
     IRQ_OUTPUT_END,
 };
 

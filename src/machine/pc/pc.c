@@ -64,6 +64,9 @@ static int add_bridges(Pc *pc, char **error)
     if (device_start(pc->bridge, error) < 0 || pci_attach(pc->pci, pc->bridge, 0, 0, error) < 0) {
         return -1;
     }
+    for (u32 i = 0; i < machine->processor_count; i++) {
+        machine->processors[i].hidden.space = i440fx_smram(pc->bridge);
+    }
     device_map(pc->bridge, 0, 0xcf8);
     pc->isa = pc_add_pci(pc, &device_piix3, NULL, 1, 0, error);
     if (!pc->isa) {
@@ -138,6 +141,17 @@ static int add_hpet(Pc *pc, Device *timer, char **error)
     return 0;
 }
 
+/* To the first CPU, the only one that firmware prepares for it before others run. */
+static void smi_input(void *receiver, unsigned line, bool level)
+{
+    Pc *pc = receiver;
+
+    (void)line;
+    if (level) {
+        processor_set_lines(&pc->machine->processors[0], CPU_LINE_SMI, true);
+    }
+}
+
 static int add_power_management(Pc *pc, char **error)
 {
     pc->pm = pc_add_pci(pc, &device_piix4_pm, NULL, 1, 3, error);
@@ -145,6 +159,7 @@ static int add_power_management(Pc *pc, char **error)
         return -1;
     }
     device_connect(pc->pm, "sci", 0, pc_sci_input, pc, 9);
+    device_connect(pc->pm, "smi", 0, smi_input, pc, 0);
     return 0;
 }
 

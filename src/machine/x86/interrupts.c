@@ -186,8 +186,17 @@ static int acknowledge(void *opaque)
     return vector;
 }
 
+/* The CPU enters or leaves system management mode; it flushes what it knows of memory. */
+static void set_smm(void *opaque, bool on)
+{
+    Processor *p = opaque;
+
+    p->sees_hidden = on && p->hidden.space;
+}
+
 static void fill_bus(GuestBus *bus)
 {
+    bus->set_smm = set_smm;
     bus->read = bus_read;
     bus->write = bus_write;
     bus->msr_read = msr_read;

@@ -1,0 +1,39 @@
+"""What the CPU and the chipset can do, by kernels that try it."""
+import subprocess
+from pathlib import Path
+
+from machine import Failed, Skipped
+
+KERNELS = Path(__file__).resolve().parent.parent / 'kernels'
+
+
+def build(test, name):
+    """A multiboot kernel of one assembler file."""
+    kernel = test.scratch / f'{name}.elf'
+    command = ['gcc', '-m32', '-nostdlib', '-static', '-Wl,-Ttext=0x100000,-N,--build-id=none,-w',
+               '-o', kernel, KERNELS / f'{name}.S']
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if result.returncode:
+        raise Skipped(f'gcc cannot build it: {result.stdout.strip().splitlines()[-1]}')
+    return kernel
+
+
+def smm(test):
+    """system management mode by the chipset, in memory that is hidden"""
+    with test.machine('--kernel', build(test, 'smm'), '--device',
+                      'isa-debug-exit,iobase=0xf4,iosize=4') as machine:
+        machine.wait_end(16 * 2 + 1)
+
+
+def five_levels(test):
+    """Linux with five levels of page tables"""
+    script = 'grep -o "57 bits virtual" /proc/cpuinfo; grep -ow la57 /proc/cpuinfo; echo READY'
+    with test.linux(script, '--cpu', 'max,+la57') as machine:
+        machine.wait_serial('READY')
+        machine.wait_end()
+        text = machine.serial_text()
+        if '57 bits virtual' not in text or '\nla57' not in text:
+            raise Failed(f'Linux uses four:\n{text[-500:]}')
+
+
+CASES = [smm, five_levels]
