@@ -5,9 +5,9 @@
 
 const DeviceDef *const device_defs[] = {
     &device_ahci,
-    &device_acpi_ged,
     &device_apic,
     &device_cfi_pflash01,
+    &device_cirrus_vga,
     &device_fw_cfg,
     &device_hpet,
     &device_i440fx,

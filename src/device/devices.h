@@ -5,9 +5,9 @@
 #include "device/core/device.h"
 
 extern const DeviceDef device_ahci;
-extern const DeviceDef device_acpi_ged;
 extern const DeviceDef device_apic;
 extern const DeviceDef device_cfi_pflash01;
+extern const DeviceDef device_cirrus_vga;
 extern const DeviceDef device_fw_cfg;
 extern const DeviceDef device_hpet;
 extern const DeviceDef device_i440fx;

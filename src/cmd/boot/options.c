@@ -308,7 +308,7 @@ static void help(void)
          "  --append TEXT      its command line       --firmware uefi[,vars=FILE]|FILE\n"
          "  --boot ORDER|menu|once=ORDER,strict=on... letters of a c d n in the order to try\n"
          "  --snapshot         leave disks as they are\n"
-         "  --serial terminal|stdio|none|file:F|pty   --vga std|none\n"
+         "  --serial terminal|stdio|none|file:F|pty   --vga std|cirrus|none\n"
          "  --display window|terminal|none            --no-reboot     end instead\n"
          "  --netdev null,id=ID                       --chardev KIND[:PATH],id=ID\n"
          "  --accel dbt|interp --name NAME            --stopped       start paused\n"

@@ -179,7 +179,7 @@ static bool is_marked(const RamBlock *ram, u64 page)
     return (__atomic_load_n(&ram->dirty[page], __ATOMIC_RELAXED) & clients) == clients;
 }
 
-static void mark(RamBlock *ram, u64 offset, u64 size)
+void ram_mark(RamBlock *ram, u64 offset, u64 size)
 {
     u8 clients = clients_of(ram);
 
@@ -281,7 +281,7 @@ u8 *map_ram(MapReader *reader, u64 address, u64 size, bool write)
         return NULL;
     }
     if (write) {
-        mark(region->ram, region->ram_offset + offset, size);
+        ram_mark(region->ram, region->ram_offset + offset, size);
     }
     return ram_at(region, offset);
 }
@@ -428,7 +428,7 @@ static void write_ram(MapReader *reader, const Region *region, u64 offset, unsig
     const SpaceListener *listener = &reader->space->listener;
     u8 *host = ram_at(region, offset);
 
-    mark(region->ram, region->ram_offset + offset, size);
+    ram_mark(region->ram, region->ram_offset + offset, size);
     value = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? value : swap(value, size);
     memcpy(host, &value, size);
     if (listener->written) {
@@ -481,7 +481,7 @@ void dma_done(MapReader *reader, const u8 *host, u64 size)
 {
     const SpaceListener *listener = &reader->space->listener;
 
-    map_mark(reader->map, host, size, mark);
+    map_mark(reader->map, host, size, ram_mark);
     if (listener->written) {
         listener->written(listener->opaque, host, size);
     }

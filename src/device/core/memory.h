@@ -142,6 +142,8 @@ void dma_write_le(MapReader *reader, u64 address, unsigned size, u64 value);
 
 /* Starts or stops marking for a client; at the start all pages are dirty. */
 void ram_track(AddressSpace *space, RamBlock *ram, u8 client, bool on);
+/* A device wrote `size` bytes (at least 1) of RAM of its own: marks the pages for all clients. */
+void ram_mark(RamBlock *ram, u64 offset, u64 size);
 /* Calls `page` with each run of dirty pages in [offset, offset + size) and takes their marks. */
 void ram_take_dirty(AddressSpace *space, RamBlock *ram, u8 client, u64 offset, u64 size,
                     void (*run)(void *opaque, u64 offset, u64 size), void *opaque);

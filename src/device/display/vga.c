@@ -65,11 +65,19 @@ static void write_attribute(Vga *vga, u8 value)
 
 /* -- DAC */
 
+static u8 *dac_entry(Vga *vga, u8 index)
+{
+    const VgaExtension *more = vga->extension;
+    u8 *entry = more && more->dac_entry ? more->dac_entry(vga, index) : NULL;
+
+    return entry ? entry : &vga->dac[3 * index];
+}
+
 static void write_dac(Vga *vga, u8 value)
 {
     vga->dac_bytes[vga->dac_component] = value;
     if (++vga->dac_component == 3) {
-        memcpy(&vga->dac[3 * vga->dac_write], vga->dac_bytes, 3);
+        memcpy(dac_entry(vga, vga->dac_write), vga->dac_bytes, 3);
         vga->dac_component = 0;
         vga->dac_write++;
         vga->colors_stale = true;
@@ -78,7 +86,7 @@ static void write_dac(Vga *vga, u8 value)
 
 static u8 read_dac(Vga *vga)
 {
-    u8 value = vga->dac[3 * vga->dac_read + vga->dac_component];
+    u8 value = dac_entry(vga, vga->dac_read)[vga->dac_component];
 
     if (++vga->dac_component == 3) {
         vga->dac_component = 0;
@@ -112,7 +120,14 @@ static u16 normalize(const Vga *vga, u16 port)
 
 u8 vga_port_read(Vga *vga, u16 port)
 {
-    switch (normalize(vga, port)) {
+    const VgaExtension *more = vga->extension;
+    u8 value;
+
+    port = normalize(vga, port);
+    if (port && more && more->port_read && more->port_read(vga, port, &value)) {
+        return value;
+    }
+    switch (port) {
     case ATTRIBUTE:
         return vga->attribute_data ? 0 : vga->attribute_index;
     case ATTRIBUTE_READ:
@@ -152,7 +167,14 @@ u8 vga_port_read(Vga *vga, u16 port)
 
 void vga_port_write(Vga *vga, u16 port, u8 value)
 {
-    switch (normalize(vga, port)) {
+    const VgaExtension *more = vga->extension;
+
+    port = normalize(vga, port);
+    vga->touched = true;
+    if (port && more && more->port_write && more->port_write(vga, port, value)) {
+        return;
+    }
+    switch (port) {
     case ATTRIBUTE:
         write_attribute(vga, value);
         break;
@@ -160,10 +182,10 @@ void vga_port_write(Vga *vga, u16 port, u8 value)
         vga->misc = value & ~0x10;
         break;
     case SEQ_INDEX:
-        vga->seq_index = value & 7;
+        vga->seq_index = value & (more ? more->seq_indexes : 7);
         break;
     case SEQ_DATA:
-        vga->seq[vga->seq_index] = value & seq_masks[vga->seq_index];
+        vga->seq[vga->seq_index & 7] = value & seq_masks[vga->seq_index & 7];
         break;
     case DAC_MASK:
         vga->dac_mask = value;
@@ -183,10 +205,10 @@ void vga_port_write(Vga *vga, u16 port, u8 value)
         write_dac(vga, value);
         break;
     case GRAPHICS_INDEX:
-        vga->graphics_index = value & 15;
+        vga->graphics_index = value & (more ? more->graphics_indexes : 15);
         break;
     case GRAPHICS_DATA:
-        vga->graphics[vga->graphics_index] = value & graphics_masks[vga->graphics_index];
+        vga->graphics[vga->graphics_index & 15] = value & graphics_masks[vga->graphics_index & 15];
         break;
     case CRTC_INDEX:
         vga->crtc_index = value;
@@ -252,6 +274,24 @@ static u32 bytes_per_line(const Vga *vga, u32 width)
     u32 bits = vga->vbe[VBE_BPP] == 15 ? 16 : vga->vbe[VBE_BPP];
 
     return bits == 4 ? width / 8 * 4 : width * bits / 8;
+}
+
+bool vga_vbe_linear(const Vga *vga, VgaLinear *picture)
+{
+    const u16 *vbe = vga->vbe;
+    u32 line = bytes_per_line(vga, vbe[VBE_VIRT_WIDTH]);
+
+    if (!vga_is_vbe(vga) || vbe[VBE_BPP] == 4) {
+        return false;
+    }
+    *picture =
+        (VgaLinear){.width = vbe[VBE_XRES],
+                    .height = vbe[VBE_YRES],
+                    .bits = vbe[VBE_BPP],
+                    .repeat = 1,
+                    .start = (u64)vbe[VBE_Y_OFFSET] * line + bytes_per_line(vga, vbe[VBE_X_OFFSET]),
+                    .line = line};
+    return true;
 }
 
 /* Makes what follows from the sizes fit the memory. */
@@ -394,7 +434,9 @@ void vga_start(Vga *vga, Board *board, void *owner, Display *display)
     add_ports(vga, 0, 0x3b0, 16, &ops_mono);
     add_ports(vga, 1, 0x3c0, 16, &ops_common);
     add_ports(vga, 2, 0x3d0, 16, &ops_color);
-    add_ports(vga, 3, VBE_INDEX_PORT, 4, &vbe_ops);
+    if (!vga->extension) {
+        add_ports(vga, 3, VBE_INDEX_PORT, 4, &vbe_ops);
+    }
     ram_track(board->memory, vga->vram, DIRTY_DISPLAY, true);
     if (display) {
         display_set_source(display, &(DisplaySource){vga, vga_draw, vga_text});
@@ -425,6 +467,7 @@ void vga_reset(Vga *vga)
 void vga_settle(Vga *vga)
 {
     vga->vbe[VBE_BPP] = is_depth(vga->vbe[VBE_BPP]) ? vga->vbe[VBE_BPP] : 8;
+    vga->dac_component = vga->dac_component % 3;
     vga->vbe[VBE_BANK] = (u16)(vga->vbe[VBE_BANK] % (vga->vram_size >> 16));
     change_geometry(vga);
     vga->colors_stale = vga->all_stale = true;

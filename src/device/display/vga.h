@@ -36,10 +36,35 @@ enum {
 
 enum { VBE_ENABLED = 1, VBE_GETCAPS = 2, VBE_8BIT_DAC = 0x20, VBE_LFB = 0x40, VBE_NO_CLEAR = 0x80 };
 
-typedef struct Vga {
+typedef struct Vga Vga;
+
+/* A picture that is not made in the VGA's way: pixels side by side in memory. */
+typedef struct VgaLinear {
+    u32 width, height; /* of the picture */
+    u32 bits;          /* of a pixel: 8, 15, 16, 24 or 32 */
+    u32 repeat;        /* rows of the picture that a row in memory makes */
+    u64 start;         /* where it begins in memory, bytes */
+    u32 line;          /* from row to row, bytes */
+} VgaLinear;
+
+/* What an adapter adds to a VGA. Functions may be NULL. Those that return a bool: false means that
+ * the VGA does what it does. */
+typedef struct VgaExtension {
+    u8 seq_indexes, graphics_indexes;                 /* bits that the index registers have */
+    bool (*port_read)(Vga *vga, u16 port, u8 *value); /* 0x3c0..0x3df: as in colour */
+    bool (*port_write)(Vga *vga, u16 port, u8 value);
+    bool (*window_read)(Vga *vga, u64 at, u8 *value); /* from 0xa0000 */
+    bool (*window_write)(Vga *vga, u64 at, u8 value);
+    u8 *(*dac_entry)(Vga *vga, u8 index); /* three bytes; NULL: the palette's */
+    bool (*linear)(Vga *vga, VgaLinear *picture);
+    void (*overlay)(Vga *vga, u32 y, u32 *row, u32 width); /* draws on a row of it */
+} VgaExtension;
+
+struct Vga {
     Board *board;
     void *owner; /* the device, for messages */
     Display *display;
+    const VgaExtension *extension; /* NULL: Bochs VBE */
     RamBlock *vram;
     u64 vram_size;
     Region window;   /* 0xa0000 to 0xbffff */
@@ -61,15 +86,18 @@ typedef struct Vga {
     /* The picture. */
     u32 colors[256]; /* pixels of the DAC's entries */
     bool colors_stale, all_stale;
-    u32 *line; /* a row being made */
+    bool touched;   /* registers or planes were written since the picture was made */
+    u64 blink_time; /* the phase it was made in */
+    u32 *line;      /* a row being made */
     u32 line_room;
     u32 palette[16];
     DisplayCell cells[VGA_MAX_COLUMNS * VGA_MAX_ROWS];
-} Vga;
+};
 
 extern const StateField vga_state[];
 
-/* vram must be there. Ports and window are placed in the board's spaces. display may be NULL. */
+/* vram must be there, and the extension, if any. Ports and window are placed in the board's spaces.
+ * display may be NULL. */
 void vga_start(Vga *vga, Board *board, void *owner, Display *display);
 void vga_stop(Vga *vga);
 void vga_reset(Vga *vga);
@@ -80,12 +108,21 @@ u8 vga_port_read(Vga *vga, u16 port);
 void vga_port_write(Vga *vga, u16 port, u8 value);
 u16 vga_vbe_read(Vga *vga, u16 index);
 void vga_vbe_write(Vga *vga, u16 index, u16 value);
+/* The picture while VBE is enabled; false in other modes. */
+bool vga_vbe_linear(const Vga *vga, VgaLinear *picture);
 
 /* -- vga_memory.c */
 extern const RegionOps vga_window_ops;
 /* -- vga_draw.c */
-extern void vga_draw(void *vga, Display *display, bool all);
-extern bool vga_text(void *vga, DisplayText *text);
+void vga_draw(void *vga, Display *display, bool all);
+bool vga_text(void *vga, DisplayText *text);
+/* Room for a row of the picture, valid until the next call. */
+u32 *vga_line(Vga *vga, u32 width);
+/* Puts a finished row into the surface. */
+void vga_put_row(Display *display, u32 y, const u32 *row, bool all);
+/* -- vga_linear.c */
+void vga_draw_linear(Vga *vga, Display *display, const VgaLinear *picture, bool all);
+
 static inline bool vga_is_vbe(const Vga *vga)
 {
     return vga->vbe[VBE_ENABLE] & VBE_ENABLED;

@@ -1,7 +1,7 @@
 /* The VGA's picture: from memory and registers to pixels.
  *
- * In VGA modes every update makes all rows anew, and reports those that differ from the surface. In
- * VBE modes the memory's dirty pages say which rows to make.
+ * When something was written since the last update, all rows are made anew, and those that differ
+ * from the surface are reported. Linear pictures are in vga_linear.c.
  * The CRTC counts characters; where the count's byte lies in the planes follows from its byte, word
  * or doubleword mode (CRTC registers 0x14 and 0x17). */
 #include <stdlib.h>
@@ -38,8 +38,9 @@ enum {
     ATTRIBUTE_MODE = 0x10,
     ATTRIBUTE_LINE_GRAPHICS = 4,
     ATTRIBUTE_BLINK = 8,
+    ATTRIBUTE_PAN_ENDS = 0x20,
     ATTRIBUTE_COLOR_SELECT = 0x80,
-    ATTRIBUTE_OVERSCAN_PAN = 0x13,
+    ATTRIBUTE_PAN = 0x13,
     ATTRIBUTE_SELECT = 0x14,
     PALETTE_ON = 0x20, /* in the attribute index */
     BLINK_NS = 266000000,
@@ -86,13 +87,16 @@ static u32 palette_color(const Vga *vga, unsigned n)
 /* -- Geometry */
 
 typedef struct Geometry {
-    u32 width, height; /* pixels */
-    u32 columns;       /* characters, or groups of pixels that a count fetches */
-    u32 scan_lines;    /* per row of text or memory */
+    u32 height;     /* pixels */
+    u32 columns;    /* characters, or groups of pixels that a count fetches */
+    u32 scan_lines; /* per row of text or memory */
     bool doubled;
     u32 row;          /* counts from row to row */
     u32 start;        /* first count */
+    u32 scan;         /* first scan line of the first row */
+    u32 pan;          /* dots that the picture is shifted to the left */
     u32 line_compare; /* scan line after which counting starts at 0 */
+    bool pan_ends;    /* and panning ends */
 } Geometry;
 
 static Geometry get_geometry(const Vga *vga)
@@ -105,7 +109,10 @@ static Geometry get_geometry(const Vga *vga)
     g.scan_lines = (crtc[CRTC_MAX_SCAN] & 31u) + 1;
     g.doubled = crtc[CRTC_MAX_SCAN] & SCAN_DOUBLED;
     g.row = crtc[CRTC_OFFSET] * 2u;
-    g.start = (u32)crtc[CRTC_START] << 8 | crtc[CRTC_START + 1];
+    g.start = ((u32)crtc[CRTC_START] << 8 | crtc[CRTC_START + 1]) + (crtc[CRTC_ROW_SCAN] >> 5 & 3);
+    g.scan = crtc[CRTC_ROW_SCAN] & 31u;
+    g.pan = vga->attribute[ATTRIBUTE_PAN] & 15u;
+    g.pan_ends = vga->attribute[ATTRIBUTE_MODE] & ATTRIBUTE_PAN_ENDS;
     g.line_compare =
         crtc[CRTC_LINE_COMPARE] | (over & 0x10u) << 4 | (crtc[CRTC_MAX_SCAN] & 0x40u) << 3;
     return g;
@@ -138,7 +145,7 @@ static const u8 *planes_at(const Vga *vga, u32 offset)
 
 /* -- Rows */
 
-static u32 *line_of(Vga *vga, u32 width)
+u32 *vga_line(Vga *vga, u32 width)
 {
     if (vga->line_room < width + 32) {
         vga->line_room = width + 32;
@@ -151,7 +158,7 @@ static u32 *line_of(Vga *vga, u32 width)
 }
 
 /* Puts a finished row into the surface. */
-static void put_row(Display *display, u32 y, const u32 *row, bool all)
+void vga_put_row(Display *display, u32 y, const u32 *row, bool all)
 {
     const DisplaySurface *surface = display_surface(display);
     u32 *to = surface->pixels + (size_t)y * surface->width;
@@ -166,11 +173,11 @@ static void put_row(Display *display, u32 y, const u32 *row, bool all)
 static void clear_all(Vga *vga, Display *display, u32 width, u32 height, bool all)
 {
     display_resize(display, width, height);
-    u32 *line = line_of(vga, width);
+    u32 *line = vga_line(vga, width);
 
     memset(line, 0, width * sizeof(u32));
     for (u32 y = 0; y < height; y++) {
-        put_row(display, y, line, all);
+        vga_put_row(display, y, line, all);
     }
 }
 
@@ -239,30 +246,45 @@ static u32 cursor_count(const Vga *vga)
     return (u32)vga->crtc[CRTC_CURSOR] << 8 | vga->crtc[CRTC_CURSOR + 1];
 }
 
+/* Dots that are shifted out; with nine dots a character the counting starts at 8. */
+static u32 text_pan(const Geometry *g, u32 dots)
+{
+    return dots == 8 ? g->pan & 7 : g->pan >= 8 ? 0 : g->pan + 1;
+}
+
+/* What a scan line of a character shows: its font's row, the cursor or the underline of monochrome
+ * modes. */
+static u8 cell_row(const Vga *vga, DisplayCell cell, u32 scan, bool cursor)
+{
+    bool underlined = (cell.attribute & 7) == 1 && scan == (vga->crtc[CRTC_UNDERLINE] & 31u);
+
+    return cursor || underlined ? 0xff : glyph_row(vga, cell, scan);
+}
+
 static void draw_text(Vga *vga, Display *display, bool all)
 {
     Geometry g = get_geometry(vga);
     u32 dots = vga->seq[SEQ_CLOCKING] & CLOCKING_8_DOTS ? 8 : 9, cursor = cursor_count(vga);
     bool blink = blink_on(vga);
-    u32 width = g.columns * dots, base = g.start, scan = 0;
+    u32 width = g.columns * dots, base = g.start, scan = g.scan, pan = text_pan(&g, dots);
 
     display_resize(display, width, g.height);
-    u32 *line = line_of(vga, width);
+    u32 *line = vga_line(vga, width + 9);
     for (u32 y = 0; y < g.height; y++) {
         u32 *to = line;
-        for (u32 column = 0; column < g.columns; column++) {
+        for (u32 column = 0; column <= g.columns; column++) { /* one more, for panning */
             DisplayCell cell = cell_at(vga, base + column);
             bool at_cursor = base + column == cursor && blink && cursor_shows(vga, scan);
-            u8 bits = at_cursor ? 0xff : glyph_row(vga, cell, scan);
-            to = put_glyph(vga, to, cell, bits, dots, blink);
+            to = put_glyph(vga, to, cell, cell_row(vga, cell, scan, at_cursor), dots, blink);
         }
-        put_row(display, y, line, all);
-        if (++scan == g.scan_lines) {
+        vga_put_row(display, y, line + pan, all);
+        if (++scan >= g.scan_lines) {
             scan = 0;
             base += g.row;
         }
         if (y == g.line_compare) {
             base = scan = 0;
+            pan = g.pan_ends ? 0 : pan;
         }
     }
 }
@@ -335,6 +357,25 @@ static u32 *put_256_colors(const Vga *vga, u32 *to, const u8 *planes)
     return to;
 }
 
+/* VBE's modes of four bits: planes, as in the VGA's, but with VBE's sizes. */
+static void draw_vbe_planes(Vga *vga, Display *display, bool all)
+{
+    const u16 *vbe = vga->vbe;
+    u32 width = vbe[VBE_XRES], columns = width / 8, row = vbe[VBE_VIRT_WIDTH] / 8;
+    u64 start = (u64)vbe[VBE_Y_OFFSET] * row + vbe[VBE_X_OFFSET] / 8;
+
+    display_resize(display, width, vbe[VBE_YRES]);
+    u32 *line = vga_line(vga, width);
+    for (u32 y = 0; y < vbe[VBE_YRES]; y++) {
+        u32 *to = line;
+        for (u32 column = 0; column < columns; column++) {
+            u64 offset = 4 * (start + (u64)y * row + column);
+            to = put_16_colors(vga, to, vga->vram->host + offset % vga->vram_size);
+        }
+        vga_put_row(display, y, line, all);
+    }
+}
+
 static void draw_graphics(Vga *vga, Display *display, bool all)
 {
     Geometry g = get_geometry(vga);
@@ -342,17 +383,17 @@ static void draw_graphics(Vga *vga, Display *display, bool all)
     u32 *(*put)(const Vga *, u32 *, const u8 *) = mode & MODE_256           ? put_256_colors
                                                   : mode & MODE_INTERLEAVED ? put_interleaved
                                                                             : put_16_colors;
-    u32 width = g.columns * (mode & MODE_256 ? 4 : 8), base = g.start, scan = 0, repeat = 0;
-    u32 pan = (vga->attribute[ATTRIBUTE_OVERSCAN_PAN] & 7u) >> (mode & MODE_256 ? 1 : 0);
+    u32 width = g.columns * (mode & MODE_256 ? 4 : 8), base = g.start, scan = g.scan, repeat = 0;
+    u32 pan = (g.pan & 7) >> (mode & MODE_256 ? 1 : 0);
 
     display_resize(display, width, g.height);
-    u32 *line = line_of(vga, width + 8);
+    u32 *line = vga_line(vga, width + 8);
     for (u32 y = 0; y < g.height; y++) {
         u32 *to = line;
         for (u32 column = 0; column <= g.columns; column++) { /* one more, for panning */
             to = put(vga, to, planes_at(vga, memory_offset(vga, base + column, scan)));
         }
-        put_row(display, y, line + pan, all);
+        vga_put_row(display, y, line + pan, all);
         if (g.doubled && !repeat) {
             repeat = 1;
         } else {
@@ -364,118 +405,53 @@ static void draw_graphics(Vga *vga, Display *display, bool all)
         }
         if (y == g.line_compare) {
             base = scan = repeat = 0;
+            pan = g.pan_ends ? 0 : pan;
         }
-    }
-}
-
-/* -- VBE */
-
-static u32 widen(u32 value, unsigned bits)
-{
-    return bits == 5 ? value << 3 | value >> 2 : value << 2 | value >> 4;
-}
-
-static u32 vbe_pixel(const Vga *vga, const u8 *at, unsigned bits)
-{
-    u32 value;
-
-    switch (bits) {
-    case 8:
-        return vga->colors[*at];
-    case 15:
-        value = (u32)get_le(at, 2);
-        return widen(value >> 10 & 31, 5) << 16 | widen(value >> 5 & 31, 5) << 8 |
-               widen(value & 31, 5);
-    case 16:
-        value = (u32)get_le(at, 2);
-        return widen(value >> 11, 5) << 16 | widen(value >> 5 & 63, 6) << 8 | widen(value & 31, 5);
-    case 24:
-        return (u32)get_le(at, 3);
-    default:
-        return (u32)get_le(at, 3);
-    }
-}
-
-typedef struct VbePicture {
-    Vga *vga;
-    Display *display;
-    u64 start;       /* of the picture in memory */
-    u32 line, bytes; /* from row to row, and of a pixel */
-    bool all;
-} VbePicture;
-
-static void draw_vbe_row(const VbePicture *p, u32 y)
-{
-    Vga *vga = p->vga;
-    const u8 *from = vga->vram->host + p->start + (u64)y * p->line;
-    u32 width = vga->vbe[VBE_XRES], *line = line_of(vga, width);
-    unsigned bits = vga->vbe[VBE_BPP];
-
-    for (u32 x = 0; x < width; x++) {
-        line[x] = vbe_pixel(vga, from + (size_t)x * p->bytes, bits);
-    }
-    put_row(p->display, y, line, p->all);
-}
-
-/* A run of dirty bytes, relative to the memory's start. */
-static void draw_vbe_run(void *opaque, u64 offset, u64 size)
-{
-    const VbePicture *p = opaque;
-    u64 end = offset + size - p->start;
-    u32 height = p->vga->vbe[VBE_YRES];
-
-    offset = offset > p->start ? offset - p->start : 0;
-    for (u64 y = offset / p->line; y < height && y * p->line < end; y++) {
-        draw_vbe_row(p, (u32)y);
-    }
-}
-
-/* Everything is drawn anyway. */
-static void draw_nothing(void *opaque, u64 offset, u64 size)
-{
-    (void)opaque, (void)offset, (void)size;
-}
-
-static void draw_vbe(Vga *vga, Display *display, bool all)
-{
-    const u16 *vbe = vga->vbe;
-    u32 bits = vbe[VBE_BPP] == 15 ? 16 : vbe[VBE_BPP];
-    VbePicture p = {.vga = vga, .display = display, .bytes = bits / 8, .all = all};
-    u64 size;
-
-    if (bits < 8) { /* planar modes are set through the VGA's registers */
-        clear_all(vga, display, vbe[VBE_XRES], vbe[VBE_YRES], all);
-        return;
-    }
-    p.line = vbe[VBE_VIRT_WIDTH] * p.bytes;
-    p.start = (u64)vbe[VBE_Y_OFFSET] * p.line + (u64)vbe[VBE_X_OFFSET] * p.bytes;
-    size = (u64)p.line * vbe[VBE_YRES];
-    display_resize(display, vbe[VBE_XRES], vbe[VBE_YRES]);
-    if (p.start + size > vga->vram_size) {
-        return;
-    }
-    ram_take_dirty(vga->board->memory, vga->vram, DIRTY_DISPLAY, p.start, size,
-                   all ? draw_nothing : draw_vbe_run, &p);
-    for (u32 y = 0; all && y < vbe[VBE_YRES]; y++) {
-        draw_vbe_row(&p, y);
     }
 }
 
 /* -- All */
 
+static void note_dirty(void *opaque, u64 offset, u64 size)
+{
+    (void)offset, (void)size;
+    *(bool *)opaque = true;
+}
+
+/* Whether the picture may be another one than before: registers or planes were written, through the
+ * frame buffer as well, or what blinks has changed. */
+static bool may_differ(Vga *vga)
+{
+    u64 blink_time = clock_now(vga->board->clock) / BLINK_NS;
+    bool text = !(vga->graphics[GRAPHICS_MISC] & MISC_GRAPHICS);
+    bool differs = vga->touched || (text && blink_time != vga->blink_time);
+
+    ram_take_dirty(vga->board->memory, vga->vram, DIRTY_DISPLAY, 0,
+                   vga_is_vbe(vga) ? vga->vram_size : MIN(vga->vram_size, 4 * VGA_PLANE),
+                   note_dirty, &differs);
+    vga->touched = false;
+    vga->blink_time = blink_time;
+    return differs;
+}
+
 void vga_draw(void *opaque, Display *display, bool all)
 {
     Vga *vga = opaque;
+    VgaLinear linear;
 
     update_colors(vga);
     all |= vga->all_stale;
     vga->all_stale = false;
-    if (vga_is_vbe(vga)) {
-        draw_vbe(vga, display, all);
+    if (vga->extension ? vga->extension->linear(vga, &linear) : vga_vbe_linear(vga, &linear)) {
+        vga_draw_linear(vga, display, &linear, all);
+    } else if (!may_differ(vga) && !all) {
+        return;
     } else if (!(vga->attribute_index & PALETTE_ON) || vga->seq[SEQ_CLOCKING] & CLOCKING_OFF) {
         const DisplaySurface *surface = display_surface(display);
         clear_all(vga, display, surface->width ? surface->width : 640,
                   surface->height ? surface->height : 480, all);
+    } else if (vga_is_vbe(vga)) {
+        draw_vbe_planes(vga, display, all);
     } else if (vga->graphics[GRAPHICS_MISC] & MISC_GRAPHICS) {
         draw_graphics(vga, display, all);
     } else {

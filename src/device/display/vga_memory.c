@@ -38,9 +38,15 @@ static bool window_offset(const Vga *vga, u64 *at)
     }
 }
 
+/* VBE's modes of four planes are larger than the VGA's, and reached by bank. */
 static u8 *plane_byte(Vga *vga, u64 offset, unsigned plane)
 {
-    return &vga->vram->host[(offset & (VGA_PLANE - 1)) * 4 + plane];
+    offset &= VGA_PLANE - 1;
+    if (vga_is_vbe(vga)) {
+        offset += (u64)vga->vbe[VBE_BANK] * VGA_PLANE;
+        offset %= vga->vram_size / 4;
+    }
+    return &vga->vram->host[offset * 4 + plane];
 }
 
 static u8 *vbe_byte(Vga *vga, u64 at)
@@ -72,8 +78,12 @@ static u8 compare_colors(Vga *vga)
 
 static u8 read_byte(Vga *vga, u64 at)
 {
-    u8 memory = vga->seq[SEQ_MEMORY_MODE], plane = vga->graphics[READ_MAP];
+    u8 memory = vga->seq[SEQ_MEMORY_MODE], plane = vga->graphics[READ_MAP], value;
+    const VgaExtension *more = vga->extension;
 
+    if (more && more->window_read && more->window_read(vga, at, &value)) {
+        return value;
+    }
     if (is_vbe_linear(vga)) {
         const u8 *byte = vbe_byte(vga, at);
         return byte ? *byte : 0xff;
@@ -142,15 +152,20 @@ static u8 plane_value(const Vga *vga, u8 value, unsigned plane)
 static void write_byte(Vga *vga, u64 at, u8 value)
 {
     u8 memory = vga->seq[SEQ_MEMORY_MODE], planes = vga->seq[SEQ_MAP_MASK];
+    const VgaExtension *more = vga->extension;
 
+    if (more && more->window_write && more->window_write(vga, at, value)) {
+        return;
+    }
     if (is_vbe_linear(vga)) {
         u8 *byte = vbe_byte(vga, at);
         if (byte) {
             *byte = value;
-            vga->all_stale = true;
+            ram_mark(vga->vram, (u64)(byte - vga->vram->host), 1);
         }
         return;
     }
+    vga->touched = true;
     if (!window_offset(vga, &at)) {
         return;
     }

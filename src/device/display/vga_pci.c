@@ -1,8 +1,11 @@
 /* "VGA": the standard adapter, a VGA with Bochs VBE as PCI function 1234:1111. BAR 0 is the frame
- * buffer; BAR 2 has the VGA's ports at 0x400, the VBE registers at 0x500 and the byte order of the
- * frame buffer at 0x604, as memory. */
+ * buffer; BAR 2 has the monitor's EDID at 0, the VGA's ports at 0x400, the VBE registers at 0x500
+ * and the byte order of the frame buffer at 0x604, as memory. */
 #include "device/display/vga_pci.h"
+
+#include "base/bytes.h"
 #include "device/devices.h"
+#include "device/display/edid.h"
 #include "device/display/vga.h"
 #include "device/pci/pci.h"
 
@@ -13,13 +16,18 @@ typedef struct VgaPci {
     Vga vga;
     Region frame_buffer, mmio;
     Display *display;
-    u32 memory; /* MiB */
+    u32 memory;        /* MiB */
+    u32 width, height; /* that the monitor prefers */
+    u8 edid[EDID_SIZE];
 } VgaPci;
 
 static u64 mmio_read(void *opaque, u64 offset, unsigned size)
 {
     VgaPci *v = opaque;
 
+    if (offset < EDID_SIZE) {
+        return get_le(&v->edid[offset], size);
+    }
     if (offset >= MMIO_PORTS && offset < MMIO_PORTS + 0x20) {
         u16 port = (u16)(0x3c0 + offset - MMIO_PORTS);
         u64 value = vga_port_read(&v->vga, port);
@@ -50,6 +58,9 @@ u64 vga_pci_set_mode(void *device, u16 width, u16 height)
 {
     VgaPci *v = device;
 
+    if (v->pci.d.def != &device_vga) {
+        return 0;
+    }
     vga_vbe_write(&v->vga, VBE_ENABLE, 0);
     vga_vbe_write(&v->vga, VBE_XRES, width);
     vga_vbe_write(&v->vga, VBE_YRES, height);
@@ -66,6 +77,11 @@ static int start(void *device, char **error)
         device_error(error, "VGA: vgamem_mb must be a power of two from 1 to 256");
         return -1;
     }
+    if (v->width < 640 || v->width > 4095 || v->height < 480 || v->height > 4095) {
+        device_error(error, "VGA: xres and yres must be from 640x480 to 4095x4095");
+        return -1;
+    }
+    edid_fill(v->edid, v->width, v->height);
     v->vga.vram_size = (u64)v->memory << 20;
     v->vga.vram = ram_new("vga", v->vga.vram_size);
     if (!v->vga.vram) {
@@ -123,6 +139,9 @@ static const StateField state[] = {
 
 static const Property properties[] = {
     {"vgamem_mb", PROPERTY_U32, offsetof(VgaPci, memory), "video memory in MiB", "16", NULL},
+    {"xres", PROPERTY_U32, offsetof(VgaPci, width), "columns that the monitor prefers", "1280",
+     NULL},
+    {"yres", PROPERTY_U32, offsetof(VgaPci, height), "rows that it prefers", "800", NULL},
     {"romfile", PROPERTY_STRING, offsetof(VgaPci, pci.rom_file), "video BIOS", NULL, NULL},
     {"display", PROPERTY_BACKEND, offsetof(VgaPci, display), "who shows the picture", NULL,
      "display"},

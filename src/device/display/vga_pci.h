@@ -5,7 +5,7 @@
 #include "device/core/device.h"
 
 /* Switches to a linear frame buffer of 32 bits a pixel, as firmware would; returns its address as
- * the BAR has it, 0 if it has none. */
+ * the BAR has it, 0 if it has none or is another adapter. */
 u64 vga_pci_set_mode(void *device, u16 width, u16 height);
 
 #endif

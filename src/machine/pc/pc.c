@@ -4,6 +4,7 @@
  * and is seen below 1 MiB through the bridge's windows. Interrupts: sixteen ISA lines, each driven
  * by ISA devices, by the PCI lines routed to it, and by power management. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -64,9 +65,6 @@ static int add_bridges(Pc *pc, char **error)
     if (device_start(pc->bridge, error) < 0 || pci_attach(pc->pci, pc->bridge, 0, 0, error) < 0) {
         return -1;
     }
-    for (u32 i = 0; i < machine->processor_count; i++) {
-        machine->processors[i].hidden.space = i440fx_smram(pc->bridge);
-    }
     device_map(pc->bridge, 0, 0xcf8);
     pc->isa = pc_add_pci(pc, &device_piix3, NULL, 1, 0, error);
     if (!pc->isa) {
@@ -78,9 +76,37 @@ static int add_bridges(Pc *pc, char **error)
     return 0;
 }
 
-static void serial_input(void *receiver, unsigned index, bool level)
+/* Serial ports that have something at the other end. */
+static int add_serial_ports(Pc *pc, char **error)
 {
-    pc_isa_input(receiver, index & 1 ? 3 : 4, level);
+    for (u32 i = 0; i < MACHINE_SERIAL_PORTS; i++) {
+        if (!pc->machine->serial[i]) {
+            continue;
+        }
+        void *serial =
+            machine_add(pc->machine, device_new(&device_isa_serial, &pc->machine->board, NULL));
+        device_set_u64(serial, "index", i);
+        if (device_set_backend(serial, "chardev", pc->machine->serial[i], error) < 0 ||
+            device_start(serial, error) < 0) {
+            return -1;
+        }
+        device_connect(serial, "irq", 0, pc_isa_input, pc, isa_irq_number(serial));
+    }
+    return 0;
+}
+
+static int add_debug_port(Pc *pc, char **error)
+{
+    void *port;
+
+    if (!pc->machine->debug) {
+        return 0;
+    }
+    port = machine_add(pc->machine, device_new(&device_isa_debugcon, &pc->machine->board, NULL));
+    device_set_u64(port, "iobase", 0x402);
+    return device_set_backend(port, "chardev", pc->machine->debug, error) < 0
+               ? -1
+               : device_start(port, error);
 }
 
 /* A20 is up while one of its switches is. */
@@ -141,17 +167,6 @@ static int add_hpet(Pc *pc, Device *timer, char **error)
     return 0;
 }
 
-/* To the first CPU, the only one that firmware prepares for it before others run. */
-static void smi_input(void *receiver, unsigned line, bool level)
-{
-    Pc *pc = receiver;
-
-    (void)line;
-    if (level) {
-        processor_set_lines(&pc->machine->processors[0], CPU_LINE_SMI, true);
-    }
-}
-
 static int add_power_management(Pc *pc, char **error)
 {
     pc->pm = pc_add_pci(pc, &device_piix4_pm, NULL, 1, 3, error);
@@ -159,7 +174,6 @@ static int add_power_management(Pc *pc, char **error)
         return -1;
     }
     device_connect(pc->pm, "sci", 0, pc_sci_input, pc, 9);
-    device_connect(pc->pm, "smi", 0, smi_input, pc, 0);
     return 0;
 }
 
@@ -218,47 +232,69 @@ static int add_ide(Pc *pc, char **error)
     return 0;
 }
 
-static const char *find_vga_rom(void)
-{
-    static const char *const places[] = {"/usr/share/seabios/vgabios-stdvga.bin",
-                                         "/usr/share/qemu/vgabios-stdvga.bin"};
+/* Graphics adapters, by their names after --vga, and their video BIOSes. */
+static const struct Adapter {
+    const char *name;
+    const DeviceDef *def;
+    const char *rom;
+} adapters[] = {
+    {"std", &device_vga, "vgabios-stdvga.bin"},
+    {"cirrus", &device_cirrus_vga, "vgabios-cirrus.bin"},
+};
 
-    for (size_t i = 0; i < COUNT(places); i++) {
-        if (access(places[i], R_OK) == 0) {
-            return places[i];
+static const struct Adapter *find_adapter(const char *name)
+{
+    for (size_t i = 0; i < COUNT(adapters); i++) {
+        if (!strcmp(adapters[i].name, name)) {
+            return &adapters[i];
         }
     }
-    return "";
+    return NULL;
+}
+
+/* The path of a video BIOS; empty if it is not there. */
+static void find_rom(const char *name, char *path, size_t size)
+{
+    static const char *const places[] = {"/usr/share/seabios", "/usr/share/qemu"};
+
+    for (size_t i = 0; i < COUNT(places); i++) {
+        snprintf(path, size, "%s/%s", places[i], name);
+        if (access(path, R_OK) == 0) {
+            return;
+        }
+    }
+    *path = 0;
 }
 
 static int add_vga(Pc *pc, const MachineOptions *options, char **error)
 {
     const char *kind = options->vga ? options->vga : pc->machine->def->vga;
-    Device *vga;
+    const struct Adapter *adapter = find_adapter(kind);
+    char rom[64];
 
     if (!strcmp(kind, "none")) {
         return 0;
     }
-    if (strcmp(kind, "std") != 0) {
-        device_error(error, "there is no graphics adapter '%s'; there are std and none", kind);
+    if (!adapter) {
+        device_error(error, "there is no graphics adapter '%s'; there are std, cirrus and none",
+                     kind);
         return -1;
     }
-    vga = machine_add(pc->machine, device_new(&device_vga, &pc->machine->board, NULL));
-    if (device_set(vga, "romfile", find_vga_rom(), error) < 0 ||
-        device_set_backend(vga, "display", pc->machine->display, error) < 0 ||
-        device_start(vga, error) < 0) {
+    find_rom(adapter->rom, rom, sizeof rom);
+    pc->vga = machine_add(pc->machine, device_new(adapter->def, &pc->machine->board, NULL));
+    if (device_set(pc->vga, "romfile", rom, error) < 0 ||
+        device_set_backend(pc->vga, "display", pc->machine->display, error) < 0 ||
+        device_start(pc->vga, error) < 0) {
         return -1;
     }
-    pc->vga = vga;
-    return pci_attach(pc->pci, vga, 2, 0, error);
+    return pci_attach(pc->pci, pc->vga, 2, 0, error);
 }
 
 static int add_devices(Pc *pc, const MachineOptions *options, char **error)
 {
     if (x86_add_interrupts(&pc->x86, true, error) < 0 || add_bridges(pc, error) < 0 ||
-        add_isa_devices(pc, error) < 0 ||
-        x86_add_serial_ports(&pc->x86, serial_input, pc, error) < 0 ||
-        x86_add_debug_port(&pc->x86, error) < 0 || add_ide(pc, error) < 0 ||
+        add_isa_devices(pc, error) < 0 || add_serial_ports(pc, error) < 0 ||
+        add_debug_port(pc, error) < 0 || add_ide(pc, error) < 0 ||
         add_vga(pc, options, error) < 0 || add_power_management(pc, error) < 0 ||
         pc_add_drives(pc, options, error) < 0 || machine_add_requested(pc->machine, error) < 0) {
         return -1;
@@ -382,7 +418,6 @@ const BoardDef board_pc = {
     .summary = "PC with i440FX and PIIX3",
     .guest = "x86_64",
     .vga = "std",
-    .drives = "ide",
     .max_cpus = 255,
     .max_memory = 1ull << 40,
     .build = build,
