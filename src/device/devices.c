@@ -5,6 +5,7 @@
 
 const DeviceDef *const device_defs[] = {
     &device_ahci,
+    &device_acpi_ged,
     &device_apic,
     &device_cfi_pflash01,
     &device_cirrus_vga,

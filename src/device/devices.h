@@ -5,6 +5,7 @@
 #include "device/core/device.h"
 
 extern const DeviceDef device_ahci;
+extern const DeviceDef device_acpi_ged;
 extern const DeviceDef device_apic;
 extern const DeviceDef device_cfi_pflash01;
 extern const DeviceDef device_cirrus_vga;

@@ -65,6 +65,9 @@ static int add_bridges(Pc *pc, char **error)
     if (device_start(pc->bridge, error) < 0 || pci_attach(pc->pci, pc->bridge, 0, 0, error) < 0) {
         return -1;
     }
+    for (u32 i = 0; i < machine->processor_count; i++) {
+        machine->processors[i].hidden.space = i440fx_smram(pc->bridge);
+    }
     device_map(pc->bridge, 0, 0xcf8);
     pc->isa = pc_add_pci(pc, &device_piix3, NULL, 1, 0, error);
     if (!pc->isa) {
@@ -76,37 +79,9 @@ static int add_bridges(Pc *pc, char **error)
     return 0;
 }
 
-/* Serial ports that have something at the other end. */
-static int add_serial_ports(Pc *pc, char **error)
+static void serial_input(void *receiver, unsigned index, bool level)
 {
-    for (u32 i = 0; i < MACHINE_SERIAL_PORTS; i++) {
-        if (!pc->machine->serial[i]) {
-            continue;
-        }
-        void *serial =
-            machine_add(pc->machine, device_new(&device_isa_serial, &pc->machine->board, NULL));
-        device_set_u64(serial, "index", i);
-        if (device_set_backend(serial, "chardev", pc->machine->serial[i], error) < 0 ||
-            device_start(serial, error) < 0) {
-            return -1;
-        }
-        device_connect(serial, "irq", 0, pc_isa_input, pc, isa_irq_number(serial));
-    }
-    return 0;
-}
-
-static int add_debug_port(Pc *pc, char **error)
-{
-    void *port;
-
-    if (!pc->machine->debug) {
-        return 0;
-    }
-    port = machine_add(pc->machine, device_new(&device_isa_debugcon, &pc->machine->board, NULL));
-    device_set_u64(port, "iobase", 0x402);
-    return device_set_backend(port, "chardev", pc->machine->debug, error) < 0
-               ? -1
-               : device_start(port, error);
+    pc_isa_input(receiver, index & 1 ? 3 : 4, level);
 }
 
 /* A20 is up while one of its switches is. */
@@ -167,6 +142,17 @@ static int add_hpet(Pc *pc, Device *timer, char **error)
     return 0;
 }
 
+/* To the first CPU, the only one that firmware prepares for it before others run. */
+static void smi_input(void *receiver, unsigned line, bool level)
+{
+    Pc *pc = receiver;
+
+    (void)line;
+    if (level) {
+        processor_set_lines(&pc->machine->processors[0], CPU_LINE_SMI, true);
+    }
+}
+
 static int add_power_management(Pc *pc, char **error)
 {
     pc->pm = pc_add_pci(pc, &device_piix4_pm, NULL, 1, 3, error);
@@ -174,6 +160,7 @@ static int add_power_management(Pc *pc, char **error)
         return -1;
     }
     device_connect(pc->pm, "sci", 0, pc_sci_input, pc, 9);
+    device_connect(pc->pm, "smi", 0, smi_input, pc, 0);
     return 0;
 }
 
@@ -293,8 +280,9 @@ static int add_vga(Pc *pc, const MachineOptions *options, char **error)
 static int add_devices(Pc *pc, const MachineOptions *options, char **error)
 {
     if (x86_add_interrupts(&pc->x86, true, error) < 0 || add_bridges(pc, error) < 0 ||
-        add_isa_devices(pc, error) < 0 || add_serial_ports(pc, error) < 0 ||
-        add_debug_port(pc, error) < 0 || add_ide(pc, error) < 0 ||
+        add_isa_devices(pc, error) < 0 ||
+        x86_add_serial_ports(&pc->x86, serial_input, pc, error) < 0 ||
+        x86_add_debug_port(&pc->x86, error) < 0 || add_ide(pc, error) < 0 ||
         add_vga(pc, options, error) < 0 || add_power_management(pc, error) < 0 ||
         pc_add_drives(pc, options, error) < 0 || machine_add_requested(pc->machine, error) < 0) {
         return -1;
@@ -418,6 +406,7 @@ const BoardDef board_pc = {
     .summary = "PC with i440FX and PIIX3",
     .guest = "x86_64",
     .vga = "std",
+    .drives = "ide",
     .max_cpus = 255,
     .max_memory = 1ull << 40,
     .build = build,
