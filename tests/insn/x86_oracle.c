@@ -390,6 +390,10 @@ static bool depends_on_cpu(const Oracle *o, const X86Sequence *s, const X86Resul
     if (went_nowhere(s, ours, theirs)) {
         return true;
     }
+    if (ours->vector == X86_GP && last_insn(o, s, ours->registers.rip, &insn) &&
+        x86_rows[insn.row].handler == X86_DO_LDMXCSR) {
+        return true; /* MXCSR's bit 17: AMD's CPUs have it, for others it is reserved */
+    }
     if (!s->c.long_mode && ours->vector != X86_BP && last_insn(o, s, ours->registers.rip, &insn) &&
         is_masked_move(&insn)) {
         return true; /* elements that are masked out may be beyond the limit */
