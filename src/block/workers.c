@@ -74,7 +74,8 @@ static bool continues(const BlockRequest *r, const BlockRequest *next)
 static BlockRequest *take(BlockWorkers *w)
 {
     BlockRequest *first = w->first, *last = first;
-    unsigned iovecs = count_iovecs(first);
+    unsigned iovecs =
+        first->op == BLOCK_OP_WRITE ? count_iovecs(first) : 0; /* others may have none */
     u64 bytes = first->bytes;
 
     for (BlockRequest *next; (next = last->next) && continues(last, next); last = next) {
