@@ -123,8 +123,8 @@ typedef struct Found {
     CASE(n) CASE(n + 1) CASE(n + 2) CASE(n + 3) CASE(n + 4) CASE(n + 5) CASE(n + 6) CASE(n + 7)
 #define SIXTY_FOUR(CASE)                                                                           \
     EIGHT(CASE, 0)                                                                                 \
-    EIGHT(CASE, 8) EIGHT(CASE, 16) EIGHT(CASE, 24) EIGHT(CASE, 32) EIGHT(CASE, 40) EIGHT(CASE, 48) \
-        EIGHT(CASE, 56)
+    EIGHT(CASE, 8)                                                                                 \
+    EIGHT(CASE, 16) EIGHT(CASE, 24) EIGHT(CASE, 32) EIGHT(CASE, 40) EIGHT(CASE, 48) EIGHT(CASE, 56)
 
 /* The control is an immediate. */
 static Found compare_implicit(Vector x, Vector y, unsigned control)
