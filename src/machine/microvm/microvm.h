@@ -13,7 +13,7 @@ enum {
     MICROVM_SLOTS = 24, /* of virtio devices */
     MICROVM_SLOT_SIZE = 0x200,
     MICROVM_TABLES = 0xe0000, /* the RSDP, then the other tables */
-    MICROVM_TABLES_SIZE = 0x20000,
+    MICROVM_TABLES_SIZE = 0x1f000,
 };
 
 /* Inputs of the I/O APIC. */

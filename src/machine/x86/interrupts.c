@@ -47,14 +47,39 @@ static u64 host_nanoseconds(void)
     return (u64)now.tv_sec * NANOSECONDS + (u64)now.tv_nsec;
 }
 
-/* The rate of the host's TSC, which the guest's has, by waiting a little. */
-static u32 measure_tsc_khz(const X86State *state)
+/* The TSC and the time at one moment: of some tries the one that was disturbed least. */
+static void sample_tsc(const X86State *state, u64 *tsc, u64 *time)
 {
-    const struct timespec while_ns = {.tv_nsec = 4000000};
-    u64 start = x86_read_tsc(state), start_ns = host_nanoseconds();
+    enum { TRIES = 16 };
+    u64 least = ~(u64)0;
 
-    nanosleep(&while_ns, NULL);
-    return (u32)scale_u64(x86_read_tsc(state) - start, 1000000, host_nanoseconds() - start_ns);
+    for (unsigned i = 0; i < TRIES; i++) {
+        u64 before = host_nanoseconds(), now = x86_read_tsc(state), after = host_nanoseconds();
+        if (after - before < least) {
+            least = after - before;
+            *tsc = now;
+            *time = before + least / 2;
+        }
+    }
+}
+
+/* The rate of the host's TSC, which the guest's has, since x86_add_interrupts(); waits if that was
+ * too short a while ago for millionths to count. */
+static void measure_tsc(const X86Board *board)
+{
+    enum { BASELINE = 10000000 };
+    const X86State *first = vcpu_state(board->machine->processors[0].vcpu);
+    u64 tsc, time, passed = host_nanoseconds() - board->sample_time;
+
+    if (passed < BASELINE) {
+        nanosleep(&(struct timespec){.tv_nsec = (long)(BASELINE - passed)}, NULL);
+    }
+    sample_tsc(first, &tsc, &time);
+    for (u32 i = 0; i < board->machine->processor_count; i++) {
+        X86State *state = vcpu_state(board->machine->processors[i].vcpu);
+        state->tsc_khz =
+            (u32)scale_u64(tsc - board->sample_tsc, 1000000, time - board->sample_time);
+    }
 }
 
 static u64 tsc_time(void *opaque, u64 tsc)
@@ -240,8 +265,8 @@ static int add_pic(X86Board *board, char **error)
 int x86_add_interrupts(X86Board *board, bool with_pic, char **error)
 {
     Machine *machine = board->machine;
-    u32 tsc_khz = measure_tsc_khz(vcpu_state(machine->processors[0].vcpu));
 
+    sample_tsc(vcpu_state(machine->processors[0].vcpu), &board->sample_tsc, &board->sample_time);
     if (with_pic && add_pic(board, error) < 0) {
         return -1;
     }
@@ -251,8 +276,6 @@ int x86_add_interrupts(X86Board *board, bool with_pic, char **error)
     }
     device_map(board->ioapic, 0, IOAPIC_ADDRESS);
     for (u32 i = 0; i < machine->processor_count; i++) {
-        X86State *state = vcpu_state(machine->processors[i].vcpu);
-        state->tsc_khz = tsc_khz;
         if (add_lapic(board, &machine->processors[i], error) < 0) {
             return -1;
         }
@@ -262,6 +285,11 @@ int x86_add_interrupts(X86Board *board, bool with_pic, char **error)
 
 void x86_reset_interrupts(X86Board *board)
 {
+    const X86State *first = vcpu_state(board->machine->processors[0].vcpu);
+
+    if (!first->tsc_khz) {
+        measure_tsc(board);
+    }
     for (u32 i = 0; i < board->machine->processor_count; i++) {
         Processor *p = &board->machine->processors[i];
         p->board_page = lapic_address(p->board_data);
