@@ -15,6 +15,7 @@
 #include "device/pci/piix3.h"
 #include "device/pci/piix4_pm.h"
 #include "device/timer/hpet.h"
+#include "device/virtio/virtio.h"
 
 enum { LINE_LIMIT = 4096 }; /* bytes that the other end of a line takes unless told otherwise */
 enum { FRAME_LIMIT = 64 };  /* frames, of a network */
@@ -331,6 +332,36 @@ static void add_ports(Bench *bench)
     add_drive(bench, 3, NULL, true);
 }
 
+/* As a driver does: all features, and small queues in the memory that random steps change. Queue
+ * n's descriptors are at n * 0x400, what is available 0x100 behind them, what was used another
+ * 0x100. */
+static void set_up_queues(Bench *bench)
+{
+    enum { ACKNOWLEDGED = 3, SIZE = 8 };
+    Virtio *v = bench->device;
+
+    virtio_write_status(v, 0);
+    virtio_write_status(v, ACKNOWLEDGED);
+    virtio_accept_half(v, 0, (u32)v->offered);
+    virtio_accept_half(v, 1, (u32)(v->offered >> 32));
+    virtio_write_status(v, ACKNOWLEDGED | VIRTIO_FEATURES_OK);
+    for (v->queue_select = 0; v->queue_select < v->queue_count; v->queue_select++) {
+        VirtQueue *queue = virtio_selected(v);
+        u32 base = v->queue_select * 0x400u;
+        virtqueue_set_size(queue, SIZE);
+        virtqueue_set_address(queue, &queue->descriptors, false, base);
+        virtqueue_set_address(queue, &queue->driver, false, base + 0x100);
+        virtqueue_set_address(queue, &queue->device, false, base + 0x200);
+        queue->enabled = 1;
+    }
+    virtio_write_status(v, ACKNOWLEDGED | VIRTIO_FEATURES_OK | VIRTIO_DRIVER_OK);
+}
+
+static void report_pages(Bench *bench)
+{
+    device_set(bench->device, "free-page-reporting", "on", NULL);
+}
+
 static const struct Special {
     const DeviceDef *def;
     void (*prepare)(Bench *bench); /* before it starts */
@@ -352,8 +383,16 @@ static const struct Special {
     {&device_piix3_ide, NULL, add_drives, NULL, NULL},
     {&device_piix4_pm, NULL, NULL, place_power_management, use_power_button},
     {&device_vga, shrink_memory, NULL, NULL, NULL},
-    {&device_virtio_serial_device, NULL, add_consoles, NULL, NULL},
-    {&device_virtio_serial_pci, NULL, add_consoles, NULL, NULL},
+    {&device_virtio_balloon_device, report_pages, NULL, set_up_queues, NULL},
+    {&device_virtio_balloon_pci, report_pages, NULL, set_up_queues, NULL},
+    {&device_virtio_blk_device, NULL, NULL, set_up_queues, NULL},
+    {&device_virtio_blk_pci, NULL, NULL, set_up_queues, NULL},
+    {&device_virtio_net_device, NULL, NULL, set_up_queues, NULL},
+    {&device_virtio_net_pci, NULL, NULL, set_up_queues, NULL},
+    {&device_virtio_rng_device, NULL, NULL, set_up_queues, NULL},
+    {&device_virtio_rng_pci, NULL, NULL, set_up_queues, NULL},
+    {&device_virtio_serial_device, NULL, add_consoles, set_up_queues, NULL},
+    {&device_virtio_serial_pci, NULL, add_consoles, set_up_queues, NULL},
 };
 
 static const struct Special *special_of(const DeviceDef *def)
