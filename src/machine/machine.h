@@ -71,6 +71,7 @@ typedef struct MachineOptions {
     const char *accel;     /* NULL: the best */
     u64 memory;            /* bytes */
     u32 cpus;
+    u32 sockets;          /* packages that the CPUs are in, evenly */
     const char *firmware; /* file; NULL: the board's own search */
     const char *kernel, *initrd, *append;
     const char *boot_order; /* "cdn", of QEMU's letters; NULL: disk, cdrom, floppy */

@@ -102,7 +102,7 @@ int boot_main(const char *program, bool qemu, int argc, char **argv)
     int status = BAD_USAGE, result;
 
     command.machine.memory = DEFAULT_MEMORY;
-    command.machine.cpus = 1;
+    command.machine.cpus = command.machine.sockets = 1;
     if (boot_parse(&command, argc, argv)) {
         result = command.log_file ? log_open(command.log_file) : 0;
         if (result < 0) {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "block/options.h"
 #include "cmd/boot/boot.h"
 #include "cmd/version.h"
 
@@ -39,19 +40,58 @@ static bool parse_memory(BootCommand *command, const char *text)
     return true;
 }
 
+static const BlockOption smp_options[] = {
+    {"cpus", BLOCK_OPTION_NUMBER, "how many", NULL},
+    {"sockets", BLOCK_OPTION_NUMBER, "packages that they are in", NULL},
+    {"cores", BLOCK_OPTION_NUMBER, "of a package", NULL},
+    {"threads", BLOCK_OPTION_NUMBER, "of a core", "1"},
+    {"maxcpus", BLOCK_OPTION_NUMBER, "with those to come", NULL},
+    {NULL},
+};
+
+/* What is not said of packages and cores follows from the rest. Returns what is wrong, or NULL. */
+static const char *count_cpus(MachineOptions *machine, const BlockOptions *options)
+{
+    enum { MOST = 1024 };
+    u64 cpus = block_option_number(options, smp_options, "cpus");
+    u64 sockets = block_option_number(options, smp_options, "sockets");
+    u64 cores = block_option_number(options, smp_options, "cores");
+    u64 most = block_option_number(options, smp_options, "maxcpus");
+
+    if (MAX(MAX(cpus, sockets), cores) > MOST || (!cpus && block_options_get(options, "cpus"))) {
+        return "not a number of CPUs";
+    }
+    cpus = cpus ? cpus : MAX(sockets, 1u) * MAX(cores, 1u);
+    sockets = sockets ? sockets : cores ? MAX(cpus / cores, 1u) : 1;
+    if (cpus % sockets || (cores && cpus != sockets * cores)) {
+        return "sockets and cores do not make that many CPUs";
+    }
+    if (block_option_number(options, smp_options, "threads") != 1) {
+        return "a core has one thread";
+    }
+    if (most && most != cpus) {
+        return "no CPUs can be added later";
+    }
+    machine->cpus = (u32)cpus;
+    machine->sockets = (u32)sockets;
+    return NULL;
+}
+
 static bool parse_smp(BootCommand *command, const char *text)
 {
-    const char *number = strncmp(text, "cpus=", 5) ? text : text + 5;
-    char *end;
+    BlockOptions *options = block_options_new();
+    BlockError why;
+    const char *wrong = why.text;
 
-    errno = 0;
-    unsigned long count = strtoul(number, &end, 10);
-    if (errno || end == number || (*end && *end != ',') || count < 1 || count > 1024) {
-        boot_fail(command, "'%s' is not a number of CPUs", text);
-        return false;
+    if (block_options_parse(options, text, "cpus", &why) == 0 &&
+        block_options_check(options, smp_options, NULL, NULL, "--smp", &why) == 0) {
+        wrong = count_cpus(&command->machine, options);
     }
-    command->machine.cpus = (u32)count;
-    return true;
+    if (wrong) {
+        boot_fail(command, "--smp %s: %s", text, wrong);
+    }
+    block_options_free(options);
+    return !wrong;
 }
 
 static bool parse_machine(BootCommand *command, const char *text)

@@ -25,10 +25,16 @@ void x86_map_ram(X86Board *board)
 
 int x86_choose_cpu(X86Board *board, const MachineOptions *options, char **error)
 {
+    u32 sockets = MAX(options->sockets, 1u), cores = options->cpus / sockets;
     char message[200];
 
     if (!x86_parse_cpu(options->cpu ? options->cpu : "max", &board->cpu, message, sizeof message)) {
         device_error(error, "%s", message);
+        return -1;
+    }
+    /* APIC ids count CPUs, and have the core in their low bits. */
+    if (sockets > 1 && cores & (cores - 1)) {
+        device_error(error, "%u cores: with more than one socket it must be a power of two", cores);
         return -1;
     }
     return 0;
@@ -40,7 +46,7 @@ void x86_reset_cpu(Machine *machine, u32 index)
 
     x86_set_cpu(state, &x86_board_of(machine)->cpu);
     state->apic_id = index;
-    state->processor_count = machine->processor_count;
+    state->processor_count = machine->processor_count / MAX(machine->options->sockets, 1u);
     if (index > 0) {
         state->apic_base &= ~(u64)APIC_BASE_BSP;
         state->halted = X86_WAITS_FOR_STARTUP;
