@@ -94,6 +94,16 @@ static bool code_was_seen(const Mmu *mmu, u64 address, bool global)
 
 /* -- All pages */
 
+void mmu_forget_near(Vcpu *vcpu)
+{
+    for (u32 space = 0; space < vcpu->engine->guest->system->space_count; space++) {
+        NearEntry *table = near_table(vcpu->common, space);
+        for (u32 i = 0; i < NEAR_ENTRIES; i++) {
+            table[i].page = NEAR_NONE;
+        }
+    }
+}
+
 /* Drops the entries of the list, but those that have become global or not since. */
 static void drop_list(TlbEntry *table, EntryList *list, bool global)
 {
@@ -137,6 +147,7 @@ void mmu_flush(void *state, bool global)
             drop_list(table, &mmu->lists[space][true], true);
         }
     }
+    mmu_forget_near(vcpu);
     mmu->generation[false]++;
     mmu->generation[true] += global;
     drop_code(mmu, global);
@@ -214,6 +225,7 @@ void mmu_flush_page(void *state, u64 address)
             drop_pieces(table, &mmu->lists[space][true], address);
         }
     }
+    mmu_forget_near(vcpu);
     drop_behind(mmu, address, large);
     if (global_code || code_was_seen(mmu, address, false)) {
         drop_code_pieces(mmu, address);

@@ -35,6 +35,7 @@ int mmu_init(Vcpu *vcpu)
     mmu_forget_large(mmu);
     mmu->generation[false] = mmu->generation[true] = 1;
     vcpu->mmu = mmu;
+    mmu_forget_near(vcpu);
     vcpu->common->mmu_access = mmu_access;
     return 0;
 }
@@ -181,6 +182,9 @@ static u64 fill(Vcpu *vcpu, u64 address, u32 space, bool store, Target *target)
     TlbEntry *entry = tlb_entry(vcpu->common, space, address);
     u32 index = (u32)(entry - tlb_table(vcpu->common, space));
     u64 physical = mmu_page(page.physical);
+    if (store) { /* the page may have become another one, which a store is enough to show */
+        mmu_forget_near(vcpu);
+    }
     u8 *ram = board->ram(board->opaque, physical, TLB_PAGE, store);
     target->physical = page.physical;
     target->ram = ram ? ram + page.physical % TLB_PAGE

@@ -113,6 +113,8 @@ void mmu_list_code(Mmu *mmu, CodeTlbEntry *entry);
 void mmu_note_large(Mmu *mmu, u64 address, u32 page_bits);
 void mmu_forget_large(Mmu *mmu);
 
+/* Empties the near cache. */
+void mmu_forget_near(Vcpu *vcpu);
 /* GuestBus.flush_page and .flush. */
 void mmu_flush_page(void *state, u64 address);
 void mmu_flush(void *state, bool global);

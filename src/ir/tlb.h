@@ -6,6 +6,11 @@
  * and compares the tag with the page of the last byte, so that an access across a page's end never
  * hits. A tag with low bits set never hits either: that is how accesses are sent the slow way.
  *
+ * Between the tables and CpuCommon there is a second cache, of pages that can be loaded from, for
+ * loads that are executed again and again: each looks at an entry of its own first, which holds the
+ * page where it hit last. So the address to load from depends on nothing that must be looked up by
+ * the guest's address. Generated code fills it from the TLB; any flush empties it.
+ *
  * The vCPU's thread writes entries; others may set low bits of a write tag (atomically), which
  * takes effect with the next probe.
  * Must not know any guest or host. */
@@ -45,15 +50,30 @@ typedef struct TlbEntry {
 
 _Static_assert(sizeof(TlbEntry) == 1 << TLB_ENTRY_BITS, "generated code scales by this");
 
-/* Bytes before the CpuCommon of a vCPU whose guest has so many spaces. */
+enum { NEAR_ENTRIES = 64 };
+
+/* NearEntry.page when there is none: not aligned as any access that is compared. */
+enum { NEAR_NONE = TLB_PAGE / 2 };
+
+typedef struct NearEntry {
+    u64 page;
+    u64 addend;
+} NearEntry;
+
+static inline NearEntry *near_table(CpuCommon *common, u32 space)
+{
+    return (NearEntry *)common - (size_t)(space + 1) * NEAR_ENTRIES;
+}
+
+/* Bytes before the CpuCommon of a vCPU whose guest has so many spaces, not 0. */
 static inline size_t tlb_bytes(u32 spaces)
 {
-    return (size_t)spaces * TLB_ENTRIES * sizeof(TlbEntry);
+    return sizeof(NearEntry) * NEAR_ENTRIES * CPU_SPACES + sizeof(TlbEntry) * TLB_ENTRIES * spaces;
 }
 
 static inline TlbEntry *tlb_table(CpuCommon *common, u32 space)
 {
-    return (TlbEntry *)common - (size_t)(space + 1) * TLB_ENTRIES;
+    return (TlbEntry *)(void *)((u8 *)common - tlb_bytes(space + 1));
 }
 
 static inline TlbEntry *tlb_entry(CpuCommon *common, u32 space, u64 address)

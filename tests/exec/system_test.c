@@ -125,6 +125,34 @@ static const u8 remap_64[] = {
     0xeb, 0xfe,                               /* jmp 0x33 */
 };
 
+/* Loads in loops, also across the page's end. */
+static const u8 remap_data_64[] = {
+    0x48, 0xc7, 0xc7, 0x00, 0x30, 0x01, 0x00, /* mov rdi,0x13000 */
+    0x48, 0xc7, 0xc3, 0x00, 0x00, 0x60, 0x00, /* mov rbx,0x600000 */
+    0xe8, 0x2b, 0x00, 0x00, 0x00,             /* call 3e */
+    0xe7, 0x80,                               /* out 0x80,eax */
+    0x48, 0x8b, 0x47, 0x10,                   /* mov rax,QWORD PTR [rdi+0x10] */
+    0x48, 0x89, 0x07,                         /* mov QWORD PTR [rdi],rax */
+    0x0f, 0x01, 0x3b,                         /* invlpg BYTE PTR [rbx] */
+    0xe8, 0x1a, 0x00, 0x00, 0x00,             /* call 3e */
+    0xe7, 0x81,                               /* out 0x81,eax */
+    0x48, 0x8b, 0x47, 0x18,                   /* mov rax,QWORD PTR [rdi+0x18] */
+    0x48, 0x89, 0x07,                         /* mov QWORD PTR [rdi],rax */
+    0x0f, 0x20, 0xd8,                         /* mov rax,cr3 */
+    0x0f, 0x22, 0xd8,                         /* mov cr3,rax */
+    0xe8, 0x06, 0x00, 0x00, 0x00,             /* call 3e */
+    0xe7, 0x82,                               /* out 0x82,eax */
+    0xe6, 0xf4,                               /* out 0xf4,al */
+    0xeb, 0xfe,                               /* jmp 3c */
+    0xb9, 0x64, 0x00, 0x00, 0x00,             /* mov ecx,0x64 */
+    0x31, 0xc0,                               /* xor eax,eax */
+    0x03, 0x03,                               /* add eax,DWORD PTR [rbx] */
+    0x03, 0x83, 0xfe, 0x0f, 0x00, 0x00,       /* add eax,DWORD PTR [rbx+0xffe] */
+    0xff, 0xc9,                               /* dec ecx */
+    0x75, 0xf4,                               /* jne 45 */
+    0xc3,                                     /* ret */
+};
+
 static const u8 device_32[] = {
     0xbe, 0x00, 0x00, 0x00, 0x20, /* mov esi,0x20000000 */
     0xb8, 0x78, 0x56, 0x34, 0x12, /* mov eax,0x12345678 */
@@ -422,6 +450,31 @@ static void test_remap(const Host *host)
     board_free(board);
 }
 
+static void test_remap_data(const Host *host)
+{
+    enum { ROUNDS = 100, BEHIND = 0x10 };
+    Board *board = board_new(host, 1, 0);
+    bool right = true;
+
+    for (u32 i = 0; i < 3; i++) {
+        board->ram[0x800000 + i * 0x1000] = (u8)(i + 1);
+        board->ram[0x800ffe + i * 0x1000] = (u8)(i + 1);
+        set_u64(board, 0x13000 + i * 8 + (i ? 8 : 0), (0x800000 + i * 0x1000) | 7);
+    }
+    set_u64(board, 0x803000, BEHIND);
+    map_small(board, 0x601000, 0x803000 | 7);
+    LOAD(board, CODE, remap_data_64);
+    board_enter_64(board, 0, CODE);
+    map_small(board, 0x600000, 0x800000 | 7);
+    CpuExitKind kind = board_run(board, 0);
+    for (u32 i = 0; i < 3; i++) {
+        right &= wrote(board, i, (u16)(0x80 + i), ROUNDS * (2 * (i + 1) + (BEHIND << 16)));
+    }
+    OK(kind == CPU_EXIT_INTERRUPT && right,
+       "%s: loops load from other memory mapped at the address", host->name);
+    board_free(board);
+}
+
 static void test_device(const Host *host)
 {
     Board *board = board_new(host, 1, 0);
@@ -649,6 +702,7 @@ int main(void)
         test_vector_stores(*host);
         test_modify(*host);
         test_remap(*host);
+        test_remap_data(*host);
         test_device(*host);
         test_interrupt(*host);
         test_masked(*host);

@@ -892,7 +892,8 @@ static void emit_blocks(Compiler *c)
         }
     }
     order[kept] = NO_BLOCK;
-    if (has_back_edge(c->region)) {
+    c->loops = has_back_edge(c->region);
+    if (c->loops) {
         emit_poll(c);
     }
     c->ra.entries[0].known = true;

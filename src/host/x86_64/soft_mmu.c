@@ -8,6 +8,11 @@
  *     cmp   tag, [context + index + table]
  *     jne   miss
  *     index = [context + index + table's addends]
+ * Loads in loops look at an entry of the near cache first, and do the above out of line:
+ *     tag   = page of address, with the low bits that are 0 where the access is aligned
+ *     cmp   tag, [context + entry]
+ *     jne   near miss
+ *     index = [context + entry's addend]
  * A miss goes out of line: `call STUB_MMU; test eax, description; jmp back`. The instruction behind
  * the call does nothing; its immediate tells x86_mmu_access() the operation and in which registers
  * the address and the values are. The stub saves every register into a frame on the C stack and
@@ -77,6 +82,7 @@ static void index_of(Compiler *c, u8 index, u8 address)
     x86_alu_imm(&c->as, ALU_AND, 4, x86_reg(index), (TLB_ENTRIES - 1) << TLB_ENTRY_BITS);
 }
 
+/* The page of the last byte, with bits of the first that must be 0. */
 static void tag_of(Compiler *c, const Place *place)
 {
     u32 mask = TLB_PAGE - 1;
@@ -146,15 +152,12 @@ Place access_at(Compiler *c, const IrInsn *insn, u8 address, u8 index, u8 tag)
                    .tag = tag};
 }
 
-X86Rm reach_memory(Compiler *c, Place *place)
+/* Leaves the addend in place->index. */
+static void probe(Compiler *c, Place *place)
 {
     X86Rm saved = x86_at(RBP, WORD(WORD_SCRATCH));
     size_t tag = place->is_write ? offsetof(TlbEntry, write) : offsetof(TlbEntry, read);
 
-    fault_point(c);
-    if (!c->config->soft_mmu) {
-        return place->rm;
-    }
     index_of(c, place->index, place->address);
     if (place->borrows) {
         x86_store(&c->as, 8, saved, RBX);
@@ -168,6 +171,43 @@ X86Rm reach_memory(Compiler *c, Place *place)
     place->miss = x86_jcc(&c->as, CC_NE);
     x86_load(&c->as, 8, place->index,
              x86_indexed(RBP, place->index, 0, table_offset(c, offsetof(TlbEntry, addend))));
+}
+
+/* Neighbours in the code have different entries. */
+static s32 near_entry(Compiler *c)
+{
+    u32 n = ((u32)(c->region->guest_pc >> 2) + c->near_count++) % NEAR_ENTRIES;
+    size_t before =
+        sizeof(CpuCommon) + sizeof(NearEntry) * (NEAR_ENTRIES * (c->region->space + 1) - n);
+
+    return -(s32)before - CONTEXT_BIAS;
+}
+
+static void probe_near(Compiler *c, Place *place)
+{
+    u32 mask = (TLB_PAGE - 1) & ~(place->size - 1);
+
+    place->near = near_entry(c);
+    x86_mov(&c->as, 8, place->index, place->address);
+    x86_alu_imm(&c->as, ALU_AND, 8, x86_reg(place->index), ~(s32)mask);
+    x86_alu(&c->as, ALU_CMP, 8, place->index,
+            x86_at(RBP, place->near + (s32)offsetof(NearEntry, page)));
+    place->miss = x86_jcc(&c->as, CC_NE);
+    x86_load(&c->as, 8, place->index, x86_at(RBP, place->near + (s32)offsetof(NearEntry, addend)));
+    place->access = c->as.at;
+}
+
+X86Rm reach_memory(Compiler *c, Place *place)
+{
+    fault_point(c);
+    if (!c->config->soft_mmu) {
+        return place->rm;
+    }
+    if (c->loops && !place->is_write) {
+        probe_near(c, place);
+    } else {
+        probe(c, place);
+    }
     return place->rm;
 }
 
@@ -211,15 +251,36 @@ void end_access(Compiler *c, const Place *place, AccessValues values)
                                  .back = x86_offset(&c->as),
                                  .description = description,
                                  .immediate_to = values.constant ? place->tag : REG_NONE,
-                                 .immediate = values.immediate});
+                                 .immediate = values.immediate,
+                                 .access = place->access ? (u32)(place->access - c->as.start) : 0,
+                                 .place = *place});
+}
+
+/* The probe of the TLB behind a near miss: an entry that hits is near from now on. The page of a
+ * tag that hits is that of the whole access. */
+static void emit_near_stub(Compiler *c, SlowStub *stub)
+{
+    Place *place = &stub->place;
+    X86Rm page = x86_at(RBP, place->near + (s32)offsetof(NearEntry, page));
+
+    x86_bind(c->as.start + stub->site, c->as.at);
+    probe(c, place);
+    x86_store(&c->as, 8, page, place->tag);
+    page.disp += (s32)offsetof(NearEntry, addend);
+    x86_store(&c->as, 8, page, place->index);
+    x86_bind(x86_jmp(&c->as), c->as.start + stub->access);
+    stub->site = (u32)(place->miss - c->as.start);
 }
 
 void emit_slow_stubs(Compiler *c)
 {
-    enum { ROOM = 48 };
+    enum { ROOM = 128 };
 
     for (u32 i = 0; i < c->slow_count && x86_room(&c->as, ROOM); i++) {
-        const SlowStub *stub = &c->slow[i];
+        SlowStub *stub = &c->slow[i];
+        if (stub->access) {
+            emit_near_stub(c, stub);
+        }
         x86_bind(c->as.start + stub->site, c->as.at);
         if (stub->immediate_to != REG_NONE) {
             x86_mov_imm(&c->as, stub->immediate_to, (u64)(s64)stub->immediate);

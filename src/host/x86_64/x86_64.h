@@ -120,6 +120,28 @@ typedef struct ColdStub {
     u64 pc;
 } ColdStub;
 
+/* -- soft_mmu.c: accesses to guest memory, behind a soft MMU or not.
+ *
+ * An access is emitted in steps:
+ *     place = begin_access(): makes the address, and takes scratch registers;
+ *     the lowering gets all other registers it needs;
+ *     rm = reach_memory(): the fault point and the probe. From here to the end no register may be
+ *     asked for, as a miss passes over the code in between;
+ *     one or more instructions use rm;
+ *     end_access() says in which registers a miss finds and leaves values. */
+typedef struct Place {
+    X86Rm rm;
+    u32 size; /* of the access */
+    u8 sub;   /* IR_MEM_* */
+    bool is_write;
+    bool borrows;   /* rbx serves as `tag`, its value being in a word of the context meanwhile */
+    u8 address;     /* register with the guest address */
+    u8 index, tag;  /* scratch registers; `index` is a part of rm */
+    const u8 *miss; /* place of the jump's displacement */
+    u8 *access;     /* the access, with the near cache in front of it; otherwise NULL */
+    s32 near;       /* that cache's entry, from rbp */
+} Place;
+
 /* An access that missed, out of line. */
 typedef struct SlowStub {
     u32 site;        /* offset of the jump's displacement */
@@ -127,6 +149,8 @@ typedef struct SlowStub {
     u32 description; /* see soft_mmu.c */
     u8 immediate_to; /* register that gets `immediate` first, or REG_NONE */
     s32 immediate;
+    u32 access;  /* offset of the access, where the jump comes from the near cache; otherwise 0 */
+    Place place; /* of such an access */
 } SlowStub;
 
 typedef struct BlockJump {
@@ -182,6 +206,8 @@ typedef struct Compiler {
     ColdStub *cold;
     SlowStub *slow;
     u32 slow_count, slow_capacity;
+    bool loops;     /* the region leaves by a back edge, perhaps to itself */
+    u32 near_count; /* loads by way of the near cache */
     HostLink *links;
     u32 jump_count, cold_count, link_count, limit; /* of these three arrays */
     ByteBuffer pool;
@@ -354,26 +380,6 @@ static inline IrVal field_operand(const Compiler *c, const IrInsn *dep)
 
 /* Address of LOAD, STORE; the operands are locked. */
 X86Rm guest_address(Compiler *c, const IrInsn *insn);
-
-/* -- soft_mmu.c: accesses to guest memory, behind a soft MMU or not.
- *
- * An access is emitted in steps:
- *     place = begin_access(): makes the address, and takes scratch registers;
- *     the lowering gets all other registers it needs;
- *     rm = reach_memory(): the fault point and the probe. From here to the end no register may be
- *     asked for, as a miss passes over the code in between;
- *     one or more instructions use rm;
- *     end_access() says in which registers a miss finds and leaves values. */
-typedef struct Place {
-    X86Rm rm;
-    u32 size; /* of the access */
-    u8 sub;   /* IR_MEM_* */
-    bool is_write;
-    bool borrows;   /* rbx serves as `tag`, its value being in a word of the context meanwhile */
-    u8 address;     /* register with the guest address */
-    u8 index, tag;  /* scratch registers; `index` is a part of rm */
-    const u8 *miss; /* place of the jump's displacement */
-} Place;
 
 /* Values in and out of a slow access: registers, or REG_NONE. */
 typedef struct AccessValues {
