@@ -18,8 +18,13 @@ def installer(guests):
     return guests / 'installer'
 
 
+def i386(guests):
+    """The directory of a 32-bit system: a kernel, and busybox."""
+    return guests / 'i386'
+
+
 def kernel(system):
-    """Debian's kernel for virtual machines, or the installer's."""
+    """Debian's kernel for virtual machines, the installer's, or a 32-bit one."""
     return next((system / 'boot').glob('vmlinuz*'))
 
 

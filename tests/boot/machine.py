@@ -110,10 +110,12 @@ class Test:
             raise Skipped(f'{name} is not in $MENURA_GUESTS')
         return path
 
-    def linux(self, script, *arguments, append='', modules=(), installer=False):
-        """A machine that runs the script in Linux, started directly; in the installer's if so."""
-        system = guests.installer(self.guests) if installer else self.guests
+    def linux(self, script, *arguments, append='', modules=(), installer=False, i386=False):
+        """A machine that runs the script in Linux, started directly; in the installer's, or a 32-bit
+        one, if so."""
+        home = guests.i386(self.guests) if i386 else self.guests
+        system = guests.installer(self.guests) if installer else home
         path = self.scratch / f'initrd-{time.monotonic_ns()}.gz'
-        path.write_bytes(guests.initrd(self.guests, script, modules, system))
+        path.write_bytes(guests.initrd(home, script, modules, system))
         return self.machine('--kernel', guests.kernel(system), '--initrd', path, '--append',
                             f'console=ttyS0 panic=-1 {append}', *arguments)

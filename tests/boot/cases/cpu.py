@@ -36,4 +36,18 @@ def five_levels(test):
             raise Failed(f'Linux uses four:\n{text[-500:]}')
 
 
-CASES = [smm, five_levels]
+def pae(test):
+    """a 32-bit Linux with PAE, and memory above 4 GiB"""
+    script = ('grep -ow pae /proc/cpuinfo; mkdir /t; mount -t tmpfs none /t\n'
+              'dd if=/dev/zero of=/t/x bs=1M count=200; md5sum /t/x\n'
+              'grep HighTotal /proc/meminfo | { read name size unit\n'
+              'echo READY $(uname -m) $((size / 1000000)); }')
+    with test.linux(script, '--memory', '5G', i386=True) as machine:
+        machine.wait_serial('READY i686 4')
+        machine.wait_end()
+        text = machine.serial_text()
+        if '\npae' not in text or '3566de3a97906edb98d004d6b947ae9b' not in text:
+            raise Failed(text[-1000:])
+
+
+CASES = [smm, five_levels, pae]
