@@ -82,6 +82,7 @@ typedef struct MachineOptions {
     u32 boot_retry;   /* the same, until the firmware tries all again; 0: it does not */
     DriveRequest *drives;
     DeviceRequest *devices;
+    DeviceRequest *smbios; /* "type=N,KEY=VALUE,...": what SMBIOS tables are to say */
     BackendRequest *chardevs, *netdevs;
     const char *serial[MACHINE_SERIAL_PORTS]; /* as char_open() takes them; NULL: none */
     const char *debug;                        /* the same, of the firmware's debug port */

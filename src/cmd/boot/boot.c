@@ -96,6 +96,15 @@ static int run(BootCommand *command)
     return status;
 }
 
+static void free_requests(DeviceRequest *request)
+{
+    while (request) {
+        DeviceRequest *next = request->next;
+        free(request);
+        request = next;
+    }
+}
+
 int boot_main(const char *program, bool qemu, int argc, char **argv)
 {
     BootCommand command = {.program = program, .qemu = qemu};
@@ -111,11 +120,8 @@ int boot_main(const char *program, bool qemu, int argc, char **argv)
             status = command.done ? 0 : boot_choose_display(&command) ? run(&command) : BAD_USAGE;
         }
     }
-    while (command.machine.devices) {
-        DeviceRequest *request = command.machine.devices;
-        command.machine.devices = request->next;
-        free(request);
-    }
+    free_requests(command.machine.devices);
+    free_requests(command.machine.smbios);
     boot_free_drives(&command);
     boot_free_backends(&command);
     return status;

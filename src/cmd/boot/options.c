@@ -266,6 +266,7 @@ typedef enum Kind {
     CDROM,   /* the same */
     DRIVE,   /* --drive's list */
     DEVICE,  /* appended to the devices */
+    SMBIOS,  /* appended to what SMBIOS tables say */
     CHARDEV, /* a back end */
     NETDEV,
     HELP,
@@ -310,6 +311,7 @@ static const Option options[] = {
     {"--drive", "-drive", DRIVE, true, 0, NULL, NULL, -1},
     {"--object", "-object", IGNORED, true, 0, NULL, NULL, 0}, /* made before: boot_add_objects() */
     {"--device", "-device", DEVICE, true, 0, NULL, NULL, 0},
+    {"--smbios", "-smbios", SMBIOS, true, 0, NULL, NULL, 0},
     {"--chardev", "-chardev", CHARDEV, true, 0, NULL, NULL, 0},
     {"--netdev", "-netdev", NETDEV, true, 0, NULL, NULL, 0},
     {"--serial", "-serial", CALL, true, 0, add_serial, NULL, 0},
@@ -382,6 +384,21 @@ static void print_device(const DeviceDef *def)
     }
 }
 
+static bool add_request(DeviceRequest **at, const char *text)
+{
+    DeviceRequest *request = calloc(1, sizeof *request);
+
+    if (!request) {
+        abort();
+    }
+    while (*at) {
+        at = &(*at)->next;
+    }
+    request->text = text;
+    *at = request;
+    return true;
+}
+
 /* "NAME,help" tells about a device instead. */
 static bool add_device(BootCommand *command, const char *text)
 {
@@ -398,17 +415,7 @@ static bool add_device(BootCommand *command, const char *text)
             return true;
         }
     }
-    DeviceRequest **at = &command->machine.devices, *request = calloc(1, sizeof *request);
-
-    if (!request) {
-        abort();
-    }
-    while (*at) {
-        at = &(*at)->next;
-    }
-    request->text = text;
-    *at = request;
-    return true;
+    return add_request(&command->machine.devices, text);
 }
 
 static bool apply(BootCommand *command, const Option *o, const char *value)
@@ -431,6 +438,8 @@ static bool apply(BootCommand *command, const Option *o, const char *value)
         return boot_add_drive(command, o->interface, o->index, false, value, true);
     case DEVICE:
         return add_device(command, value);
+    case SMBIOS:
+        return add_request(&command->machine.smbios, value);
     case CHARDEV:
     case NETDEV:
         return boot_add_backend(command, o->kind == NETDEV, value);

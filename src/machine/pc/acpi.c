@@ -58,7 +58,6 @@ static void add_root_bus(const Pc *pc, Aml *aml)
 {
     aml_begin_device(aml, "PCI0");
     aml_name_eisa(aml, "_HID", "PNP0A03");
-    aml_name_integer(aml, "_ADR", 0);
     aml_name_integer(aml, "_UID", 0);
     aml_begin_resources(aml, "_CRS");
     aml_word_bus(aml, 0, 0xff);
@@ -105,10 +104,10 @@ static void add_link_current(Aml *aml, const char *route)
 {
     static const u32 none[] = {0};
 
-    aml_begin_method(aml, "_CRS", 0, true);
     aml_begin_resources(aml, "BUF");
     aml_interrupt(aml, none, 1);
     aml_end_resources(aml);
+    aml_begin_method(aml, "_CRS", 0, true);
     aml_byte(aml, AML_CREATE_DWORD);
     aml_name_string(aml, "BUF");
     aml_integer(aml, 5);

@@ -244,6 +244,8 @@ void pc_fill_fw_cfg(Pc *pc, const MachineOptions *options)
     put_le(wait, options->boot_retry ? options->boot_retry : ~0u, 4);
     fw_cfg_set_file(f, "etc/boot-fail-wait", wait, 4);
     fw_cfg_set_file(f, "etc/system-states", states, sizeof states);
+    fw_cfg_set_file(f, "etc/smbios/smbios-anchor", pc->smbios.entry, SMBIOS_ENTRY);
+    fw_cfg_set_file(f, "etc/smbios/smbios-tables", pc->smbios.bytes, pc->smbios.size);
     add_memory_map(pc);
     pc_acpi_to_firmware(pc);
     fill_cmos(pc);

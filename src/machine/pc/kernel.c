@@ -7,15 +7,15 @@
 #include "device/pci/piix4_pm.h"
 #include "machine/pc/pc.h"
 
-/* Where kernels look for the RSDP; the tables follow it. */
-enum { ROM_AREA = 0xe0000, ROM_AREA_SIZE = 0x20000 };
+/* Where kernels look for the RSDP, and for the entry point of SMBIOS; tables follow them. */
+enum { ACPI_AT = 0xe0000, SMBIOS_AT = 0xf0000, AREA_SIZE = 0x10000 };
 
 int pc_load_kernel(Pc *pc, const MachineOptions *options, char **error)
 {
     X86MemoryMap map;
 
     x86_memory_map(&map, pc->x86.low_size, pc->machine->ram->size);
-    pc->kernel = x86_kernel_new(options, &map, ROM_AREA, error);
+    pc->kernel = x86_kernel_new(options, &map, ACPI_AT, error);
     return pc->kernel ? 0 : -EINVAL;
 }
 
@@ -49,8 +49,9 @@ void pc_start_kernel(Pc *pc)
 
     place_devices(pc);
     shadow_rom(pc);
-    memset(ram + ROM_AREA, 0, ROM_AREA_SIZE);
-    pc->facs = pc_acpi_to_memory(pc, ram + ROM_AREA, ROM_AREA_SIZE, ROM_AREA);
+    memset(ram + ACPI_AT, 0, AREA_SIZE);
+    pc->facs = pc_acpi_to_memory(pc, ram + ACPI_AT, AREA_SIZE, ACPI_AT);
+    smbios_write(&pc->smbios, ram + SMBIOS_AT, AREA_SIZE, SMBIOS_AT);
     screen = set_screen(pc);
     x86_kernel_start(pc->kernel, pc->machine, &screen);
 }

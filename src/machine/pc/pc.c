@@ -313,6 +313,9 @@ static int build(Machine *machine, const MachineOptions *options, char **error)
     if (x86_choose_cpu(&pc->x86, options, error) < 0 || add_devices(pc, options, error) < 0) {
         return -1;
     }
+    if (smbios_make(&pc->smbios, machine, pc->x86.low_size, options->kernel, error) < 0) {
+        return -1;
+    }
     pc_fill_fw_cfg(pc, options);
     return options->kernel ? pc_load_kernel(pc, options, error) : 0;
 }
@@ -325,6 +328,7 @@ static void destroy(Machine *machine)
         return;
     }
     x86_kernel_free(pc->kernel);
+    smbios_free(&pc->smbios);
     pci_bus_free(pc->pci);
     ram_free(pc->rom);
     free(pc);

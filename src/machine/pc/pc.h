@@ -7,6 +7,7 @@
 #include "device/pci/pci.h"
 #include "machine/x86/board.h"
 #include "machine/x86/kernel.h"
+#include "machine/x86/smbios.h"
 
 enum {
     PC_ISA_LINES = 16,
@@ -37,6 +38,7 @@ typedef struct Pc {
     u8 pins[IOAPIC_PINS];   /* likewise, PC_PIN_n */
     X86Kernel *kernel;      /* that is started directly; NULL: none */
     u32 facs;               /* its address, if so */
+    Smbios smbios;
 } Pc;
 
 static inline Pc *pc_of(Machine *machine)
