@@ -337,8 +337,8 @@ static bool is_cached(const BlockNode *node)
 }
 
 /* Threads that -m did not ask for. Where requests take long, many are to be under way; from cache
- * to cache they take as long as copying, and more threads than processors only keep each other from
- * their turn. */
+ * to cache they take as long as copying, and more threads than processors (and one in reserve) only
+ * keep each other from their turn. */
 static u64 choose_threads(const Convert *c)
 {
     bool cached = is_cached(c->target) && !c->compressed;
@@ -347,7 +347,7 @@ static u64 choose_threads(const Convert *c)
         cached = cached && is_cached(c->sources[n].node);
     }
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    return cached ? MIN(MAX((u64)MAX(processors, 1l), 2ull), (u64)THREADS) : THREADS;
+    return cached ? MIN((u64)MAX(processors, 1l) + 1, (u64)THREADS) : THREADS;
 }
 
 static int copy_all(Convert *c)
