@@ -7,7 +7,7 @@ import subprocess
 import time
 
 import guests
-from machine import Failed, Machine, Skipped
+from machine import SLOW, Failed, Machine, Skipped
 from terminal import TerminalMachine
 
 
@@ -67,6 +67,30 @@ def terminal_serial(test):
         machine.wait_terminal('GOT<ab>')
         machine.wait_end()
         machine.check_restored()
+
+
+def terminal_linux(test):
+    """Linux's text console in a terminal, in colour: FLOPPINUX"""
+    with TerminalMachine(test, '--floppy', test.image('floppinux.img'), '--snapshot') as machine:
+        machine.wait_terminal('press Enter to activate', 120)
+        machine.press('\r')
+        machine.wait_terminal('#')
+        machine.press('clear; echo -e "\\033[1;31mr""ed\\033[0m"\r')
+        machine.wait_terminal('red\n#')
+        if machine.terminal.look_of('red') != ['0', '91', '40']:
+            raise Failed(f'the colour is {machine.terminal.look_of("red")}')
+        if unframed(machine.read()) != unframed(machine.screen()):
+            raise Failed(f'the terminal shows\n{machine.read()}\nnot\n{machine.screen()}')
+
+
+def terminal_freedos(test):
+    """FreeDOS in a terminal: a command typed there"""
+    with TerminalMachine(test, '--floppy', test.image('freedos-1440k.img'), '--snapshot') as machine:
+        machine.wait_terminal('A:\\>')
+        machine.press('echo One+"two"\r')
+        machine.wait_terminal('\nOne+"two"')
+        if unframed(machine.read()) != unframed(machine.screen()):
+            raise Failed(f'the terminal shows\n{machine.read()}\nnot\n{machine.screen()}')
 
 
 def terminal_restored(test):
@@ -193,8 +217,11 @@ def graphics(test, adapter, mode):
         machine.wait_screen('*GNU/Linux')
         machine.keys('c')
         machine.wait_screen('grub>')
-        machine.type(f'insmod vbe\nloadfont unicode; set gfxmode={mode}\nterminal_output gfxterm\n')
-        end = time.monotonic() + 30
+        for line in ('insmod vbe', 'loadfont unicode', f'set gfxmode={mode}'):
+            machine.type(f'{line}\n')
+            machine.wait_screen(f'> {line}\ngrub>')
+        machine.type('terminal_output gfxterm\n')
+        end = time.monotonic() + 30 * SLOW
         size = tuple(int(n) for n in mode.split('x')[:2])
         found = None
         while time.monotonic() < end:
@@ -212,4 +239,4 @@ def cirrus(test):
         raise Failed('the pictures differ')
 
 
-CASES = [terminal_screen, terminal_serial, terminal_restored, nographic, window, cirrus]
+CASES = [terminal_screen, terminal_linux, terminal_freedos, terminal_serial, terminal_restored, nographic, window, cirrus]
