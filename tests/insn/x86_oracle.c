@@ -303,6 +303,25 @@ static bool has_block_end(const Oracle *o, const X86Sequence *s, u64 end)
     return s->branches;
 }
 
+/* Stores of more than 8 bytes may be done in parts, of which some are seen although another faults
+ * (Intel SDM volume 3, 9.1.1): where memory ends. */
+static void clear_partial_store(X86Result *r, const X86Insn *insn)
+{
+    enum { LARGEST = 32 };
+    u8 *ends[] = {r->memory, r->memory + X86_DATA_SIZE - LARGEST, r->scratch,
+                  r->scratch + X86_SCRATCH_SIZE - LARGEST};
+
+    for (unsigned n = 0; n < insn->operand_count; n++) {
+        const X86Operand *o = &insn->operand[n];
+        if (o->kind == X86_OPERAND_MEMORY && o->access & X86_WRITE && o->size > 8 &&
+            x86_rows[insn->row].attributes & X86_VECTOR) {
+            for (unsigned i = 0; i < COUNT(ends); i++) {
+                memset(ends[i], 0, LARGEST);
+            }
+        }
+    }
+}
+
 static void clear_undefined(const Oracle *o, const X86Sequence *s, X86Result *r, u64 rip)
 {
     enum { COMPONENTS = 512 }; /* of an XSAVE image: what counts as in use depends */
@@ -315,6 +334,7 @@ static void clear_undefined(const Oracle *o, const X86Sequence *s, X86Result *r,
     }
     if (last_insn(o, s, rip, &insn)) {
         clear_after_fault(r, &insn);
+        clear_partial_store(r, &insn);
         undefined |= has_block_end(o, s, rip) ? X86_EFLAGS_STATUS : 0;
     } else if (s->branches && r->vector != X86_BP) {
         undefined |= X86_EFLAGS_STATUS; /* in code that an instruction has written over its own */

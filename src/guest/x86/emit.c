@@ -11,8 +11,6 @@
 #include "guest/x86/system.h"
 #include "guest/x86/translate.h"
 
-enum { PAGE_SIZE = 4096 };
-
 /* -- General registers */
 
 IrVal get_gpr(Tr *t, IrType type, unsigned n)
@@ -409,24 +407,6 @@ void touch_operand(Tr *t)
         part = MIN(part, size - at);
         touch_linear(t, type_of_size(part), linear, at);
     }
-}
-
-u32 begin_crossing(Tr *t, IrVal linear, unsigned size)
-{
-    u32 crossing = new_block(t), whole = new_block(t);
-    IrVal outside = ir_unary(t->b, IR_NOT, IR_I32, ir_trunc(t->b, IR_I32, linear));
-    IrVal inside = ir_cmp(t->b, IR_TST, outside, const32(t, PAGE_SIZE - size));
-
-    ir_branch(t->b, inside, whole, crossing);
-    enter_block(t, crossing);
-    t->b->region->blocks[crossing].cold = true;
-    return whole;
-}
-
-void end_crossing(Tr *t, u32 whole)
-{
-    ir_jump(t->b, whole);
-    enter_block(t, whole);
 }
 
 /* -- The stack */

@@ -75,11 +75,6 @@ void store_part_of(Tr *t, IrVal linear, s64 offset, IrVal value) X86_NAME(store_
  * instructions that otherwise would find out too late. */
 void touch_linear(Tr *t, IrType type, IrVal linear, s64 offset) X86_NAME(touch_linear);
 void touch_operand(Tr *t) X86_NAME(touch_operand);
-/* Around what is to be done first (touch_linear()) where a page may end in the `size` bytes, a
- * power of two, at a linear address: before they are stored in parts, of which none must be if one
- * can't. begin_crossing()'s result is end_crossing()'s argument. */
-u32 begin_crossing(Tr *t, IrVal linear, unsigned size) X86_NAME(begin_crossing);
-void end_crossing(Tr *t, u32 whole) X86_NAME(end_crossing);
 
 /* Atomic operations at a linear address; return the old value. */
 IrVal atomic(Tr *t, IrRmw op, IrVal address, IrVal operand) X86_NAME(atomic);

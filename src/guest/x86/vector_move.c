@@ -4,18 +4,6 @@
 
 /* -- Whole vectors */
 
-/* Where a page may end in the memory operand both must be there before anything is stored. */
-static void touch_both_pages(Tr *t, unsigned size)
-{
-    IrVal linear = operand_address(t, size, 1, true);
-    u32 whole = begin_crossing(t, linear, size);
-    IrVal last = ir_add(t->b, linear, const64(t, size - 1));
-
-    touch_linear(t, IR_I8, linear, 0);
-    touch_linear(t, IR_I8, ir_and(t->b, last, const64(t, ~(u64)0xfff)), 0);
-    end_crossing(t, whole);
-}
-
 static void move_vector(Tr *t, bool aligned)
 {
     const X86Operand *d = &t->i->operand[0], *s = &t->i->operand[1];
@@ -33,9 +21,6 @@ static void move_vector(Tr *t, bool aligned)
     if (!is_memory(t, 0)) {
         write_halves(t, d->number, x[0], x[1]);
         return;
-    }
-    if (halves == 2 && !aligned) {
-        touch_both_pages(t, d->size);
     }
     for (unsigned half = 0; half < halves; half++) {
         (aligned ? store_aligned : store_memory)(t, 16 * (s64)half, x[half]);
@@ -203,7 +188,6 @@ static IrVal load_chosen(Tr *t, IrVal v, IrType lane, IrVal mask, IrVal linear)
     return v;
 }
 
-/* Stores the chosen lanes of v, or with v = 0 only touches them. */
 static void store_chosen(Tr *t, IrVal v, IrType lane, IrVal mask, IrVal linear)
 {
     unsigned size = ir_type_size(lane), lanes = ir_type_size(ir_type_of(t->b, mask)) / size;
@@ -213,11 +197,7 @@ static void store_chosen(Tr *t, IrVal v, IrType lane, IrVal mask, IrVal linear)
 
         ir_branch(t->b, is_chosen(t, mask, lane, i), access, after);
         enter_block(t, access);
-        if (v) {
-            store_part_of(t, linear, size * (s64)i, vget(t, lane, lane, v, i));
-        } else {
-            touch_linear(t, lane, linear, size * (s64)i);
-        }
+        store_part_of(t, linear, size * (s64)i, vget(t, lane, lane, v, i));
         ir_jump(t->b, after);
         enter_block(t, after);
     }
@@ -249,21 +229,11 @@ void tr_load_masked(Tr *t)
 void tr_store_masked(Tr *t)
 {
     const X86Operand *operand = t->i->operand;
-    unsigned halves = operand[2].size / 16u;
-    IrVal mask[2] = {0}, at[2] = {0};
 
-    for (unsigned half = 0; half < halves; half++) {
-        mask[half] = get_vector(t, IR_V128, operand[1].number, half);
-        at[half] = half_address(t, half, operand[2].size, true);
-    }
-    u32 whole = begin_crossing(t, at[0], operand[2].size);
-    for (unsigned half = 0; half < halves; half++) {
-        store_chosen(t, 0, (IrType)t->arg, mask[half], at[half]);
-    }
-    end_crossing(t, whole);
-    for (unsigned half = 0; half < halves; half++) {
+    for (unsigned half = 0; half < operand[2].size / 16u; half++) {
+        IrVal mask = get_vector(t, IR_V128, operand[1].number, half);
         IrVal x = get_vector(t, IR_V128, operand[2].number, half);
-        store_chosen(t, x, (IrType)t->arg, mask[half], at[half]);
+        store_chosen(t, x, (IrType)t->arg, mask, half_address(t, half, operand[2].size, true));
     }
 }
 
