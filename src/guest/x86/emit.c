@@ -154,18 +154,21 @@ static unsigned alignment_of(unsigned size)
     return size == 10 ? 8 : size;
 }
 
-/* An i32. An address that is not canonical is not looked at: its access is another fault. */
-static IrVal is_misaligned(Tr *t, IrVal linear, unsigned alignment)
+/* An i32. An address that is not canonical is not looked at, nor one that runs over 4 GiB: its
+ * access is another fault. */
+static IrVal is_misaligned(Tr *t, IrVal linear, unsigned size, unsigned alignment)
 {
     unsigned bits = t->mode & X86_MODE_LA57 ? X86_LINEAR_BITS_57 : X86_LINEAR_BITS;
-    IrVal low_bits = ir_trunc(t->b, IR_I32, linear), canonical;
+    IrVal low_bits = ir_trunc(t->b, IR_I32, linear), possible;
     IrVal misaligned = ir_cmp(t->b, IR_TST, low_bits, const32(t, alignment - 1));
 
-    if (!in_64_bit_mode(t)) {
-        return misaligned;
+    if (in_64_bit_mode(t)) {
+        IrVal canonical = ir_emit(t->b, IR_EXTS, IR_I64, IR_VOID, 0, linear, 0, 0, bits, 0);
+        possible = ir_cmp(t->b, IR_EQ, canonical, linear);
+    } else {
+        possible = ir_cmp(t->b, IR_ULE, linear, const64(t, ((u64)1 << 32) - size));
     }
-    canonical = ir_emit(t->b, IR_EXTS, IR_I64, IR_VOID, 0, linear, 0, 0, bits, 0);
-    return ir_and(t->b, misaligned, ir_cmp(t->b, IR_EQ, canonical, linear));
+    return ir_and(t->b, misaligned, possible);
 }
 
 /* Before `size` bytes are accessed. */
@@ -179,7 +182,7 @@ static void watch_access(Tr *t, X86Address a, unsigned size, unsigned alignment,
     }
     linear = whole_address(t, &a);
     if (aligned) {
-        fault_if(t, is_misaligned(t, linear, alignment), X86_AC, true, 0);
+        fault_if(t, is_misaligned(t, linear, size, alignment), X86_AC, true, 0);
     }
     if (t->mode & X86_MODE_BREAK) {
         ir_call(t->b, IR_VOID, HELPER_DATA_BREAKPOINT, linear, const32(t, size | (u32)write << 8),
