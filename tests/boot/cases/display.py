@@ -155,6 +155,13 @@ class Desktop:
             time.sleep(0.1)
         raise Failed(f'no window is called {title}')
 
+    def wait_title(self, window, text, there):
+        end = time.monotonic() + 10 * SLOW
+        while (text in self.run('xdotool', 'getwindowname', window).decode()) != there:
+            if time.monotonic() > end:
+                raise Failed(f'the title is {self.run("xdotool", "getwindowname", window)}')
+            time.sleep(0.1)
+
     def close(self, window):
         """As a window manager's close button: WM_DELETE_WINDOW (ICCCM 4.1.2.7)."""
         x = ctypes.CDLL('libX11.so.6')
@@ -195,6 +202,10 @@ def window(test):
             desktop.run('xdotool', 'windowfocus', '--sync', number)
             desktop.run('xdotool', 'key', 'Down')
             machine.wait_screen('*GNU (aka GNU/Hurd)')
+            desktop.run('xdotool', 'mousemove', '--window', number, '100', '100', 'click', '1')
+            desktop.wait_title(number, 'Ctrl-Alt-G releases the mouse', True)
+            desktop.run('xdotool', 'key', 'ctrl+alt+g')
+            desktop.wait_title(number, 'Ctrl-Alt-G releases the mouse', False)
             time.sleep(0.5)
             shot = test.scratch / 'window.ppm'
             machine.control('screenshot', str(shot))
