@@ -21,7 +21,8 @@ def change_floppy(test):
         machine.wait_screen('*GNU/Linux')
         machine.keys('c')
         machine.wait_screen('grub>')
-        machine.type('cat (fd0)+1; clear\n')
+        machine.type('cat (fd0)+1; clear; echo load""ed\n') # the commands come from the disk
+        machine.wait_screen('loaded')
         machine.control('change', 'floppy0', str(other))
         time.sleep(3) # GRUB believes what it read for two seconds
         machine.type('cat (fd0)+1\n')
