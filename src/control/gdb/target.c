@@ -564,14 +564,8 @@ bool gdb_target_packet(T *t, const char *packet, GdbWriter *answer)
 
 bool gdb_target_init(T *t, Machine *machine)
 {
-    const Guest *guest = guest_find(machine->def->guest);
-
     *t = (T){.machine = machine};
-    t->debug = guest && guest->debug ? guest->debug(vcpu_state(machine->processors[0].vcpu)) : NULL;
-    if (t->debug) {
-        t->description = gdb_description(t->debug);
-    }
-    return t->debug;
+    return guest_find(machine->def->guest)->debug;
 }
 
 void gdb_target_free(T *t)
@@ -581,9 +575,14 @@ void gdb_target_free(T *t)
 
 void gdb_target_attach(T *t)
 {
+    const Guest *guest = guest_find(t->machine->def->guest);
+
     t->thread = 0;
     t->running = t->reports_breakpoints = t->no_acknowledge = t->detached = t->killed = false;
     machine_pause(t->machine);
+    t->debug = guest->debug(vcpu_state(t->machine->processors[0].vcpu));
+    free(t->description);
+    t->description = gdb_description(t->debug);
 }
 
 void gdb_target_detach(T *t)
