@@ -328,8 +328,9 @@ static void clear_undefined(const Oracle *o, const X86Sequence *s, X86Result *r,
     u32 undefined = x86_sequence_undefined(s, o->features, rip) | X86_EFLAGS_RF;
     X86Insn insn;
 
-    if (!s->c.long_mode && r->vector == X86_PF && (u32)(r->address + 64) < 128) {
-        r->vector = X86_GP; /* beyond the segment's limit, which user mode does not look at */
+    if (r->vector == X86_PF && r->address <= 0xffffffff && (u32)(r->address + 64) < 128) {
+        r->vector =
+            X86_GP; /* beyond a segment's limit of 4 GiB, which user mode does not look at */
         r->address = 0;
     }
     if (last_insn(o, s, rip, &insn)) {
