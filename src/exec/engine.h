@@ -65,18 +65,19 @@ typedef struct BlockKey {
 
 enum { BLOCK_ANY_PAGE = 1 };
 
+/* What a search reads comes first. */
 struct Block {
     u64 pc;
     u32 mode;
-    u8 kind;                     /* BlockKind */
-    u64 context, ram, next_page; /* see BlockKey */
-    u64 linear;                  /* address of its first byte */
+    u8 kind; /* BlockKind */
     bool exact_fp;
-    bool checked;     /* compares its code bytes when entered */
-    bool dead;        /* atomic; out of the table and all links */
-    u32 fp_traps;     /* atomic */
-    Block *hash_next; /* atomic */
+    bool checked;                /* compares its code bytes when entered */
+    bool dead;                   /* atomic; out of the table and all links */
+    u64 context, ram, next_page; /* see BlockKey */
+    Block *hash_next;            /* atomic */
     const u8 *code;
+    u64 linear;   /* address of its first byte */
+    u32 fp_traps; /* atomic */
     u32 code_size;
     u32 side_table_size;
     const u8 *side_table;
@@ -136,8 +137,8 @@ struct Engine {
     u64 breakpoints[BREAKPOINTS];    /* linear addresses */
 };
 
-/* Targets of indirect jumps in one translation mode. */
-enum { JUMP_TABLES = 4, JUMP_LIST = 256 };
+/* Targets of indirect jumps in one translation mode, with predicted returns of the same number. */
+enum { JUMP_TABLES = HOST_RETURN_STACKS, JUMP_LIST = 256 };
 
 /* Numbers of entries in use. */
 typedef struct JumpList {

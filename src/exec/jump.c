@@ -1,8 +1,8 @@
 /* Jump tables: where indirect jumps, and in system mode jumps to other pages, find their target.
  *
  * A vCPU has a few tables of the same size, one for each translation mode that it was in last, so
- * that going to the kernel and back forgets nothing. What was entered since a table was last empty
- * is listed, so that emptying it costs little.
+ * that going to the kernel and back forgets nothing. Predicted returns go by the same number. What
+ * was entered since a table was last empty is listed, so that emptying it costs little.
  *
  * Only the vCPU's thread adds entries; others clear those of blocks that they kill. */
 #include <sys/mman.h>
@@ -100,23 +100,18 @@ static void empty(JumpTable *table, bool global)
     local->count = all->count = 0;
 }
 
-static void forget_returns(Vcpu *vcpu)
+void jumps_forget(Vcpu *vcpu, bool global)
 {
     const Host *host = vcpu->engine->host;
 
+    for (u32 i = 0; i < JUMP_TABLES; i++) {
+        empty(&vcpu->jumps[i], global);
+    }
     if (vcpu->mmu && vcpu->mmu->running) {
         host->trim_returns(vcpu->common);
     } else {
         host->reset_returns(vcpu->common);
     }
-}
-
-void jumps_forget(Vcpu *vcpu, bool global)
-{
-    for (u32 i = 0; i < JUMP_TABLES; i++) {
-        empty(&vcpu->jumps[i], global);
-    }
-    forget_returns(vcpu);
 }
 
 static u32 find_table(Vcpu *vcpu)
@@ -129,6 +124,7 @@ static u32 find_table(Vcpu *vcpu)
     u32 i = vcpu->jump_next;
     vcpu->jump_next = (i + 1) % JUMP_TABLES;
     empty(&vcpu->jumps[i], true);
+    vcpu->engine->host->reset_returns(vcpu->common); /* those of the other mode among them */
     vcpu->jumps[i].mode = vcpu->mode;
     vcpu->jumps[i].context = vcpu->context;
     return i;
@@ -143,5 +139,5 @@ void jumps_switch(Vcpu *vcpu)
     /* Who wants the thread out has put the empty table there, which stays. */
     __atomic_compare_exchange_n(&vcpu->common->jump_table, &before, vcpu->jump_table, false,
                                 __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-    forget_returns(vcpu);
+    vcpu->engine->host->switch_returns(vcpu->common, vcpu->jump_current);
 }

@@ -36,6 +36,9 @@ typedef struct HostLink {
     u32 guard; /* 0: none */
 } HostLink;
 
+/* Code of as many translation modes has its predicted returns apart. */
+enum { HOST_RETURN_STACKS = 4 };
+
 /* What compile() made. Arrays are in the compile arena: copy what must stay. */
 typedef struct HostBlock {
     u32 size;      /* bytes of code used, constants included */
@@ -98,9 +101,12 @@ typedef struct Host {
      * -errno. */
     int (*cpu_init)(CpuCommon *common);
     void (*cpu_free)(CpuCommon *common);
-    /* Forgets predicted returns: their code may be gone. Called outside generated code by its
+    /* Forgets all predicted returns: their code may be gone. Called outside generated code by its
      * thread. */
     void (*reset_returns)(CpuCommon *common);
+    /* Goes on with the returns of that number, below HOST_RETURN_STACKS, those pushed since being
+     * kept for later. Called like that. */
+    void (*switch_returns)(CpuCommon *common, u32 number);
     /* The same from C code that generated code called: the way back into that is kept. */
     void (*trim_returns)(CpuCommon *common);
     /* A place in the code that called the C code which runs now. */

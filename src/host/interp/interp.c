@@ -594,6 +594,12 @@ static size_t begin_cache(u8 *code, size_t room, const HostConfig *config)
 }
 
 /* Nothing is predicted, and common->fp is used as it is. */
+static void no_switch(CpuCommon *common, u32 number)
+{
+    (void)common;
+    (void)number;
+}
+
 static void nothing(CpuCommon *common)
 {
     (void)common;
@@ -609,6 +615,7 @@ const Host host_interp = {
     .cpu_init = cpu_init,
     .cpu_free = cpu_free,
     .reset_returns = nothing,
+    .switch_returns = no_switch,
     .trim_returns = nothing,
     .calling_code = calling_code,
     .set_fp = nothing,

@@ -12,6 +12,7 @@ const Host host_x86_64 = {
     .cpu_init = x86_cpu_init,
     .cpu_free = x86_cpu_free,
     .reset_returns = x86_reset_returns,
+    .switch_returns = x86_switch_returns,
     .trim_returns = x86_trim_returns,
     .calling_code = x86_calling_code,
     .set_fp = x86_set_fp,

@@ -401,21 +401,45 @@ void x86_enter(void *state, const u8 *cache, const u8 *code)
     enter((u8 *)state + CONTEXT_BIAS, code);
 }
 
-int x86_cpu_init(CpuCommon *common)
+static u64 stack_base(const CpuCommon *common, u32 number)
 {
-    u8 *stack = mmap(NULL, RETURN_STACK_SIZE, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return common->host[WORD_STACKS] + (u64)number * RETURN_STACK_SIZE;
+}
 
-    if (stack == MAP_FAILED) {
+static u64 stack_top(const CpuCommon *common, u32 number)
+{
+    return stack_base(common, number) + RETURN_STACK_SIZE - RETURN_STACK_MARK;
+}
+
+/* All with guard pages; 0 or -errno. */
+static int map_stacks(CpuCommon *common)
+{
+    u8 *stacks = mmap(NULL, HOST_RETURN_STACKS * RETURN_STACK_SIZE, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (stacks == MAP_FAILED) {
         return -errno;
     }
-    if (mprotect(stack, RETURN_STACK_GUARD, PROT_NONE)) {
-        int error = -errno;
-        munmap(stack, RETURN_STACK_SIZE);
+    common->host[WORD_STACKS] = (u64)(uintptr_t)stacks;
+    for (u32 i = 0; i < HOST_RETURN_STACKS; i++) {
+        if (mprotect(stacks + i * RETURN_STACK_SIZE, RETURN_STACK_GUARD, PROT_NONE)) {
+            int error = -errno;
+            x86_cpu_free(common);
+            return error;
+        }
+    }
+    return 0;
+}
+
+int x86_cpu_init(CpuCommon *common)
+{
+    int error = map_stacks(common);
+
+    if (error) {
         return error;
     }
-    common->host[WORD_STACK_BASE] = (u64)(uintptr_t)stack;
-    common->host[WORD_STACK_TOP] = (u64)(uintptr_t)(stack + RETURN_STACK_SIZE - 64);
+    common->host[WORD_STACK_BASE] = stack_base(common, 0);
+    common->host[WORD_STACK_TOP] = stack_top(common, 0);
     common->host[WORD_EVAL] = (u64)(uintptr_t)ir_eval;
     common->host[WORD_SET_FP] = (u64)(uintptr_t)x86_set_fp;
     common->host[WORD_MMU] = (u64)(uintptr_t)x86_mmu_access;
@@ -428,18 +452,39 @@ int x86_cpu_init(CpuCommon *common)
 
 void x86_cpu_free(CpuCommon *common)
 {
-    if (common->host[WORD_STACK_BASE]) {
-        munmap((void *)(uintptr_t)common->host[WORD_STACK_BASE], RETURN_STACK_SIZE);
-        common->host[WORD_STACK_BASE] = 0;
+    if (common->host[WORD_STACKS]) {
+        munmap((void *)(uintptr_t)common->host[WORD_STACKS],
+               HOST_RETURN_STACKS * RETURN_STACK_SIZE);
+        common->host[WORD_STACKS] = 0;
     }
+}
+
+/* Above the current stack's entries: an address that no guest returns to. */
+static void mark_top(CpuCommon *common)
+{
+    u64 *top = (u64 *)(uintptr_t)common->host[WORD_STACK_TOP];
+
+    top[1] = ~(u64)0;
 }
 
 void x86_reset_returns(CpuCommon *common)
 {
-    u64 *top = (u64 *)(uintptr_t)common->host[WORD_STACK_TOP];
-
+    for (u32 i = 0; i < HOST_RETURN_STACKS; i++) {
+        common->host[WORD_SAVED + i] = stack_top(common, i);
+    }
     common->host[WORD_RETURN_STACK] = common->host[WORD_STACK_TOP];
-    top[1] = ~(u64)0; /* an address that no guest returns to */
+    mark_top(common);
+}
+
+void x86_switch_returns(CpuCommon *common, u32 number)
+{
+    u64 current = (common->host[WORD_STACK_BASE] - common->host[WORD_STACKS]) / RETURN_STACK_SIZE;
+
+    common->host[WORD_SAVED + current] = common->host[WORD_RETURN_STACK];
+    common->host[WORD_STACK_BASE] = stack_base(common, number);
+    common->host[WORD_STACK_TOP] = stack_top(common, number);
+    common->host[WORD_RETURN_STACK] = common->host[WORD_SAVED + number];
+    mark_top(common);
 }
 
 /* The way back is the call's return address, on top of the stack. */

@@ -34,10 +34,13 @@ enum {
     WORD_SET_FP,       /* address of x86_set_fp */
     WORD_HELPER_PC,    /* guest pc of a helper call that may fault, while it runs */
     WORD_HELPER_BUSY,  /* non-zero during such a call: all slots are in memory */
-    WORD_STACK_BASE,   /* mapping of the return stack */
+    WORD_STACK_BASE,   /* the return stack, with its guard page */
     WORD_STACK_TOP,    /* its highest entry, which matches no return */
-    WORD_CACHE,        /* cache entered last */
-    WORD_MMU,          /* address of x86_mmu_access */
+    WORD_STACKS,       /* mapping of all return stacks */
+    WORD_SAVED,        /* rsp of each of those not in use */
+    WORD_SAVED_END = WORD_SAVED + HOST_RETURN_STACKS - 1,
+    WORD_CACHE, /* cache entered last */
+    WORD_MMU,   /* address of x86_mmu_access */
     WORD_SCRATCH,
     WORD_X87_LOAD, /* addresses of x86_x87_load, x86_x87_save */
     WORD_X87_SAVE,
@@ -96,12 +99,17 @@ void x86_enter(void *state, const u8 *cache, const u8 *code);
 int x86_cpu_init(CpuCommon *common);
 void x86_cpu_free(CpuCommon *common);
 void x86_reset_returns(CpuCommon *common);
+void x86_switch_returns(CpuCommon *common, u32 number);
 void x86_trim_returns(CpuCommon *common);
 const u8 *x86_calling_code(const CpuCommon *common);
 void x86_set_fp(CpuCommon *common);
 void x86_link(u8 *site, const u8 *target);
 /* Size of the return stack's mapping, its guard page included. */
-enum { RETURN_STACK_GUARD = 4096, RETURN_STACK_SIZE = 32 * 4096 + RETURN_STACK_GUARD };
+enum {
+    RETURN_STACK_GUARD = 4096,
+    RETURN_STACK_SIZE = 32 * 4096 + RETURN_STACK_GUARD,
+    RETURN_STACK_MARK = 64, /* above the entries */
+};
 
 /* -- The compiler */
 
