@@ -87,6 +87,7 @@ typedef struct MachineOptions {
     const char *serial[MACHINE_SERIAL_PORTS]; /* as char_open() takes them; NULL: none */
     const char *debug;                        /* the same, of the firmware's debug port */
     const char *vga;                          /* "std", "none", ...; NULL: the board's */
+    bool text_screen;                         /* who looks at the screen prefers characters */
     bool no_reboot;                           /* a reset ends the machine */
     bool stopped;                             /* start paused */
 } MachineOptions;

@@ -139,6 +139,7 @@ bool boot_choose_display(BootCommand *command)
                                "--serial terminal shares it");
             return false;
         }
+        options->text_screen = true;
         if (!has_serial(options)) {
             options->serial[0] = "terminal";
         }

@@ -412,6 +412,33 @@ static void vbe_port_write(void *opaque, u64 offset, unsigned size, u64 value)
 /* The data port is at 0x1cf, and at 0x1d0 for those who can't do crooked accesses. */
 static const RegionOps vbe_ops = {vbe_port_read, vbe_port_write, 1, 2, true, false, LITTLE};
 
+/* -- Text, as a video BIOS sets it: mode 3 */
+
+void vga_set_text(Vga *vga)
+{
+    static const u8 seq[] = {0x03, 0x00, 0x03, 0x00, 0x02};
+    static const u8 graphics[] = {0, 0, 0, 0, 0, 0x10, 0x0e, 0, 0xff};
+    static const u8 crtc[] = {0x5f, 0x4f, 0x50, 0x82, 0x55, 0x81, 0xbf, 0x1f, 0x00,
+                              0x4f, 0x0d, 0x0e, 0x00, 0x00, 0x00, 0x00, 0x9c, 0x8e,
+                              0x8f, 0x28, 0x1f, 0x96, 0xb9, 0xa3, 0xff};
+    static const u8 attribute[] = {0x00, 0x01, 0x02, 0x03, 0x04, 0x05, 0x14, 0x07, 0x38, 0x39, 0x3a,
+                                   0x3b, 0x3c, 0x3d, 0x3e, 0x3f, 0x0c, 0x00, 0x0f, 0x08, 0x00};
+
+    vga_vbe_write(vga, VBE_ENABLE, 0);
+    vga->misc = 0x67;
+    memcpy(vga->seq, seq, sizeof seq);
+    memcpy(vga->graphics, graphics, sizeof graphics);
+    memcpy(vga->crtc, crtc, sizeof crtc);
+    memcpy(vga->attribute, attribute, sizeof attribute);
+    vga->attribute_index = 0x20;        /* the palette is on */
+    for (unsigned n = 0; n < 64; n++) { /* two bits a colour: 2/3 and 1/3 */
+        for (unsigned i = 0; i < 3; i++) {
+            vga->dac[3 * n + i] = (u8)((n >> (2 - i) & 1) * 0x2a + (n >> (5 - i) & 1) * 0x15);
+        }
+    }
+    vga->colors_stale = vga->all_stale = true;
+}
+
 /* -- Life */
 
 static void add_ports(Vga *vga, unsigned n, u16 first, u64 size, const RegionOps *ops)

@@ -103,6 +103,9 @@ void vga_stop(Vga *vga);
 void vga_reset(Vga *vga);
 void vga_settle(Vga *vga);
 
+/* 80 by 25 characters in the usual colours, as a video BIOS would, but without a font. */
+void vga_set_text(Vga *vga);
+
 /* A port of the VGA: 0x3b0..0x3df; the VBE registers. For adapters that have them elsewhere too. */
 u8 vga_port_read(Vga *vga, u16 port);
 void vga_port_write(Vga *vga, u16 port, u8 value);

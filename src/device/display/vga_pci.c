@@ -69,6 +69,17 @@ u64 vga_pci_set_mode(void *device, u16 width, u16 height)
     return pci_get(&v->pci, 0x10, 4) & ~15u;
 }
 
+bool vga_pci_set_text(void *device)
+{
+    VgaPci *v = device;
+
+    if (v->pci.d.def != &device_vga) {
+        return false;
+    }
+    vga_set_text(&v->vga);
+    return true;
+}
+
 static int start(void *device, char **error)
 {
     VgaPci *v = device;

@@ -19,11 +19,15 @@ int pc_load_kernel(Pc *pc, const MachineOptions *options, char **error)
     return pc->kernel ? 0 : -EINVAL;
 }
 
-/* A frame buffer, if there is a graphics adapter. */
+/* A frame buffer or text, if there is a graphics adapter. */
 static X86Screen set_screen(Pc *pc)
 {
     X86Screen screen = {.width = 1024, .height = 768};
 
+    if (pc->vga && pc->machine->options->text_screen && vga_pci_set_text(pc->vga)) {
+        screen.text = true;
+        return screen;
+    }
     screen.base = pc->vga ? vga_pci_set_mode(pc->vga, screen.width, screen.height) : 0;
     return screen;
 }

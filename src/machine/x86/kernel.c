@@ -352,7 +352,7 @@ void x86_kernel_start(const X86Kernel *kernel, Machine *machine, const X86Screen
     u8 *ram = machine->ram->host;
 
     x86_kernel_copy(kernel, ram);
-    if (kernel->format->add_screen && screen->base) {
+    if (kernel->format->add_screen && (screen->base || screen->text)) {
         kernel->format->add_screen(kernel, ram, screen);
     }
     engine_ram_written(machine->engine, ram, kernel->map.low_size);

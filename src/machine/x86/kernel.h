@@ -26,9 +26,10 @@ typedef struct X86MemoryMap {
     u64 low_size; /* RAM below 4 GiB is [0, low_size), but for what a board puts over it */
 } X86MemoryMap;
 
-/* A frame buffer of 32-bit pixels, x8r8g8b8, rows without gaps. Linux is told of it. */
+/* A frame buffer of 32-bit pixels, x8r8g8b8, rows without gaps; or a VGA's text. Linux is told. */
 typedef struct X86Screen {
-    u64 base; /* 0: none */
+    bool text; /* 80 by 25 characters; nothing else counts then */
+    u64 base;  /* 0: none */
     u32 width, height;
 } X86Screen;
 

@@ -153,6 +153,18 @@ static int prepare(X86Kernel *kernel, char **error)
 }
 
 /* screen_info, at the start of boot_params (Linux's include/uapi/linux/screen_info.h). */
+static void add_text_screen(u8 *params)
+{
+    enum { MODE = 6, COLUMNS = 7, EGA_BX = 0xa, ROWS = 0xe, IS_VGA = 0xf, POINTS = 0x10 };
+
+    params[MODE] = 3;
+    params[COLUMNS] = 80;
+    put_le(params + EGA_BX, 3, 2); /* 256 KiB, in colour */
+    params[ROWS] = 25;
+    params[IS_VGA] = 1;
+    put_le(params + POINTS, 16, 2);
+}
+
 static void add_screen(const X86Kernel *kernel, u8 *ram, const X86Screen *screen)
 {
     enum {
@@ -170,6 +182,10 @@ static void add_screen(const X86Kernel *kernel, u8 *ram, const X86Screen *screen
     u8 *params = ram + kernel->esi;
     u64 size = 4ull * screen->width * screen->height;
 
+    if (screen->text) {
+        add_text_screen(params);
+        return;
+    }
     params[IS_VGA] = LINEAR;
     put_le(params + LFB_WIDTH, screen->width, 2);
     put_le(params + LFB_HEIGHT, screen->height, 2);

@@ -69,6 +69,19 @@ def terminal_serial(test):
         machine.check_restored()
 
 
+def terminal_kernel(test):
+    """Linux, started directly, has its text console in a terminal"""
+    initrd = test.scratch / 'initrd-text.gz'
+    initrd.write_bytes(guests.initrd(test.guests, 'exec >/dev/tty0 2>&1; printf "READY\\n\\33[1;31mred\\33[0m\\n"; sleep 60'))
+    with TerminalMachine(test, '--kernel', guests.kernel(test.guests), '--initrd', initrd, '--append',
+                         'console=tty0 panic=-1 quiet') as machine:
+        machine.wait_terminal('READY\nred')
+        if machine.terminal.look_of('red') != ['0', '91', '40']:
+            raise Failed(f'the colour is {machine.terminal.look_of("red")}')
+        if unframed(machine.read()) != unframed(machine.screen()):
+            raise Failed(f'the terminal shows\n{machine.read()}\nnot\n{machine.screen()}')
+
+
 def terminal_linux(test):
     """Linux's text console in a terminal, in colour: FLOPPINUX"""
     with TerminalMachine(test, '--floppy', test.image('floppinux.img'), '--snapshot') as machine:
@@ -250,4 +263,4 @@ def cirrus(test):
         raise Failed('the pictures differ')
 
 
-CASES = [terminal_screen, terminal_linux, terminal_freedos, terminal_serial, terminal_restored, nographic, window, cirrus]
+CASES = [terminal_screen, terminal_kernel, terminal_linux, terminal_freedos, terminal_serial, terminal_restored, nographic, window, cirrus]
