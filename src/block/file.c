@@ -4,6 +4,7 @@
  * a file. Sector sizes matter only with O_DIRECT. */
 #include <errno.h>
 #include <fcntl.h>
+#include <json-c/json.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
 #include <stdlib.h>
@@ -403,6 +404,15 @@ static s64 file_allocated_size(BlockNode *node)
     return fstat(node->fd, &st) < 0 ? -errno : (s64)st.st_blocks * 512;
 }
 
+static int file_info(BlockNode *node, BlockInfo *info, BlockError *error)
+{
+    (void)error;
+    info->specific = json_object_new_object();
+    json_object_object_add(info->specific, "type", json_object_new_string(node->driver->name));
+    json_object_object_add(info->specific, "data", json_object_new_object());
+    return 0;
+}
+
 /* A name with its protocol taken off. */
 static const char *plain_path(const char *filename)
 {
@@ -447,7 +457,8 @@ static int file_create(BlockNode *file, const char *filename, const BlockOptions
     .create_options = create_options, .open = file_open, .close = file_close,                      \
     .reopen = file_reopen, .create = file_create, .read = file_read, .write = file_write,          \
     .zero = file_zero, .discard = file_discard, .flush = file_flush, .direct = file_direct,        \
-    .map = file_map, .truncate = file_truncate, .allocated_size = file_allocated_size
+    .map = file_map, .info = file_info, .truncate = file_truncate,                                 \
+    .allocated_size = file_allocated_size
 
 const BlockDriver block_driver_file = {.name = "file", FILE_DRIVER};
 const BlockDriver block_driver_host_device = {.name = "host_device", FILE_DRIVER};

@@ -136,9 +136,6 @@ static int luks_info(BlockNode *node, BlockInfo *info, BlockError *error)
 
     (void)error;
     luks_information(&disk->luks, data, false);
-    if (!disk->start) {
-        json_object_object_add(data, "detached-header", json_object_new_boolean(true));
-    }
     info->encrypted = true;
     info->specific = json_object_new_object();
     json_object_object_add(info->specific, "type", json_object_new_string("luks"));

@@ -357,6 +357,7 @@ void luks_information(const Luks *luks, json_object *data, bool format)
         add_text(data, "format", "luks");
     }
     add_text(data, "cipher-mode", crypto_mode_name(luks->spec.mode));
+    json_object_object_add(data, "detached-header", json_object_new_boolean(!luks->payload));
     json_object_object_add(data, "slots", slots);
     add_number(data, "payload-offset", (u64)luks->payload * CRYPTO_SECTOR);
     add_number(data, "master-key-iters", luks->digest_iterations);

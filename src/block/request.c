@@ -342,6 +342,11 @@ int block_map(BlockNode *node, u64 offset, u64 bytes, BlockExtent *extent)
     int epoch = block_gate_enter(&node->gate);
     int result = node->driver->map(node, offset, bytes, extent);
     block_gate_leave(&node->gate, epoch);
+    if (node->driver->kind == BLOCK_FORMAT && !(node->driver->traits & BLOCK_HAS_BACKING) &&
+        !(extent->flags & BLOCK_ALLOCATED)) {
+        /* Where nothing can be below, holding nothing means zeroes. */
+        extent->flags |= BLOCK_ALLOCATED | BLOCK_ZERO;
+    }
     assert(result < 0 || (extent->bytes && extent->bytes <= bytes));
     return result;
 }

@@ -22,6 +22,7 @@ OBJECTS = [word for name, data in SECRETS.items()
 CIPHERS = [(cipher, mode, iv) for cipher in ('aes-128', 'aes-192', 'aes-256') for mode in ('xts', 'cbc')
            for iv in ('plain', 'plain64', 'essiv')]
 SIZE = 3 << 20
+VOLATILE = ('actual-size', 'children', 'detached-header')  # the latter two are not in QEMU 7.2 yet
 BUSY = 'Unable to get accurate CPU usage'  # QEMU's measuring of its speed, on machines with other work
 
 
@@ -225,7 +226,7 @@ def overlays(tools):
 
 def without_volatile(value):
     if isinstance(value, dict):
-        return {k: without_volatile(v) for k, v in value.items() if k not in ('actual-size', 'children')}
+        return {k: without_volatile(v) for k, v in value.items() if k not in VOLATILE}
     return [without_volatile(v) for v in value] if isinstance(value, list) else value
 
 
@@ -241,6 +242,7 @@ def prints(tools):
         must(*tools.ours, 'create', '-q', *OBJECTS, '-f', name, '-o', options, path, '5M')
         ours, theirs = (must(*tool, 'info', path) for tool in (tools.ours, tools.theirs))
         ours = ours[:ours.find('Child node')]  # which QEMU 7.2 does not print yet
+        ours = re.sub(r' *detached header: false\n', '', ours)
         if re.sub('disk size.*', '', ours) != re.sub('disk size.*', '', theirs):
             raise Failure(f'info: {ours}instead of\n{theirs}')
         ours, theirs = (without_volatile(json.loads(must(*tool, 'info', '--output=json', path)))

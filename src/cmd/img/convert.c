@@ -463,7 +463,7 @@ static int open_target(Convert *c)
         img_add_key_secrets(list, c->options);
     }
     c->target = img_open_with(&options, c->output, list, c->output_cache,
-                              BLOCK_WRITE | BLOCK_UNMAP | BLOCK_NO_BACKING);
+                              BLOCK_WRITE | BLOCK_UNMAP);
     block_options_free(list);
     return c->target ? inspect_target(c) : 1;
 }
