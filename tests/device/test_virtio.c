@@ -121,6 +121,35 @@ static void test_mistakes(const char *name)
        "%s: a queue in use does not move", name);
 }
 
+static void quit(void *opaque)
+{
+    loop_quit(opaque);
+}
+
+/* What a driver adds while it is served, without end: here a ring that is always full. */
+static void test_flood(const char *name)
+{
+    u16 *index = (u16 *)(void *)driver_memory(&driver, driver_ring(0) + DRIVER_AVAIL + 2);
+    const u8 *used = driver_memory(&driver, driver_ring(0) + DRIVER_USED);
+    unsigned rounds = 0;
+
+    driver_set_up(&driver, BASIC);
+    for (u16 i = 0; i < DRIVER_QUEUE_SIZE; i++) {
+        driver_add(&driver, 0, (Piece[]){{0x1000, 1, true}}, 1);
+    }
+    do {
+        *index = (u16)(get_le(used + 2, 2) + DRIVER_QUEUE_SIZE);
+        driver_notify(&driver, 0);
+    } while (get_le(used + 2, 2) == *index && ++rounds < 1000);
+    OK(rounds < 1000 && !is_broken(), "%s: a driver that never stops is let wait", name);
+    loop_defer(bare.board.loop, quit, bare.board.loop);
+    loop_run(bare.board.loop);
+    OK(get_le(used + 2, 2) == *index, "%s: until the main loop has come round", name);
+    *index = (u16)(*index + DRIVER_QUEUE_SIZE + 1);
+    driver_notify(&driver, 0);
+    OK(is_broken(), "%s: more than the ring holds is refused", name);
+}
+
 static void set_vector(u64 at, u16 vector)
 {
     map_write(&bare.board.dma, DRIVER_BAR + at, 2, vector, NULL);
@@ -195,6 +224,7 @@ static void test_device(const DeviceDef *def)
     test_chains(def->name);
     test_interrupts(def->name);
     test_mistakes(def->name);
+    test_flood(def->name);
     test_load(def->name);
     if (driver.pci) {
         test_vectors();

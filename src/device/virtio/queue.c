@@ -98,8 +98,11 @@ bool virtqueue_take(VirtQueue *queue, VirtioChain *chain)
     if (!is_usable(queue)) {
         return false;
     }
+    if (!virtio_may_take(queue)) {
+        return false;
+    }
     u16 available = read16(queue, queue->driver + 2);
-    if ((u16)(available - queue->next) > queue->size) {
+    if ((u16)(available - queue->used) > queue->size) { /* with those that are being served */
         virtio_break(queue->owner, "more chains than the queue has places");
         return false;
     }

@@ -4,6 +4,10 @@
 
 #include <string.h>
 
+/* A driver that adds chains as fast as they are served must not keep the machine lock for ever:
+ * after some the rest waits until the main loop comes round. */
+enum { AT_ONCE = 2 * VIRTIO_QUEUE_SIZE };
+
 static const VirtioTransport *transport_of(const Virtio *v)
 {
     return v->d.def->bus_kind == BUS_PCI ? &virtio_pci : &virtio_mmio;
@@ -76,6 +80,7 @@ static void reset_by_driver(Virtio *v)
     v->feature_select = v->driver_feature_select = 0;
     v->queue_select = 0;
     v->config_vector = VIRTIO_NO_VECTOR;
+    v->left = AT_ONCE;
     reset_queues(v);
     transport_of(v)->update(v);
 }
@@ -135,6 +140,35 @@ void virtqueue_set_address(VirtQueue *queue, u64 *address, bool high, u32 value)
     if (may_change(queue)) {
         set_half(address, high, value);
     }
+}
+
+static void resume(void *opaque)
+{
+    Virtio *v = opaque;
+    u32 waiting = v->waiting;
+
+    v->waiting = 0;
+    v->left = AT_ONCE;
+    for (u16 i = 0; i < v->queue_count; i++) {
+        if (waiting >> i & 1) {
+            virtio_notify(v, i);
+        }
+    }
+}
+
+bool virtio_may_take(VirtQueue *queue)
+{
+    Virtio *v = queue->owner;
+
+    if (v->left) {
+        v->left--;
+        return true;
+    }
+    if (!v->waiting) {
+        loop_defer(v->d.board->loop, resume, v);
+    }
+    v->waiting |= 1u << queue->index;
+    return false;
 }
 
 void virtio_notify(Virtio *v, u64 queue)

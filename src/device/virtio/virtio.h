@@ -96,6 +96,8 @@ struct Virtio {
         u32 offset, length, multiplier;
     } capabilities[5];
     u32 capability_count;
+    u32 left;    /* chains that may be taken before the main loop comes round */
+    u32 waiting; /* a bit for each queue that has more */
     /* Saved. */
     u64 features; /* negotiated */
     u32 feature_select, driver_feature_select;
@@ -220,7 +222,8 @@ typedef struct VirtioTransport {
 
 extern const VirtioTransport virtio_pci, virtio_mmio;
 
-/* For queue.c. */
+/* For queue.c: whether another chain may be taken now; if not, the device is notified later. */
+bool virtio_may_take(VirtQueue *queue);
 void virtio_interrupt(Virtio *v, u16 vector, u8 isr);
 
 #endif
