@@ -121,9 +121,9 @@ static bool make_key(Vcpu *vcpu, Next *next, BlockKey *key)
     return true;
 }
 
-/* The block of the key; of those that go across the page's end the one with the right second page.
- */
-static Block *find_block(Vcpu *vcpu, BlockKey *key)
+/* The block of the key; of those that go across the page's end the one with the right second page,
+ * both pages being global if *global stays true. */
+static Block *find_block(Vcpu *vcpu, BlockKey *key, bool *global)
 {
     Block *block = block_find(vcpu->engine, key);
     const CodeTlbEntry *entry;
@@ -134,6 +134,7 @@ static Block *find_block(Vcpu *vcpu, BlockKey *key)
     if (mmu_code(vcpu, ALIGN_DOWN(block->linear, (u64)CODE_PAGE) + CODE_PAGE, &entry)) {
         return NULL;
     }
+    *global &= entry->global;
     key->next_page = (u64)(uintptr_t)entry->ram;
     return block_find(vcpu->engine, key);
 }
@@ -159,13 +160,14 @@ static Block *find_or_translate(Vcpu *vcpu, Next *next)
         return NULL;
     }
     if (next->kind != BLOCK_ONCE) {
-        block = find_block(vcpu, &key);
+        block = find_block(vcpu, &key, &next->global);
     }
     if (!block) {
         block = translate(vcpu, &key, next->kind == BLOCK_EXACT_STEP);
+        next->global &= block && !block->next_page;
     }
     if (block && block->kind == BLOCK_NORMAL && (next->jump || vcpu->mmu)) {
-        jumps_remember(vcpu, block, next->global && !block->next_page);
+        jumps_remember(vcpu, block, next->global);
     }
     if (block && next->site) {
         link_site(vcpu, next->site, next->near, block);
