@@ -206,11 +206,6 @@ static void shrink_memory(Bench *bench)
     device_set_u64(bench->device, "vgamem_mb", 1);
 }
 
-static void shrink_cirrus(Bench *bench)
-{
-    device_set_u64(bench->device, "vgamem_mb", 2);
-}
-
 static void place_power_management(Bench *bench)
 {
     piix4_pm_enable(bench->device);
@@ -371,7 +366,7 @@ static const struct Special {
 } specials[] = {
     {&device_ahci, NULL, add_ports, NULL, NULL},
     {&device_apic, NULL, attach_cpu, NULL, use_lapic},
-    {&device_cirrus_vga, shrink_cirrus, NULL, NULL, NULL},
+    {&device_cirrus_vga, shrink_memory, NULL, NULL, NULL},
     {&device_fw_cfg, NULL, add_items, NULL, NULL},
     {&device_hpet, NULL, NULL, NULL, use_hpet},
     {&device_i440fx, wire_bridge, NULL, place_bridge, NULL},

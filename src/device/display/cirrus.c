@@ -215,8 +215,8 @@ static int start(void *device, char **error)
 {
     Cirrus *c = device;
 
-    if (c->memory != 2 && c->memory != 4) {
-        device_error(error, "cirrus-vga: vgamem_mb must be 2 or 4");
+    if (c->memory != 1 && c->memory != 2 && c->memory != 4) {
+        device_error(error, "cirrus-vga: vgamem_mb must be 1, 2 or 4");
         return -1;
     }
     c->vga.vram_size = (u64)c->memory << 20;
@@ -246,11 +246,11 @@ static void reset(void *device)
 
     vga_reset(&c->vga);
     c->seq[SR_UNLOCK] = 0x0f;
-    c->seq[SR_DRAM] = c->memory == 4 ? 0x98 : 0x18; /* 64 bits wide; two banks */
-    c->seq[0x15] = c->memory == 4 ? 4 : 3;          /* where video BIOSes keep the size */
-    c->seq[SR_CONFIGURATION] = 0x20;                /* on PCI */
-    c->seq[0x1f] = 0x2d;                            /* memory clock */
-    c->graphics[0x18] = 0x0f;                       /* memory timing */
+    c->seq[SR_DRAM] = c->memory == 4 ? 0x98 : c->memory == 2 ? 0x18 : 0x10; /* width, banks */
+    c->seq[0x15] = c->memory == 4 ? 4 : c->memory == 2 ? 3 : 2; /* where video BIOSes keep it */
+    c->seq[SR_CONFIGURATION] = 0x20;                            /* on PCI */
+    c->seq[0x1f] = 0x2d;                                        /* memory clock */
+    c->graphics[0x18] = 0x0f;                                   /* memory timing */
 }
 
 static void settle(void *device)
@@ -307,7 +307,8 @@ static const StateField state[] = {
 };
 
 static const Property properties[] = {
-    {"vgamem_mb", PROPERTY_U32, offsetof(Cirrus, memory), "video memory in MiB: 2 or 4", "4", NULL},
+    {"vgamem_mb", PROPERTY_U32, offsetof(Cirrus, memory), "video memory in MiB: 1, 2 or 4", "4",
+     NULL},
     {"romfile", PROPERTY_STRING, offsetof(Cirrus, pci.rom_file), "video BIOS", NULL, NULL},
     {"display", PROPERTY_BACKEND, offsetof(Cirrus, display), "who shows the picture", NULL,
      "display"},
