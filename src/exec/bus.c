@@ -193,6 +193,18 @@ static int guest_acknowledge(void *opaque)
     return vector;
 }
 
+static void guest_rest(void *opaque, u64 nanoseconds, u32 ignored)
+{
+    Vcpu *vcpu = opaque;
+    const GuestBus *board = &vcpu->mmu->board;
+
+    bus_leave(vcpu);
+    if (board->rest) {
+        board->rest(board->opaque, nanoseconds, ignored);
+    }
+    bus_return(vcpu);
+}
+
 void bus_attach(Vcpu *vcpu, GuestBus *bus)
 {
     vcpu->mmu->board = *bus;
@@ -211,6 +223,7 @@ void bus_attach(Vcpu *vcpu, GuestBus *bus)
         .acknowledge = guest_acknowledge,
         .set_smm = guest_set_smm,
         .fp_error = guest_fp_error,
+        .rest = guest_rest,
         .flush_page = mmu_flush_page,
         .flush = mmu_flush,
         .find = mmu_find,

@@ -41,6 +41,9 @@ typedef struct GuestBus {
      */
     void (*set_smm)(void *opaque, bool on);
     void (*fp_error)(void *opaque);
+    /* The CPU does nothing for so many nanoseconds, or until an interrupt line is up that is not
+     * among `ignored` (CPU_LINE_*). May be NULL. */
+    void (*rest)(void *opaque, u64 nanoseconds, u32 ignored);
     /* The CPU accepts the interrupt of CPU_LINE_IRQ: its vector; -1 if it has gone meanwhile. */
     int (*acknowledge)(void *opaque);
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "guest/guest.h"
@@ -60,6 +61,23 @@ static void port_write(void *opaque, u16 port, unsigned size, u32 value)
     Processor *p = opaque;
 
     map_write(&p->ports, port, size, value, &p->machine->lock);
+}
+
+/* The clock of the condition variable is the wall's: one that is set costs a wrong pause. */
+static void rest(void *opaque, u64 nanoseconds, u32 ignored)
+{
+    Processor *p = opaque;
+    struct timespec end;
+
+    clock_gettime(CLOCK_REALTIME, &end);
+    end.tv_nsec += (long)nanoseconds;
+    end.tv_sec += end.tv_nsec / (long)NANOSECONDS;
+    end.tv_nsec %= (long)NANOSECONDS;
+    pthread_mutex_lock(&p->machine->lock);
+    if (p->machine->state == MACHINE_RUNNING && !(vcpu_lines(p->vcpu) & ~ignored)) {
+        pthread_cond_timedwait(&p->wake, &p->machine->lock, &end);
+    }
+    pthread_mutex_unlock(&p->machine->lock);
 }
 
 /* -- The thread */
@@ -164,6 +182,7 @@ static void init_bus(Processor *p)
         .write = processor_bus_write,
         .port_read = port_read,
         .port_write = port_write,
+        .rest = rest,
     };
 }
 

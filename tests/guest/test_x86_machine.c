@@ -228,6 +228,40 @@ static void test_halt(void)
     OK(run() == 2, "but an NMI does");
 }
 
+static unsigned rests;
+
+static void rest(void *opaque, u64 nanoseconds, u32 ignored)
+{
+    (void)opaque, (void)nanoseconds, (void)ignored;
+    rests++;
+}
+
+static void begin_waiting(void)
+{
+    X86Cpu model;
+
+    begin_64(0);
+    m->bus.rest = rest;
+    rests = 0;
+    x86_parse_cpu("max,+monitor", &model, NULL, 0);
+    x86_set_cpu(cpu, &model);
+    cpu->gpr[X86_RAX] = DATA + 8;
+    CODE_IS("\x0f\x01\xc8\x90\x0f\x01\xc9\xf4"); /* monitor; nop; mwait; hlt */
+}
+
+static void test_waiting(void)
+{
+    begin_waiting();
+    OK(run() == -1 && rests == 1, "MWAIT rests");
+    begin_waiting();
+    memcpy(m->ram + CODE + 3, "\x40\x88\x00\x0f\x01\xc9\xf4", 7); /* mov [rax],al; mwait; hlt */
+    cpu->gpr[X86_RAX] |= 1;
+    OK(run() == -1 && rests == 0, "but not behind a store to the line that MONITOR named");
+    begin_waiting();
+    memcpy(m->ram + CODE, "\x90\x90\x90", 3);
+    OK(run() == -1 && rests == 0, "nor without MONITOR");
+}
+
 static void test_nmi_blocking(void)
 {
     begin_real_mode();
@@ -669,6 +703,7 @@ int main(void)
     test_sti_shadow();
     test_stack_shadow();
     test_halt();
+    test_waiting();
     test_nmi_blocking();
     test_software_interrupt_fault();
     test_shutdown();

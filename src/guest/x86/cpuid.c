@@ -369,6 +369,12 @@ static void basic_leaf(const X86State *state, u32 leaf, u32 subleaf, u32 out[4])
     case 4:
         cache_leaf(state, subleaf, out);
         break;
+    case 5: /* MONITOR: lines of 64 bytes; one state, C1 */
+        if (x86_has(state->features, X86_FEATURE_MONITOR)) {
+            out[EAX] = out[EBX] = CACHE_LINE;
+            out[EDX] = 1 << 4;
+        }
+        break;
     case 7:
         if (subleaf == 0) {
             out[EBX] = feature_word(state, X86_CPUID_7_EBX);

@@ -43,6 +43,8 @@ enum {
     HELPER(READ_MSR, x86_rdmsr, X86_HELPER_STATE)                                                  \
     HELPER(WRITE_MSR, x86_wrmsr, X86_HELPER_STATE)                                                 \
     HELPER(INVALIDATE_PAGE, x86_invalidate_page, X86_HELPER_STATE)                                 \
+    HELPER(MONITOR, x86_monitor, X86_HELPER_STATE)                                                 \
+    HELPER(MWAIT, x86_mwait, X86_HELPER_STATE)                                                     \
     HELPER(INVALIDATE_CONTEXT, x86_invalidate_context, X86_HELPER_STATE)                           \
     HELPER(CHECK_PORT, x86_check_port_access, X86_HELPER_STATE)                                    \
     HELPER(PORT_READ, x86_port_read, X86_HELPER_STATE)                                             \

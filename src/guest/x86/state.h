@@ -196,6 +196,10 @@ typedef struct X86State {
     u32 tsc_khz;                  /* what the TSC does, if the board knows; kept over resets */
     u64 spec_ctrl;                /* IA32_SPEC_CTRL: there is no speculation to control */
     u8 shutdown;                  /* a triple fault: only reset helps */
+    u8 monitor_armed;             /* MONITOR: MWAIT waits for a store to this line, */
+    u64 monitor_at;               /* a linear address, */
+    u64 monitored[8];             /* whose bytes were these; */
+    u32 monitor_rest;             /* for so many nanoseconds at a time */
     const struct X86Model *model; /* CPUID; never NULL after reset */
     u64 features[4];              /* X86_FEATURE_* set of the model, what decoding tests */
     /* What helpers need besides: in system mode the board's, in user mode an X86UserDescriptors

@@ -1,5 +1,7 @@
 /* Control, debug and model-specific registers, the TLB, SMAP's override, waiting: instructions of
  * operating systems on the CPU's own state. What they check is in control.c and msr.c. */
+#include <string.h>
+
 #include "guest/x86/feature.h"
 #include "guest/x86/helpers.h"
 #include "guest/x86/internal.h"
@@ -337,25 +339,67 @@ void tr_HLT(Tr *t)
     end_exit(t, IR_EXIT_HALT, t->next, 0);
 }
 
-/* No hint is understood, and the wait may end at any time. */
+/* MONITOR and MWAIT. A store to the line is not noticed but looked for, in pauses that grow: the
+ * wait ends at the end of each, which it may at any time. The first is short, for a CPU that is
+ * given work at once; the longest lets an idle one use nearly no time. Nanoseconds. */
+enum { LINE = 64, FIRST_REST = 20000, LONGEST_REST = 1000000 };
+
+/* No extension is there, and hints have no meaning. */
 void tr_MONITOR(Tr *t)
 {
-    IrVal hints = get_gpr(t, IR_I32, X86_RCX);
     IrVal at = get_gpr(t, address_type(t), X86_RAX);
 
-    fault_if(t, hints, X86_GP, true, 0);
-    load_linear(t, IR_I8, linear_address(t, X86_DS, at, 1, false), 0);
+    fault_if(t, get_gpr(t, IR_I32, X86_RCX), X86_GP, true, 0);
+    at = linear_address(t, X86_DS, at, 1, false);
+    load_linear(t, IR_I8, at, 0);
+    call_raising(t, HELPER_MONITOR, at, 0, 0, 0);
+}
+
+/* (linear address) -> word */
+void x86_monitor(void *opaque, IrWord *io)
+{
+    X86State *state = opaque;
+    unsigned flags = x86_cpl(state) == 3 ? X86_WALK_USER : 0;
+
+    state->monitor_at = io[1].i & ~(u64)(LINE - 1);
+    io[0].i = x86_read_linear(state, state->monitor_at, state->monitored, LINE, flags);
+    state->monitor_armed = !io[0].i;
 }
 
 void tr_MWAIT(Tr *t)
 {
     fault_if(t, get_gpr(t, IR_I32, X86_RCX), X86_GP, true, 0);
-    if (t->mode & (X86_MODE_TF | X86_MODE_BREAK)) {
-        end_resync(t);
-    } else {
+    if (!(t->mode & (X86_MODE_TF | X86_MODE_BREAK))) {
         leave_shadow(t);
-        end_exit(t, IR_EXIT_YIELD, t->next, 0);
+        ir_call(t->b, IR_VOID, HELPER_MWAIT, 0, 0, 0, 0);
     }
+    end_polling(t);
+}
+
+static bool is_line_unchanged(X86State *state)
+{
+    u64 now[COUNT(state->monitored)];
+
+    return !x86_read_linear(state, state->monitor_at, now, LINE, X86_WALK_PROBE) &&
+           memcmp(now, state->monitored, LINE) == 0;
+}
+
+/* () */
+void x86_mwait(void *opaque, IrWord *io)
+{
+    X86State *state = opaque;
+    const GuestBus *bus = x86_bus(state);
+    u32 ignored = state->eflags & X86_EFLAGS_IF ? 0 : CPU_LINE_IRQ;
+    bool idle = false;
+
+    (void)io;
+    if (state->monitor_armed && bus->rest && is_line_unchanged(state)) {
+        state->monitor_rest = MAX(state->monitor_rest, (u32)FIRST_REST);
+        bus->rest(bus->opaque, state->monitor_rest, ignored);
+        idle = !(cpu_common(state)->lines & ~ignored) && is_line_unchanged(state);
+    }
+    state->monitor_rest = idle ? MIN(2 * state->monitor_rest, (u32)LONGEST_REST) : FIRST_REST;
+    state->monitor_armed = 0;
 }
 
 /* -- System management mode */

@@ -32,10 +32,28 @@ static X86Screen set_screen(Pc *pc)
     return screen;
 }
 
+/* The 8259s' vectors are 8 and 70h as ever since the PC AT; everything is masked but the second
+ * one, for there are no handlers yet. */
+static void set_up_interrupts(Pc *pc)
+{
+    static const struct {
+        u16 port;
+        u8 value;
+    } writes[] = {
+        {0x20, 0x11}, {0x21, 0x08}, {0x21, 0x04}, {0x21, 0x01}, {0x21, 0xfb},
+        {0xa0, 0x11}, {0xa1, 0x70}, {0xa1, 0x02}, {0xa1, 0x01}, {0xa1, 0xff},
+    };
+
+    for (size_t n = 0; n < COUNT(writes); n++) {
+        map_write(&pc->machine->processors[0].ports, writes[n].port, 1, writes[n].value, NULL);
+    }
+}
+
 static void place_devices(Pc *pc)
 {
     pci_assign(pc->pci, MAX(pc->x86.low_size, (u64)X86_LOW_LIMIT), PC_PCI_PORTS);
     piix4_pm_enable(pc->pm);
+    set_up_interrupts(pc);
 }
 
 /* RAM takes the place of the firmware's ROM below 1 MiB (82441FX data sheet, 3.2.18): the kernel

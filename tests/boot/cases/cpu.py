@@ -1,4 +1,5 @@
 """What the CPU and the chipset can do, by kernels that try it."""
+import os
 import subprocess
 from pathlib import Path
 
@@ -50,4 +51,24 @@ def pae(test):
             raise Failed(text[-1000:])
 
 
-CASES = [smm, five_levels, pae]
+def processor_time(machine):
+    """What the machine has used of the host's, in seconds."""
+    fields = Path(f'/proc/{machine.process.pid}/stat').read_text().rsplit(')', 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+
+
+def mwait(test):
+    """Linux with two CPUs that idle in MWAIT, and leave the host alone"""
+    script = ('dmesg | grep -o "using mwait"; md5sum /bin/busybox & wait; sleep 2; echo IDLE; sleep 4\n'
+              'echo READY')
+    with test.linux(script, '--cpu', 'max,+monitor', '--smp', '2') as machine:
+        machine.wait_serial('IDLE')
+        before = processor_time(machine)
+        machine.wait_serial('READY')
+        used = processor_time(machine) - before
+        machine.wait_end()
+        if 'using mwait' not in machine.serial_text() or used > 1.5:
+            raise Failed(f'{used} s of 4:\n{machine.serial_text()[-500:]}')
+
+
+CASES = [smm, five_levels, pae, mwait]
