@@ -31,7 +31,7 @@ static void add_modules(X86Kernel *kernel, u32 count)
 {
     for (u32 i = 0; i < count; i++) {
         X86Module *m = &kernel->modules[kernel->module_count++];
-        m->size = 5000 * i;
+        m->size = 5000 * i + 1;
         m->bytes = calloc(1, m->size + 1);
         m->text = strdup("module arguments");
         require(m->bytes && m->text);
@@ -45,8 +45,9 @@ static void check(const X86Kernel *kernel)
         const X86Piece *p = &kernel->pieces[i];
         require(p->address + p->memory <= kernel->map.low_size && p->size <= p->memory);
     }
-    for (u32 i = 0; i < kernel->module_count; i++) {
-        require(kernel->modules[i].address >= X86_KERNEL_HIGH || !kernel->modules[i].size);
+    /* Of several modules Linux takes the first, and is never given more. */
+    for (u32 i = 0; i < (kernel->format == &x86_linux ? 1 : kernel->module_count); i++) {
+        require(i == kernel->module_count || kernel->modules[i].address >= X86_KERNEL_HIGH);
     }
     require(kernel->data_used <= kernel->data_room);
     require(kernel->data_at + (u64)kernel->data_room <= kernel->map.low_size);
