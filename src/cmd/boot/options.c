@@ -210,6 +210,16 @@ static bool parse_firmware(BootCommand *command, const char *text)
     return true;
 }
 
+/* QEMU's -nic and -net: that there is no network card need not be said. */
+static bool parse_network(BootCommand *command, const char *text)
+{
+    if (strcmp(text, "none") != 0) {
+        boot_fail(command, "-nic and -net take only none: say -netdev and -device");
+        return false;
+    }
+    return true;
+}
+
 /* The next serial port. */
 static bool add_serial(BootCommand *command, const char *text)
 {
@@ -330,6 +340,8 @@ static const Option options[] = {
     {"--version", "-version", VERSION, false, 0, NULL, NULL, 0},
     {NULL, "-curses", CALL, false, 0, boot_use_curses, NULL, 0},
     {NULL, "-full-screen", SWITCH, false, AT(full_screen), NULL, NULL, 0},
+    {NULL, "-nic", CALL, true, 0, parse_network, NULL, 0},
+    {NULL, "-net", CALL, true, 0, parse_network, NULL, 0},
     {NULL, "-nographic", CALL, false, 0, set_no_graphic, NULL, 0},
     {NULL, "-nodefaults", IGNORED, false, 0, NULL, NULL, 0},
 };

@@ -75,8 +75,10 @@ static int plug(Machine *machine, Device *device, const char *address, char **er
         }
         return 0;
     case BUS_PCI:
-        device_error(error, "%s: this machine has no PCI bus; virtio devices are called -device",
-                     device->def->name);
+        device_error(
+            error,
+            "%s: this machine has no PCI bus; its virtio devices are called virtio-...-device",
+            device->def->name);
         return -EINVAL;
     default:
         return -ENODEV;
