@@ -201,6 +201,22 @@ static int shrink(Qcow2 *q, u64 size, BlockError *error)
     return result ? io_failed(result, q, "shrink", error) : shorten_file(q, error);
 }
 
+/* Version 2 has no other way to say that something is zero. */
+static int write_zeroes(Qcow2 *q, u64 offset, u64 bytes)
+{
+    enum { CHUNK = 1 << 20 };
+    u8 *zeroes = calloc(1, CHUNK);
+    int result = zeroes ? 0 : -ENOMEM;
+
+    for (u64 at = 0; !result && at < bytes; at += CHUNK) {
+        struct iovec iov;
+        BlockVector part = block_vector_of(&iov, zeroes, MIN(bytes - at, (u64)CHUNK));
+        result = qcow2_write_range(q, offset + at, &part);
+    }
+    free(zeroes);
+    return result;
+}
+
 static int grow(Qcow2 *q, u64 size, BlockPrealloc mode, BlockError *error)
 {
     u64 old = q->node->size, backing = q->node->backing ? block_size(q->node->backing) : 0;
@@ -214,7 +230,9 @@ static int grow(Qcow2 *q, u64 size, BlockPrealloc mode, BlockError *error)
     if (!result && backing > start) {
         /* What the backing file has there must not appear. */
         u64 hide = MIN(size, backing) - MIN(start, size);
-        result = q->header.version >= 3 ? hide ? qcow2_drop(q, start, hide, false) : 0 : -ENOTSUP;
+        result = !hide                    ? 0
+                 : q->header.version >= 3 ? qcow2_drop(q, start, hide, false)
+                                          : write_zeroes(q, start, ALIGN_UP(hide, 512ull));
     }
     if (!result && q->external_data && size > block_size(q->data)) {
         BlockPrealloc data_mode = mode == BLOCK_PREALLOC_METADATA ? BLOCK_PREALLOC_OFF : mode;
