@@ -68,6 +68,10 @@ static bool is_vague(const Maker *m, const X86Insn *insn)
     if (!x86_handlers[insn->row]) {
         return true;
     }
+    if (row->handler == X86_DO_MOVSX && insn->opcode == 0x63 && insn->operand_size == 2 &&
+        insn->operand[1].kind == X86_OPERAND_MEMORY) {
+        return true; /* MOVSXD of 16 bits: Intel's CPUs read so many, AMD's 32 */
+    }
     return (row->handler == X86_DO_SHLD || row->handler == X86_DO_SHRD) &&
            insn->operand_size == 2; /* for counts above 16 */
 }
