@@ -23,8 +23,9 @@ int pc_load_kernel(Pc *pc, const MachineOptions *options, char **error)
 static X86Screen set_screen(Pc *pc)
 {
     X86Screen screen = {.width = 1024, .height = 768};
+    bool text = pc->machine->options->text_screen || !x86_kernel_takes_screen(pc->kernel);
 
-    if (pc->vga && pc->machine->options->text_screen && vga_pci_set_text(pc->vga)) {
+    if (pc->vga && text && vga_pci_set_text(pc->vga)) {
         screen.text = true;
         return screen;
     }

@@ -327,6 +327,11 @@ void x86_kernel_copy(const X86Kernel *kernel, u8 *ram)
     }
 }
 
+bool x86_kernel_takes_screen(const X86Kernel *kernel)
+{
+    return kernel->format->add_screen != NULL;
+}
+
 /* Flat 32-bit protected mode without paging and interrupts, which is what all protocols want. */
 static void set_cpu(const X86Kernel *kernel, X86State *state)
 {

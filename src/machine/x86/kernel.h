@@ -45,6 +45,9 @@ X86Kernel *x86_kernel_new(const MachineOptions *options, const X86MemoryMap *map
                           char **error);
 void x86_kernel_free(X86Kernel *kernel);
 
+/* Whether it is told of a frame buffer. Others expect a VGA that shows text. */
+bool x86_kernel_takes_screen(const X86Kernel *kernel);
+
 /* Puts everything into RAM and the first CPU, which was reset, at the kernel's entry. */
 void x86_kernel_start(const X86Kernel *kernel, Machine *machine, const X86Screen *screen);
 

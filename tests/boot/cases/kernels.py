@@ -1,4 +1,5 @@
 """Kernels of other protocols than Linux' own, started directly."""
+import collections
 import platform
 import struct
 import subprocess
@@ -7,6 +8,7 @@ from pathlib import Path
 import guests
 from machine import Failed, Skipped
 
+SCRIPTS = Path(__file__).resolve().parent.parent.parent.parent / 'scripts'
 SOURCE = Path(__file__).resolve().parent.parent / 'kernels' / 'kernel.c'
 # RAM of a machine with 32 MiB, as the kernel prints it.
 MEMORY = ['ram 0', 'size 9fc00', 'reserved 9fc00', 'size 400', 'reserved e0000', 'size 20000',
@@ -103,6 +105,60 @@ def pvh_linux(test):
         machine.wait_end()
 
 
+def fetched(name):
+    """What scripts/fetch-kernels puts into the cache."""
+    result = subprocess.run([SCRIPTS / 'fetch-kernels', name], stdout=subprocess.PIPE, text=True, check=False)
+    if result.returncode:
+        raise Skipped(f'the {name} could not be fetched')
+    return Path(result.stdout.strip())
+
+
+def gnumach(test):
+    """GNU Mach, by multiboot, to where it misses its servers"""
+    kernel = fetched('mach') / 'gnumach'
+    with test.machine('--kernel', kernel, '--append', 'console=com0') as machine:
+        machine.wait_serial('GNU Mach 1.8')
+        machine.wait_serial('No bootstrap code loaded with the kernel!')
+    with test.machine('--kernel', kernel, reboot=True) as machine:
+        machine.wait_screen('Probing PCI hardware.')
+
+
+def shows_dialog(path):
+    """Whether the picture is one of the installer's: a grey box on blue."""
+    if not path.exists():
+        return False
+    header, pixels = path.read_bytes().split(b'\n255\n', 1)
+    width, height = map(int, header.split()[1:3])
+    colors = collections.Counter(pixels[i:i + 3] for i in range(0, 3 * width * height, 3 * 97))
+    share = {color: count * 97 / (width * height) for color, count in colors.items()}
+    return share.get(b'\0\0\xaa', 0) > 0.2 and share.get(b'\xaa\xaa\xaa', 0) > 0.1
+
+
+def installer(test, architecture):
+    if not test.full:
+        raise Skipped('only with --full')
+    place = fetched('installers') / architecture
+    picture = test.scratch / f'{architecture}.ppm'
+    with test.machine('--memory', '512M', '--kernel', place / 'linux', '--initrd', place / 'initrd.gz',
+                      '--append', 'no_timer_check') as machine:  # which fails where the host is busy
+
+        def look():
+            machine.control('screenshot', picture)
+            return 'a dialog' if shows_dialog(picture) else 'none'
+
+        machine.wait_until('the screen', 240, look, 'a dialog')
+
+
+def installer_amd64(test):
+    """Debian's installer for amd64 to its first dialog"""
+    installer(test, 'amd64')
+
+
+def installer_i386(test):
+    """Debian's installer for i386 to its first dialog"""
+    installer(test, 'i386')
+
+
 def no_kernel(test):
     """a file that is no kernel is refused with one line"""
     path = test.scratch / 'text'
@@ -113,4 +169,4 @@ def no_kernel(test):
             raise Failed(machine.messages())
 
 
-CASES = [multiboot, multiboot_flat, multiboot2, pvh, pvh_linux, no_kernel]
+CASES = [multiboot, multiboot_flat, multiboot2, pvh, pvh_linux, gnumach, installer_amd64, installer_i386, no_kernel]
