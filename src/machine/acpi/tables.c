@@ -139,14 +139,12 @@ void acpi_relocate(AcpiTables *tables, u32 address)
 
 bool acpi_write(AcpiTables *tables, u8 *memory, size_t size, u32 address)
 {
-    enum { SET_AT = 64 };
-
-    if (SET_AT + tables->size > size) {
+    if (ACPI_SET_AT + tables->size > size) {
         return false;
     }
-    acpi_relocate(tables, address + SET_AT);
+    acpi_relocate(tables, address + ACPI_SET_AT);
     memcpy(memory, tables->rsdp, sizeof tables->rsdp);
-    memcpy(memory + SET_AT, tables->bytes, tables->size);
+    memcpy(memory + ACPI_SET_AT, tables->bytes, tables->size);
     return true;
 }
 

@@ -42,8 +42,9 @@ void acpi_finish(AcpiTables *tables);
 /* Makes pointers and checksums right for the set at `address` and the RSDP anywhere. */
 void acpi_relocate(AcpiTables *tables, u32 address);
 
-/* Relocates the set and puts the RSDP, then the set, into memory of that size that the guest sees
- * at `address`, a multiple of 64. False when they don't fit. */
+/* Relocates the set and puts the RSDP, and the set ACPI_SET_AT behind it, into memory of that size
+ * that the guest sees at `address`, a multiple of 64. False when they don't fit. */
+enum { ACPI_SET_AT = 64 };
 bool acpi_write(AcpiTables *tables, u8 *memory, size_t size, u32 address);
 
 /* The linker script of QEMU's docs/specs (table-loader), for the files "etc/acpi/tables" and

@@ -337,17 +337,11 @@ void pc_acpi_to_firmware(Pc *pc)
 
 u32 pc_acpi_to_memory(Pc *pc, u8 *memory, u32 size, u32 address)
 {
-    enum { TABLES_AT = 64 }; /* the FACS, which is the first of them, is aligned to that */
     AcpiTables tables = {0};
     bool fits;
 
     make_tables(pc, &tables);
-    fits = TABLES_AT + tables.size <= size;
-    if (fits) {
-        acpi_relocate(&tables, address + TABLES_AT);
-        memcpy(memory, tables.rsdp, sizeof tables.rsdp);
-        memcpy(memory + TABLES_AT, tables.bytes, tables.size);
-    }
+    fits = acpi_write(&tables, memory, size, address);
     acpi_free(&tables);
-    return fits ? address + TABLES_AT : 0;
+    return fits ? address + ACPI_SET_AT : 0; /* the FACS is the first of them */
 }
