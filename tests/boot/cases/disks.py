@@ -89,4 +89,18 @@ def change_cd(test):
         machine.wait_end()
 
 
-CASES = [virtio_disk, ide_disk, sata_disk, nvme_disk, change_cd]
+def grub_disks(test):
+    """SeaBIOS starts GRUB from a SATA disk, a SATA CD and an NVMe disk"""
+    image = f'file={test.guests}/usr/lib/grub-rescue/grub-rescue-cdrom.iso,format=raw,snapshot=on'
+    for drive in (['--drive', f'{image},if=sata'],
+                  ['--drive', f'{image},if=sata,media=cdrom'],
+                  ['--drive', f'{image},if=none,id=x', '--device', 'nvme,drive=x,serial=1']):
+        with test.machine(*drive) as machine:
+            machine.wait_screen('*GNU/Linux')
+            machine.keys('c')
+            machine.wait_screen('grub>')
+            machine.type('cat --hex /boot/grub/i386-pc/normal.mod; clear; echo re""ad\n')
+            machine.wait_screen('read')
+
+
+CASES = [grub_disks, virtio_disk, ide_disk, sata_disk, nvme_disk, change_cd]
