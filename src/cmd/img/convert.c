@@ -462,8 +462,8 @@ static int open_target(Convert *c)
         block_options_set(list, "driver", c->output_format);
         img_add_key_secrets(list, c->options);
     }
-    c->target = img_open_with(&options, c->output, list, c->output_cache,
-                              BLOCK_WRITE | BLOCK_UNMAP);
+    c->target =
+        img_open_with(&options, c->output, list, c->output_cache, BLOCK_WRITE | BLOCK_UNMAP);
     block_options_free(list);
     return c->target ? inspect_target(c) : 1;
 }
