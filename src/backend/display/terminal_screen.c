@@ -135,7 +135,6 @@ void terminal_screen_put_line(TerminalScreen *screen, u32 row, const char *text)
 {
     for (u32 column = 0; row < screen->rows && column < screen->columns; column++) {
         char c = *text ? *text++ : ' ';
-        /* Reversed: SGR 7 is black on white wherever the defaults are these. */
         *cell_at(screen, column, row) = (TerminalCell){(u8)c, 0x000000, 0xaaaaaa, false};
     }
 }

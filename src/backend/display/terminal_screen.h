@@ -46,7 +46,7 @@ void terminal_screen_clear(TerminalScreen *screen);
 void terminal_screen_put_text(TerminalScreen *screen, const DisplayText *text);
 /* Reduced to fit; a cell is two pixels, one above the other. */
 void terminal_screen_put_picture(TerminalScreen *screen, const DisplaySurface *surface);
-/* ASCII in the terminal's own colours, reversed, over the width of the screen. */
+/* ASCII in black on grey, over the width of the screen. */
 void terminal_screen_put_line(TerminalScreen *screen, u32 row, const char *text);
 
 /* Appends what the terminal lacks to `bytes`; the caller sends them and sets `size` to 0. */
