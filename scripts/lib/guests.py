@@ -33,9 +33,10 @@ def module(system, name):
     return next((system / 'lib/modules').glob(f'**/{name}.ko'))
 
 
-def initrd(guests, script, modules=(), system=None):
+def initrd(guests, script, modules=(), system=None, programs=()):
     """The bytes of an initial RAM disk with busybox, whose /init loads the modules, runs the script
-    and switches off. system: where the modules are, unless with the rest."""
+    and switches off. system: where the modules are, unless with the rest; programs: more of them, as
+    pairs of a name and a file."""
     text = ('#!/bin/busybox sh\n'
             '/bin/busybox --install -s /bin\n'
             'export PATH=/bin\n'
@@ -49,6 +50,7 @@ def initrd(guests, script, modules=(), system=None):
         ('init', 0o100755, text.encode()),
         ('bin/busybox', 0o100755, (guests / 'bin/busybox').read_bytes()),
         *((f'{name}.ko', 0o100644, module(system or guests, name).read_bytes()) for name in modules),
+        *((f'bin/{name}', 0o100755, path.read_bytes()) for name, path in programs),
         ('TRAILER!!!', 0, b''),
     ]
     return gzip.compress(b''.join(_member(*member) for member in members), 1)

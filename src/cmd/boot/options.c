@@ -241,6 +241,16 @@ static bool set_no_graphic(BootCommand *command, const char *text)
     return command->machine.serial[0] || add_serial(command, "terminal");
 }
 
+/* QEMU's -monitor: there is another way. */
+static bool parse_monitor(BootCommand *command, const char *text)
+{
+    if (strcmp(text, "none") != 0) {
+        boot_fail(command, "there is no monitor; give the machine a -name and use `menura ctl`");
+        return false;
+    }
+    return true;
+}
+
 /* QEMU's -s. */
 static bool set_gdb_default(BootCommand *command, const char *text)
 {
@@ -332,6 +342,7 @@ static const Option options[] = {
     {"--no-reboot", "-no-reboot", SWITCH, false, AT(machine.no_reboot), NULL, NULL, 0},
     {"--stopped", "-S", SWITCH, false, AT(machine.stopped), NULL, NULL, 0},
     {"-g", "-gdb", TEXT, true, AT(gdb), NULL, NULL, 0},
+    {NULL, "-monitor", CALL, true, 0, parse_monitor, NULL, 0},
     {NULL, "-s", CALL, false, 0, set_gdb_default, NULL, 0},
     {"-d", "-d", CALL, true, 0, parse_log, NULL, 0},
     {"-D", "-D", TEXT, true, AT(log_file), NULL, NULL, 0},
