@@ -364,11 +364,16 @@ static bool ended_in_masked_store(const Oracle *o, const X86Sequence *s, u64 rip
     return last_insn(o, s, rip, &insn) && x86_rows[insn.row].handler == X86_DO_store_masked_bytes;
 }
 
-/* A random return address that leads into other code than this case's: what is there depends. */
+/* A random return address, or one in another segment, that leads into other code than this case's:
+ * what is there depends. */
 static bool strayed(const X86Sequence *s, const X86Result *r)
 {
+    const u16 *start = s->c.registers.segment.selector, *end = r->registers.segment.selector;
     u64 at = r->registers.rip - s->c.registers.rip;
 
+    if (s->environment > X86_FLAT32 && start[X86_CS] != end[X86_CS]) {
+        return true;
+    }
     return s->branches && at > X86_CODE_SLOT &&
            s->c.address + at - X86_CODE < X86_CODE_SLOTS * X86_CODE_SLOT;
 }
