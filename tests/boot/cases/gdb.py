@@ -17,7 +17,8 @@ def debug(test, machine_arguments, *commands, program=None):
         script = ['set confirm off', 'set pagination off', f'target remote {socket}', *commands]
         words = [word for line in script for word in ('-ex', line)]
         result = subprocess.run(['gdb', '-nx', '-batch', *([program] if program else []), *words],
-                                capture_output=True, text=True, check=False, timeout=120)
+                                capture_output=True, text=True, check=False, timeout=240,
+                                cwd=test.scratch)
         output = result.stdout + result.stderr
         machine.wait_end()
     return output
