@@ -22,6 +22,9 @@ static void move_vector(Tr *t, bool aligned)
         write_halves(t, d->number, x[0], x[1]);
         return;
     }
+    if (halves == 2) { /* what is beyond the segment's limit faults before anything is stored */
+        linear_address(t, t->i->memory.segment, effective_address(t), d->size, true);
+    }
     for (unsigned half = 0; half < halves; half++) {
         (aligned ? store_aligned : store_memory)(t, 16 * (s64)half, x[half]);
     }
