@@ -39,6 +39,9 @@ typedef struct Piix4Pm {
     u8 asleep;
     Timer overflow; /* when the timer's top bit changes */
     Irq sci, smi;
+    u16 base; /* as moved() was told of last */
+    void (*moved)(void *opaque);
+    void *opaque;
 } Piix4Pm;
 
 /* -- Events */
@@ -210,14 +213,33 @@ static const Register smi_registers[] = {
 
 /* -- Placing */
 
+u16 piix4_pm_base(const void *device)
+{
+    const Piix4Pm *p = device;
+
+    return p->pci.config[PMREGMISC] & 1 ? (u16)(pci_get(&p->pci, PMBASE, 4) & 0xffc0) : 0;
+}
+
+void piix4_pm_on_move(void *device, void (*moved)(void *opaque), void *opaque)
+{
+    Piix4Pm *p = device;
+
+    p->moved = moved;
+    p->opaque = opaque;
+}
+
 static void place(Piix4Pm *p)
 {
-    u32 base = pci_get(&p->pci, PMBASE, 4) & 0xffc0;
+    u16 base = piix4_pm_base(p);
 
-    if (p->pci.config[PMREGMISC] & 1 && base) {
+    if (base) {
         device_map(p, 0, base);
     } else {
         device_unmap(p, 0);
+    }
+    if (base && base != p->base && p->moved) {
+        p->base = base;
+        p->moved(p->opaque);
     }
 }
 

@@ -23,4 +23,9 @@ void piix4_pm_rtc_input(void *device, unsigned line, bool level);
 /* Puts the registers to PIIX4_PM_BASE as firmware would. */
 void piix4_pm_enable(void *device);
 
+/* Where the registers are; 0: nowhere. */
+u16 piix4_pm_base(const void *device);
+/* Calls `moved` when that changed: what was said of it (ACPI tables) is to be said anew. */
+void piix4_pm_on_move(void *device, void (*moved)(void *opaque), void *opaque);
+
 #endif

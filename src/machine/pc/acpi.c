@@ -220,12 +220,14 @@ static void generic_address(AcpiTables *tables, u8 space, u8 bits, u64 address)
     number(tables, address, 8);
 }
 
-static void add_fadt(AcpiTables *tables, u32 facs, u32 dsdt)
+static void add_fadt(const Pc *pc, AcpiTables *tables, u32 facs, u32 dsdt)
 {
     enum { WBINVD = 1, C1 = 1 << 2, SLEEP_BUTTON = 1 << 5, RESET_REGISTER = 1 << 10 };
     enum { LEGACY_DEVICES = 1, KEYBOARD_8042 = 2 };
     u32 start = acpi_begin(tables, "FACP", 3);
+    u16 pm = piix4_pm_base(pc->pm);
 
+    pm = pm ? pm : PIIX4_PM_BASE; /* what firmware will do */
     acpi_append_pointer(tables, facs);
     acpi_append_pointer(tables, dsdt);
     number(tables, 0, 1); /* reserved */
@@ -234,13 +236,13 @@ static void add_fadt(AcpiTables *tables, u32 facs, u32 dsdt)
     number(tables, PIIX4_SMI_PORT, 4);
     number(tables, PIIX4_ACPI_ENABLE, 1);
     number(tables, PIIX4_ACPI_DISABLE, 1);
-    number(tables, 0, 2);                 /* S4BIOS, P states */
-    number(tables, PIIX4_PM_BASE, 4);     /* PM1a event */
-    number(tables, 0, 4);                 /* PM1b event */
-    number(tables, PIIX4_PM_BASE + 4, 4); /* PM1a control */
-    number(tables, 0, 4);                 /* PM1b control */
-    number(tables, 0, 4);                 /* PM2 control */
-    number(tables, PIIX4_PM_BASE + 8, 4); /* timer */
+    number(tables, 0, 2);       /* S4BIOS, P states */
+    number(tables, pm, 4);      /* PM1a event */
+    number(tables, 0, 4);       /* PM1b event */
+    number(tables, pm + 4u, 4); /* PM1a control */
+    number(tables, 0, 4);       /* PM1b control */
+    number(tables, 0, 4);       /* PM2 control */
+    number(tables, pm + 8u, 4); /* timer */
     number(tables, PIIX4_GPE_BASE, 4);
     number(tables, 0, 4); /* GPE1 */
     number(tables, 4, 1); /* lengths: PM1 event, */
@@ -264,12 +266,12 @@ static void add_fadt(AcpiTables *tables, u32 facs, u32 dsdt)
     for (unsigned i = 0; i < 2; i++) { /* 64-bit addresses of FACS and DSDT: none */
         number(tables, 0, 8);
     }
-    generic_address(tables, 1, 32, PIIX4_PM_BASE);
+    generic_address(tables, 1, 32, pm);
     generic_address(tables, 0, 0, 0);
-    generic_address(tables, 1, 16, PIIX4_PM_BASE + 4);
+    generic_address(tables, 1, 16, pm + 4u);
     generic_address(tables, 0, 0, 0);
     generic_address(tables, 0, 0, 0);
-    generic_address(tables, 1, 32, PIIX4_PM_BASE + 8);
+    generic_address(tables, 1, 32, pm + 8u);
     generic_address(tables, 1, 32, PIIX4_GPE_BASE);
     generic_address(tables, 0, 0, 0);
     acpi_end(tables, start, true);
@@ -312,7 +314,7 @@ static void make_tables(const Pc *pc, AcpiTables *tables)
 {
     u32 facs = add_facs(tables), dsdt = add_dsdt(pc, tables);
 
-    add_fadt(tables, facs, dsdt);
+    add_fadt(pc, tables, facs, dsdt);
     add_madt(pc, tables);
     if (pc->hpet) {
         add_hpet(tables);

@@ -225,6 +225,12 @@ void pc_set_boot_order(Pc *pc, const char *order)
     }
 }
 
+/* UEFI firmware has its own place for power management's registers. */
+static void say_acpi_again(void *opaque)
+{
+    pc_acpi_to_firmware(opaque);
+}
+
 void pc_fill_fw_cfg(Pc *pc, const MachineOptions *options)
 {
     enum { IS_THERE = 0x80 }; /* else: the sleep type */
@@ -248,5 +254,6 @@ void pc_fill_fw_cfg(Pc *pc, const MachineOptions *options)
     fw_cfg_set_file(f, "etc/smbios/smbios-tables", pc->smbios.bytes, pc->smbios.size);
     add_memory_map(pc);
     pc_acpi_to_firmware(pc);
+    piix4_pm_on_move(pc->pm, say_acpi_again, pc);
     fill_cmos(pc);
 }
