@@ -78,7 +78,7 @@ GdbEvent gdb_read_byte(GdbReader *r, u8 byte)
         r->state = GDB_DATA;
         return GDB_MORE;
     case GDB_SUM_1:
-        r->wanted = (u8)(value << 4);
+        r->wanted = (u8)((u8)value << 4);
         r->overflow |= value < 0;
         r->state = GDB_SUM_2;
         return GDB_MORE;

@@ -31,7 +31,7 @@ void acpi_free(AcpiTables *tables)
 
 void acpi_append(AcpiTables *tables, const void *bytes, size_t size)
 {
-    if (tables->room - tables->size < size) {
+    if (!tables->bytes || tables->room - tables->size < size) {
         tables->room = MAX(tables->room * 2, tables->size + size + 4096);
         tables->bytes = realloc(tables->bytes, tables->room);
         if (!tables->bytes) {
