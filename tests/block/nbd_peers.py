@@ -68,8 +68,15 @@ class Serving:
         return self
 
     def __exit__(self, *_):
-        self.process.send_signal(signal.SIGTERM)
-        self.status = self.process.wait(30)
+        for _ in range(30):  # qemu-nbd forgets a signal that comes while it starts
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.status = self.process.wait(1)
+                break
+            except subprocess.TimeoutExpired:
+                continue
+        else:
+            self.process.kill()
         self.socket.unlink(missing_ok=True)
 
 
