@@ -117,7 +117,7 @@ u64 x86_find_room(const X86Kernel *kernel, u64 size, u64 from, u64 to, bool high
     return best;
 }
 
-int x86_place_modules(X86Kernel *kernel, char **error)
+static int place_modules(X86Kernel *kernel, char **error)
 {
     for (u32 i = 0; i < kernel->module_count; i++) {
         X86Module *m = &kernel->modules[i];
@@ -169,6 +169,13 @@ int x86_place_data(X86Kernel *kernel, u32 room, char **error)
     kernel->data_room = (u32)size;
     add_gdt(kernel);
     return x86_add_piece(kernel, at, kernel->data, size, size, error);
+}
+
+int x86_place_modules_and_data(X86Kernel *kernel, u32 room, char **error)
+{
+    int result = place_modules(kernel, error);
+
+    return result == 0 ? x86_place_data(kernel, room, error) : result;
 }
 
 u8 *x86_add_data(X86Kernel *kernel, u32 size, u32 alignment, u32 *address)

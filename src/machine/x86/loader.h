@@ -28,7 +28,7 @@ typedef struct X86Module {
     u8 *bytes; /* owned */
     size_t size;
     char *text;  /* as it was asked for: file and arguments; owned */
-    u64 address; /* once x86_place_modules() found it */
+    u64 address; /* once x86_place_modules_and_data() found it */
 } X86Module;
 
 typedef struct X86KernelFormat {
@@ -72,11 +72,10 @@ int x86_add_piece(X86Kernel *kernel, u64 address, const u8 *bytes, u64 size, u64
 /* The lowest, or highest, page-aligned address in [from, to) with `size` bytes of RAM that no piece
  * uses; 0 if there is none. */
 u64 x86_find_room(const X86Kernel *kernel, u64 size, u64 from, u64 to, bool highest);
-/* Pieces of all modules, above the kernel. */
-int x86_place_modules(X86Kernel *kernel, char **error);
-
 /* Where the data will be that x86_add_data() adds, `room` bytes of it and the strings. */
 int x86_place_data(X86Kernel *kernel, u32 room, char **error);
+/* The same, after pieces of all modules, above the kernel. */
+int x86_place_modules_and_data(X86Kernel *kernel, u32 room, char **error);
 /* Zeroed memory of the data, aligned to `alignment`, and the guest's address of it. */
 u8 *x86_add_data(X86Kernel *kernel, u32 size, u32 alignment, u32 *address);
 /* The address of a copy. */

@@ -205,10 +205,7 @@ static int prepare(X86Kernel *kernel, char **error)
     int result = load(kernel, error);
 
     if (result == 0) {
-        result = x86_place_modules(kernel, error);
-    }
-    if (result == 0) {
-        result = x86_place_data(kernel, room, error);
+        result = x86_place_modules_and_data(kernel, room, error);
     }
     if (result == 0) {
         add_information(kernel);

@@ -85,10 +85,8 @@ static int prepare(X86Kernel *kernel, char **error)
         return -EINVAL;
     }
     kernel->eip = (u32)get_le(note, 4);
-    result = x86_place_modules(kernel, error);
-    if (result == 0) {
-        result = x86_place_data(kernel, room + kernel->module_count * MODULE_SIZE, error);
-    }
+    room += kernel->module_count * MODULE_SIZE;
+    result = x86_place_modules_and_data(kernel, room, error);
     if (result == 0) {
         add_start_info(kernel);
     }
