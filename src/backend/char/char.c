@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "backend/char/driver.h"
+#include "backend/options.h"
 
 enum { BUFFER_SIZE = 65536, READ_SIZE = 4096 };
 
@@ -271,25 +272,15 @@ size_t char_write(CharPort *port, const u8 *bytes, size_t size)
 
 /* -- Opening and closing */
 
-/* Hands each option of the comma-separated list to the driver. */
-static int parse_options(CharPort *port, char *options, char **error)
+/* Hands an option to the driver. */
+static int take_option(void *opaque, const char *name, const char *value, char **error)
 {
-    char *rest = NULL;
-    int result = 0;
+    CharPort *port = opaque;
 
-    for (char *name = strtok_r(options, ",", &rest); name && result == 0;
-         name = strtok_r(NULL, ",", &rest)) {
-        char *value = strchr(name, '=');
-        if (value) {
-            *value++ = 0;
-        }
-        if (port->driver->option) {
-            result = port->driver->option(port, name, value ? value : "on", error);
-        } else {
-            result = char_error(error, EINVAL, "%s takes no option '%s'", port->driver->name, name);
-        }
+    if (port->driver->option) {
+        return port->driver->option(port, name, value, error);
     }
-    return result;
+    return char_error(error, EINVAL, "%s takes no option '%s'", port->driver->name, name);
 }
 
 static const CharDriver *find_driver(const char *spec, size_t length)
@@ -343,7 +334,7 @@ int char_open(CharPort **port, const char *spec, Loop *loop, char **error)
     argument[end] = 0;
     signal(SIGPIPE, SIG_IGN); /* a reader that goes away is an error of write() */
     *port = new_port(driver, spec, loop);
-    result = parse_options(*port, options, error);
+    result = backend_each_option(options, take_option, *port, error);
     if (result == 0) {
         result = driver->open(*port, argument, error);
     }

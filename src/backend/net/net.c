@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "backend/net/driver.h"
+#include "backend/options.h"
 
 static const NetDriver *const drivers[] = {&net_driver_memory, &net_driver_null};
 
@@ -128,24 +129,15 @@ const char *net_name(const NetPort *port)
 
 /* -- Opening and closing */
 
-/* Hands each option of the comma-separated list to the driver. */
-static int parse_options(NetPort *port, char *options, char **error)
+/* Hands an option to the driver. */
+static int take_option(void *opaque, const char *name, const char *value, char **error)
 {
-    char *rest = NULL;
-    int result = 0;
+    NetPort *port = opaque;
 
-    for (char *name = strtok_r(options, ",", &rest); name && result == 0;
-         name = strtok_r(NULL, ",", &rest)) {
-        char *value = strchr(name, '=');
-        if (value) {
-            *value++ = 0;
-        }
-        result =
-            port->driver->option
-                ? port->driver->option(port, name, value ? value : "on", error)
-                : net_error(error, EINVAL, "%s takes no option '%s'", port->driver->name, name);
+    if (port->driver->option) {
+        return port->driver->option(port, name, value, error);
     }
-    return result;
+    return net_error(error, EINVAL, "%s takes no option '%s'", port->driver->name, name);
 }
 
 static const NetDriver *find_driver(const char *name, size_t length)
@@ -181,7 +173,7 @@ int net_open(NetPort **port, const char *spec, Loop *loop, char **error)
     }
     new->driver = driver;
     new->loop = loop;
-    result = parse_options(new, options, error);
+    result = backend_each_option(options, take_option, new, error);
     if (result == 0) {
         result = driver->open(new, error);
     }
