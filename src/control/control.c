@@ -11,6 +11,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/socket.h"
+
 enum { MAX_CLIENTS = 16 };
 
 typedef struct Client {
@@ -164,33 +166,18 @@ static void listener_ready(void *opaque, u32 events)
 
 /* -- Life */
 
-/* Whether somebody listens there already. */
-static bool is_taken(const struct sockaddr_un *address)
-{
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool taken = fd >= 0 && connect(fd, (const void *)address, sizeof *address) == 0;
-
-    if (fd >= 0) {
-        close(fd);
-    }
-    return taken;
-}
-
 static int listen_at(Control *control, const char *name, char **error)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const char *why;
 
-    strcpy(address.sun_path, control->path);
-    if (is_taken(&address)) {
+    control->fd = socket_listen(&(SocketAddress){.path = control->path}, &why);
+    if (control->fd == -EADDRINUSE) {
         device_error(error, "a machine named '%s' is running", name);
         return -EADDRINUSE;
     }
-    unlink(control->path);
-    control->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (control->fd < 0 || bind(control->fd, (const void *)&address, sizeof address) < 0 ||
-        listen(control->fd, MAX_CLIENTS) < 0) {
-        device_error(error, "cannot listen at %s: %s", control->path, strerror(errno));
-        return -errno;
+    if (control->fd < 0) {
+        device_error(error, "cannot listen at %s: %s", control->path, why);
+        return control->fd;
     }
     return loop_watch(control->machine->loop, control->fd, EPOLLIN, listener_ready, control);
 }

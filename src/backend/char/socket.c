@@ -2,17 +2,17 @@
  * here. While nobody is connected, what is written is lost. */
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "backend/char/driver.h"
+#include "base/socket.h"
 
 typedef struct Socket {
     CharPort port;
@@ -80,32 +80,37 @@ static void await_client(CharPort *port)
     }
 }
 
-static int start_socket(Socket *s, int fd, const struct sockaddr *address, socklen_t size,
-                        char **error)
+/* Until somebody connects. */
+static void wait_for_client(Socket *s)
 {
-    int on = 1;
+    struct pollfd listening = {.fd = s->listening, .events = POLLIN};
+
+    while (!s->port.connected) {
+        poll(&listening, 1, -1);
+        accept_client(s, 0);
+    }
+}
+
+static int open_socket(Socket *s, const SocketAddress *address, char **error)
+{
+    const char *why;
+    int fd = s->server ? socket_listen(address, &why) : socket_connect(address, 0, &why);
 
     s->port.connected = false;
     s->listening = -1;
     if (fd < 0) {
-        return char_error(error, errno, "%s: %s", s->port.name, strerror(errno));
+        return char_error(error, -fd, "cannot %s %s: %s", s->server ? "listen at" : "connect",
+                          s->port.name, why);
     }
     if (!s->server) {
-        if (connect(fd, address, size) < 0) {
-            return char_error(error, errno, "cannot connect %s: %s", s->port.name, strerror(errno));
-        }
         use(s, fd);
         return 0;
-    }
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (bind(fd, address, size) < 0 || listen(fd, 1) < 0) {
-        return char_error(error, errno, "cannot listen at %s: %s", s->port.name, strerror(errno));
     }
     s->listening = fd;
     if (s->no_wait) {
         await_client(&s->port);
     } else {
-        accept_client(s, 0);
+        wait_for_client(s);
     }
     return 0;
 }
@@ -124,69 +129,28 @@ static void socket_close(CharPort *port)
     }
 }
 
-/* -- "unix" */
-
-/* A socket file that nobody listens at any more is in the way. */
-static void remove_stale(const struct sockaddr_un *address)
-{
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    if (fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof *address) < 0 &&
-        errno == ECONNREFUSED) {
-        unlink(address->sun_path);
-    }
-    close(fd);
-}
+/* -- Addresses */
 
 static int unix_open(CharPort *port, const char *path, char **error)
 {
     Socket *s = (Socket *)port;
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int result, fd;
+    int result = open_socket(s, &(SocketAddress){.path = path}, error);
 
-    if (!*path || strlen(path) >= sizeof address.sun_path) {
-        return char_error(error, EINVAL, "'%s' is no path for a socket", path);
-    }
-    strcpy(address.sun_path, path);
-    if (s->server) {
-        remove_stale(&address);
-    }
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    result = start_socket(s, fd, (struct sockaddr *)&address, sizeof address, error);
-    if (result < 0) {
-        close(fd);
-    } else if (s->server) {
+    if (result == 0 && s->server) {
         s->path = strdup(path);
     }
     return result;
 }
 
-/* -- "tcp" */
-
 static int tcp_open(CharPort *port, const char *argument, char **error)
 {
-    Socket *s = (Socket *)port;
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list = NULL;
-    const char *colon = strrchr(argument, ':');
-    char *host;
-    int result, fd;
+    char *text = strdup(argument);
+    SocketAddress address;
+    int result = socket_split(text, &address)
+                     ? open_socket((Socket *)port, &address, error)
+                     : char_error(error, EINVAL, "tcp:%s: it must be HOST:PORT", argument);
 
-    if (!colon) {
-        return char_error(error, EINVAL, "tcp:%s: it must be HOST:PORT", argument);
-    }
-    host = strndup(argument, (size_t)(colon - argument));
-    hints.ai_flags = s->server ? AI_PASSIVE : 0;
-    result = getaddrinfo(host && *host ? host : NULL, colon + 1, &hints, &list);
-    free(host);
-    if (result) {
-        return char_error(error, EINVAL, "tcp:%s: %s", argument, gai_strerror(result));
-    }
-    fd = socket(list->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    result = start_socket(s, fd, list->ai_addr, list->ai_addrlen, error);
-    if (result < 0) {
-        close(fd);
-    }
-    freeaddrinfo(list);
+    free(text);
     return result;
 }
 

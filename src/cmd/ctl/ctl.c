@@ -1,15 +1,14 @@
 /* menura ctl: sends one command to a machine's socket and prints the answer. */
 #include "cmd/ctl/ctl.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
+#include "base/socket.h"
 #include "control/control.h"
 
 enum { BAD_USAGE = 125 };
@@ -30,7 +29,7 @@ static void help(void)
 
 static int connect_to(const char *name)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const char *why;
     char *error = NULL, *path = control_path(name, false, &error);
     int fd;
 
@@ -39,16 +38,11 @@ static int connect_to(const char *name)
         free(error);
         return -1;
     }
-    strcpy(address.sun_path, path);
-    free(path);
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || connect(fd, (void *)&address, sizeof address) < 0) {
+    fd = socket_connect(&(SocketAddress){.path = path}, 0, &why);
+    if (fd < 0) {
         fprintf(stderr, "menura ctl: no machine named '%s' is running\n", name);
-        if (fd >= 0) {
-            close(fd);
-        }
-        return -1;
     }
+    free(path);
     return fd;
 }
 

@@ -1,14 +1,13 @@
 /* The connection of gdb: see gdb.h. Everything happens on the machine's main loop. */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
+#include "base/socket.h"
 #include "control/gdb/gdb.h"
 #include "control/gdb/target.h"
 
@@ -151,67 +150,34 @@ static void listener_ready(void *opaque, u32 events)
 
 /* -- Listening */
 
-static int open_listener(const struct sockaddr *address, socklen_t size)
+/* "unix:PATH", "tcp:[HOST]:PORT" or "PORT"; without a host, only this machine may connect. */
+static int open_listener(GdbServer *s, const char *where, const char **why)
 {
-    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    bool tcp = !strncmp(where, "tcp:", 4);
+    char *text = strdup(tcp ? where + 4 : where);
+    SocketAddress address = {.port = text};
+    int fd;
 
-    if (fd >= 0 && address->sa_family == AF_INET) {
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
+    if (!strncmp(where, "unix:", 5)) {
+        address.path = where + 5;
+    } else if (tcp && !socket_split(text, &address)) {
+        address.port = ""; /* which is none */
     }
-    if (fd >= 0 && (bind(fd, address, size) < 0 || listen(fd, 1) < 0)) {
-        int error = errno;
-        close(fd);
-        errno = error;
-        return -1;
+    if (!address.host) {
+        address.host = "127.0.0.1";
     }
+    fd = socket_listen(&address, why);
+    if (fd >= 0 && address.path) {
+        s->path = strdup(address.path);
+    }
+    free(text);
     return fd;
-}
-
-static int listen_unix(GdbServer *s, const char *path)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-
-    if (strlen(path) >= sizeof address.sun_path) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    strcpy(address.sun_path, path);
-    unlink(path);
-    s->path = strdup(path);
-    return open_listener((const void *)&address, sizeof address);
-}
-
-/* "PORT", or "tcp:[HOST]:PORT". */
-static int listen_tcp(const char *where)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET};
-    char host[64] = "127.0.0.1", *end;
-    const char *port = where;
-
-    if (!strncmp(where, "tcp:", 4)) {
-        const char *colon = strchr(where + 4, ':');
-        size_t length = colon ? (size_t)(colon - where - 4) : 0;
-        if (!colon || length >= sizeof host) {
-            errno = EINVAL;
-            return -1;
-        }
-        if (length) {
-            snprintf(host, sizeof host, "%.*s", (int)length, where + 4);
-        }
-        port = colon + 1;
-    }
-    unsigned long number = strtoul(port, &end, 10);
-    if (end == port || *end || number > 65535 || inet_pton(AF_INET, host, &address.sin_addr) != 1) {
-        errno = EINVAL;
-        return -1;
-    }
-    address.sin_port = htons((u16)number);
-    return open_listener((const void *)&address, sizeof address);
 }
 
 GdbServer *gdb_server_new(Machine *machine, const char *where, char **error)
 {
     GdbServer *s = calloc(1, sizeof *s);
+    const char *why;
 
     if (!s) {
         abort();
@@ -221,9 +187,9 @@ GdbServer *gdb_server_new(Machine *machine, const char *where, char **error)
     if (!gdb_target_init(&s->target, machine)) {
         device_error(error, "gdb cannot debug this machine's CPU");
     } else {
-        s->listener = strncmp(where, "unix:", 5) ? listen_tcp(where) : listen_unix(s, where + 5);
+        s->listener = open_listener(s, where, &why);
         if (s->listener < 0) {
-            device_error(error, "cannot wait for gdb at %s: %s", where, strerror(errno));
+            device_error(error, "cannot wait for gdb at %s: %s", where, why);
         }
     }
     if (s->listener < 0) {
