@@ -120,7 +120,9 @@ static const struct {
 
 static void set_backends(Bench *bench, const DeviceDef *def)
 {
-    for (const Property *p = def->properties; p && p->name; p++) {
+    const Property *p;
+
+    for (u32 n = 0; (p = device_property_at(def, n)); n++) {
         for (size_t i = 0; p->kind == PROPERTY_BACKEND && i < COUNT(backends); i++) {
             if (!strcmp(p->type, backends[i].type)) {
                 device_set_backend(bench->device, p->name, backends[i].get(bench, p), NULL);
@@ -417,8 +419,7 @@ static void write_config(Bench *bench, u32 at, unsigned size, u32 value)
 /* Each BAR gets an address of its own, and decoding and mastering are switched on. */
 static void place_bars(Bench *bench)
 {
-    const DeviceDef *def = ((const Device *)bench->device)->def;
-    const PciInfo *info = def->bus;
+    const PciInfo *info = pci_info(bench->device);
 
     for (unsigned bar = 0; bar < PCI_BARS; bar++) {
         if (info->bars[bar].kind == PCI_BAR_PORTS) {

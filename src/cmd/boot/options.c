@@ -400,8 +400,10 @@ static const Option *find_option(const BootCommand *command, const char *word)
 
 static void print_device(const DeviceDef *def)
 {
+    const Property *p;
+
     printf("%s: %s\n", def->name, def->summary);
-    for (const Property *p = def->properties; p && p->name; p++) {
+    for (u32 i = 0; (p = device_property_at(def, i)); i++) {
         printf("  %-12s %s%s%s%s\n", p->name, p->text, p->initial ? " (default " : "",
                p->initial ? p->initial : "", p->initial ? ")" : "");
     }

@@ -43,14 +43,27 @@ static void *field(void *device, u32 offset)
 
 /* -- Properties */
 
-const Property *device_property(const DeviceDef *def, const char *name)
+const Property *device_property_at(const DeviceDef *def, u32 index)
 {
-    for (const Property *p = def->properties; p && p->name; p++) {
-        if (!strcmp(p->name, name)) {
-            return p;
+    const Property *lists[] = {def->properties, def->family ? def->family->properties : NULL};
+
+    for (size_t i = 0; i < COUNT(lists); i++) {
+        for (const Property *p = lists[i]; p && p->name; p++) {
+            if (index-- == 0) {
+                return p;
+            }
         }
     }
     return NULL;
+}
+
+const Property *device_property(const DeviceDef *def, const char *name)
+{
+    const Property *p;
+
+    for (u32 i = 0; (p = device_property_at(def, i)) && strcmp(p->name, name) != 0; i++) {
+    }
+    return p;
 }
 
 static bool parse_bool(const char *text, bool *value)
@@ -182,7 +195,9 @@ void device_set_u64(void *device, const char *property, u64 value)
 
 static void free_strings(Device *d)
 {
-    for (const Property *p = d->def->properties; p && p->name; p++) {
+    const Property *p;
+
+    for (u32 i = 0; (p = device_property_at(d->def, i)); i++) {
         if (p->kind == PROPERTY_STRING) {
             free(*(char **)field(d, p->offset));
         }
@@ -194,6 +209,7 @@ static void free_strings(Device *d)
 void *device_new(const DeviceDef *def, Board *board, const char *id)
 {
     Device *d = calloc(1, def->size);
+    const Property *p;
     bool valid = true;
 
     if (!d) {
@@ -202,7 +218,7 @@ void *device_new(const DeviceDef *def, Board *board, const char *id)
     d->def = def;
     d->board = board;
     d->id = strdup(id ? id : def->name);
-    for (const Property *p = def->properties; p && p->name; p++) {
+    for (u32 i = 0; (p = device_property_at(def, i)); i++) {
         valid &= !p->initial || set_value(field(d, p->offset), p, p->initial);
     }
     assert(d->id && valid && "initial values are values");

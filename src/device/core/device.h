@@ -141,7 +141,7 @@ typedef struct IrqOutput {
 typedef enum BusKind {
     BUS_NONE,         /* wired by its board */
     BUS_ISA,          /* fixed ports and lines, but may be added by users */
-    BUS_PCI,          /* `bus` is a PciInfo (device/pci/pci.h) */
+    BUS_PCI,          /* `bus` is a PciInfo, unless start() finds another (device/pci/pci.h) */
     BUS_IDE,          /* a drive */
     BUS_VIRTIO,       /* `bus` is a VirtioInfo (device/virtio/virtio.h) */
     BUS_VIRTIO_SERIAL /* a port */
@@ -155,6 +155,12 @@ typedef struct DeviceBus {
      * with a line in *error; -EBUSY: it is full. */
     int (*plug)(void *device, u32 bus, const void *child, int unit, char **error);
 } DeviceBus;
+
+/* What devices have whose structs begin alike, beside what each of them has. */
+typedef struct DeviceFamily {
+    const StateField *state; /* saved before their own */
+    const Property *properties;
+} DeviceFamily;
 
 struct DeviceDef {
     const char *name;    /* as users write it: QEMU's name where there is one */
@@ -178,7 +184,8 @@ struct DeviceDef {
     void (*settle)(void *device);
     /* Saved like `state`, but not zeroed by a reset. */
     const StateField *kept;
-    const DeviceBus *offers; /* NULL: nothing can be plugged into it */
+    const DeviceBus *offers;    /* NULL: nothing can be plugged into it */
+    const DeviceFamily *family; /* NULL: none */
 };
 
 /* What the bus that a device sits on does about it: reset() before, settle() before the device's
@@ -215,6 +222,8 @@ struct Device {
 extern const DeviceDef *const device_defs[];
 const DeviceDef *device_find(const char *name);
 
+/* The index-th property, its own ones first; NULL: there are not so many. */
+const Property *device_property_at(const DeviceDef *def, u32 index);
 /* The property of that name; NULL if there is none. */
 const Property *device_property(const DeviceDef *def, const char *name);
 

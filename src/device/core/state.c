@@ -3,7 +3,8 @@
  *     device: name (string) version (u32) size of what follows (u32) values...
  *
  * Numbers are little-endian; a string is its length (u32) and its bytes; a timer is when it is due,
- * or all ones. Registers with a field come first, then the fields of DeviceDef.state. */
+ * or all ones. Registers with a field come first, then the fields of the family's state, then those
+ * of DeviceDef.state. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -174,6 +175,11 @@ static bool do_registers(Action action, StateBuffer *buffer, Device *device)
 
 /* -- Devices */
 
+static const StateField *family_state(const Device *d)
+{
+    return d->def->family ? d->def->family->state : NULL;
+}
+
 void device_save(const void *device, StateBuffer *buffer)
 {
     Device *d = (Device *)(uintptr_t)device;
@@ -186,6 +192,7 @@ void device_save(const void *device, StateBuffer *buffer)
     append_number(buffer, 0, 4);
     start = buffer->size;
     do_registers(SAVE, buffer, d);
+    do_fields(SAVE, buffer, d, family_state(d));
     do_fields(SAVE, buffer, d, d->def->state);
     do_fields(SAVE, buffer, d, d->def->kept);
     for (unsigned i = 0; i < 4; i++) {
@@ -216,8 +223,9 @@ int device_load(void *device, StateBuffer *buffer, char **error)
         return -EINVAL;
     }
     size_t end = buffer->at + size;
-    if (!do_registers(LOAD, buffer, d) || !do_fields(LOAD, buffer, d, d->def->state) ||
-        !do_fields(LOAD, buffer, d, d->def->kept) || buffer->at != end) {
+    if (!do_registers(LOAD, buffer, d) || !do_fields(LOAD, buffer, d, family_state(d)) ||
+        !do_fields(LOAD, buffer, d, d->def->state) || !do_fields(LOAD, buffer, d, d->def->kept) ||
+        buffer->at != end) {
         device_reset(d);
         device_error(error, "%s: the saved state is damaged", d->id);
         return -EINVAL;
@@ -228,5 +236,6 @@ int device_load(void *device, StateBuffer *buffer, char **error)
 
 void state_reset(Device *device)
 {
+    do_fields(CLEAR, NULL, device, family_state(device));
     do_fields(CLEAR, NULL, device, device->def->state);
 }

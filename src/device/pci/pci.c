@@ -43,9 +43,11 @@ const StateField pci_state[] = {
     STATE_END,
 };
 
-static const PciInfo *info_of(const PciFunction *f)
+const PciInfo *pci_info(const void *device)
 {
-    return f->d.def->bus;
+    const PciFunction *f = device;
+
+    return f->info ? f->info : f->d.def->bus;
 }
 
 /* -- Fields of configuration space */
@@ -88,7 +90,7 @@ bool pci_is_master(const void *device)
 
 Region *pci_bar_region(PciFunction *f, unsigned bar)
 {
-    const PciInfo *info = info_of(f);
+    const PciInfo *info = pci_info(f);
 
     if (info->bars[bar].kind == PCI_BAR_NONE) {
         return NULL;
@@ -132,7 +134,7 @@ static void place(AddressSpace *space, Region *region, bool enabled, u64 address
  */
 static void place_bar(PciFunction *f, unsigned bar)
 {
-    PciBarKind kind = info_of(f)->bars[bar].kind;
+    PciBarKind kind = pci_info(f)->bars[bar].kind;
     Region *region = pci_bar_region(f, bar);
     bool ports = kind == PCI_BAR_PORTS, enabled;
     u64 address = pci_get(f, CONFIG_BAR0 + 4 * bar, 4) & (ports ? ~3u : ~15u);
@@ -166,7 +168,7 @@ static void place_all(PciFunction *f)
         space_begin(ports);
     }
     for (unsigned bar = 0; bar < PCI_BARS; bar++) {
-        if (info_of(f)->bars[bar].kind) {
+        if (pci_info(f)->bars[bar].kind) {
             place_bar(f, bar);
         }
     }
@@ -180,7 +182,7 @@ static void place_all(PciFunction *f)
 /* The bits that hold an address are those above the size. */
 static void init_bar(PciFunction *f, unsigned bar)
 {
-    PciBarKind kind = info_of(f)->bars[bar].kind;
+    PciBarKind kind = pci_info(f)->bars[bar].kind;
     u64 mask = ~(pci_bar_region(f, bar)->size - 1);
     u32 at = CONFIG_BAR0 + 4 * bar;
 
@@ -200,7 +202,7 @@ static void init_writable(PciFunction *f)
     pci_make_writable(f, CONFIG_INTERRUPT_LINE, 1, 0xff);
     f->clear[CONFIG_STATUS + 1] = 0xf9;
     for (unsigned bar = 0; bar < PCI_BARS; bar++) {
-        if (info_of(f)->bars[bar].kind) {
+        if (pci_info(f)->bars[bar].kind) {
             init_bar(f, bar);
         }
     }
@@ -211,7 +213,7 @@ static void init_writable(PciFunction *f)
 
 static void reset_header(PciFunction *f)
 {
-    const PciInfo *info = info_of(f);
+    const PciInfo *info = pci_info(f);
 
     pci_put(f, 0x00, 2, info->vendor);
     pci_put(f, 0x02, 2, info->device);
@@ -249,8 +251,8 @@ static void pci_reset(void *device)
     reset_header(f);
     reset_capabilities(f);
     pci_message_reset(f);
-    if (info_of(f)->config_reset) {
-        info_of(f)->config_reset(f);
+    if (pci_info(f)->config_reset) {
+        pci_info(f)->config_reset(f);
     }
 }
 
@@ -291,8 +293,8 @@ static void written(PciFunction *f, u32 at, u32 size)
         pci_set_interrupt(f, f->wanted);
     }
     pci_message_written(f, at, size);
-    if (info_of(f)->config_written) {
-        info_of(f)->config_written(f, at, size);
+    if (pci_info(f)->config_written) {
+        pci_info(f)->config_written(f, at, size);
     }
 }
 
@@ -308,8 +310,8 @@ u32 pci_config_read(PciBus *bus, unsigned slot, unsigned function, u32 at, unsig
     if (!f || at + size > PCI_CONFIG_SIZE) {
         return ~0u >> (32 - 8 * size);
     }
-    if (info_of(f)->config_reading) {
-        info_of(f)->config_reading(f, at, size);
+    if (pci_info(f)->config_reading) {
+        pci_info(f)->config_reading(f, at, size);
     }
     return pci_get(f, at, size);
 }
@@ -483,7 +485,7 @@ int pci_attach(PciBus *bus, void *device, int slot, unsigned function, char **er
 
 static void assign_bar(PciFunction *f, unsigned bar, u64 *memory, u64 *ports)
 {
-    PciBarKind kind = info_of(f)->bars[bar].kind;
+    PciBarKind kind = pci_info(f)->bars[bar].kind;
     u64 *next = kind == PCI_BAR_PORTS ? ports : memory;
     u64 size = pci_bar_region(f, bar)->size, address = ALIGN_UP(*next, size);
 
@@ -501,7 +503,7 @@ void pci_assign(PciBus *bus, u64 memory, u16 first_port)
     for (size_t i = 0; i < COUNT(bus->functions); i++) {
         PciFunction *f = bus->functions[i];
         for (unsigned bar = 0; f && bar < PCI_BARS; bar++) {
-            if (info_of(f)->bars[bar].kind) {
+            if (pci_info(f)->bars[bar].kind) {
                 assign_bar(f, bar, &memory, &ports);
             }
         }

@@ -44,6 +44,7 @@ typedef struct PciInfo {
 
 typedef struct PciFunction {
     Device d;
+    const PciInfo *info; /* NULL: the DeviceDef's; else start() set it */
     PciBus *bus;
     u8 slot, function;
     u8 config[PCI_CONFIG_SIZE];
@@ -106,6 +107,9 @@ static inline PciFunction *pci_of(void *device)
 {
     return device;
 }
+
+/* What says its class, BARs... */
+const PciInfo *pci_info(const void *device);
 
 /* Fields of configuration space, little-endian. */
 u32 pci_get(const PciFunction *f, u32 at, unsigned size);

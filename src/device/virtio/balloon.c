@@ -228,8 +228,9 @@ static void reset_balloon(void *device)
     memset(balloon->statistics, 0, sizeof balloon->statistics);
 }
 
-static const VirtioInfo virtio_info = {
+static const VirtioInfo info = {
     .type = VIRTIO_BALLOON,
+    .class_code = 0x00ff00,
     .queues = QUEUES,
     .features = F_STATS_VQ,
     .config_size = CONFIG_SIZE,
@@ -245,7 +246,7 @@ static int start(void *device, char **error)
 
     balloon->virtio.offered |= balloon->deflate_on_oom ? F_DEFLATE_ON_OOM : 0;
     balloon->virtio.offered |= balloon->reporting ? F_REPORTING : 0;
-    return virtio_start(device, &virtio_info, error);
+    return virtio_start(device, error);
 }
 
 /* -- Descriptions */
@@ -268,33 +269,7 @@ static const Property properties[] = {
     PROPERTY_END,
 };
 
-static const PciInfo pci_info = VIRTIO_PCI_INFO(VIRTIO_BALLOON, 0x00ff00);
-
-static const StateField pci_fields[] = {VIRTIO_PCI_STATE, VIRTIO_OWN_STATE(Balloon, own_state),
-                                        STATE_END};
-static const StateField mmio_fields[] = {VIRTIO_MMIO_STATE, VIRTIO_OWN_STATE(Balloon, own_state),
-                                         STATE_END};
-
-const DeviceDef device_virtio_balloon_pci = {
-    .name = "virtio-balloon-pci",
-    .summary = "virtio balloon: memory that the guest does not need goes back to the host",
-    .size = sizeof(Balloon),
-    VIRTIO_ON_PCI,
-    .bus = &pci_info,
-    .state = pci_fields,
-    .kept = kept,
-    .properties = properties,
-    .start = start,
-};
-
-const DeviceDef device_virtio_balloon_device = {
-    .name = "virtio-balloon-device",
-    .summary = "virtio balloon, over MMIO",
-    .size = sizeof(Balloon),
-    VIRTIO_ON_MMIO,
-    .bus = &virtio_info,
-    .state = mmio_fields,
-    .kept = kept,
-    .properties = properties,
-    .start = start,
-};
+VIRTIO_DEVICE(device_virtio_balloon, "virtio-balloon",
+              "virtio balloon: memory that the guest does not need goes back to the host", &info,
+              .size = sizeof(Balloon), .state = own_state, .kept = kept, .properties = properties,
+              .start = start);

@@ -274,8 +274,9 @@ static void resized(void *opaque)
     virtio_config_changed(opaque);
 }
 
-static const VirtioInfo virtio_info = {
+static const VirtioInfo info = {
     .type = VIRTIO_BLOCK,
+    .class_code = 0x010000,
     .queues = 1,
     .features = F_SEG_MAX | F_BLK_SIZE | F_FLUSH | F_MQ | F_DISCARD | F_WRITE_ZEROES,
     .config_size = CONFIG_SIZE,
@@ -300,7 +301,7 @@ static int start(void *device, char **error)
     blk->virtio.queue_count = (u16)blk->queue_count;
     blk->virtio.offered = disk_is_read_only(blk->disk) ? F_RO : 0;
     disk_set_drive(blk->disk, &(DiskDrive){.opaque = blk, .resized = resized});
-    return virtio_start(device, &virtio_info, error);
+    return virtio_start(device, error);
 }
 
 static void stop(void *device)
@@ -324,31 +325,5 @@ static const Property properties[] = {
     PROPERTY_END,
 };
 
-static const PciInfo pci_info = VIRTIO_PCI_INFO(VIRTIO_BLOCK, 0x010000);
-
-static const StateField pci_fields[] = {VIRTIO_PCI_STATE, STATE_END};
-static const StateField mmio_fields[] = {VIRTIO_MMIO_STATE, STATE_END};
-
-const DeviceDef device_virtio_blk_pci = {
-    .name = "virtio-blk-pci",
-    .summary = "virtio disk",
-    .size = sizeof(Blk),
-    VIRTIO_ON_PCI,
-    .bus = &pci_info,
-    .state = pci_fields,
-    .properties = properties,
-    .start = start,
-    .stop = stop,
-};
-
-const DeviceDef device_virtio_blk_device = {
-    .name = "virtio-blk-device",
-    .summary = "virtio disk, over MMIO",
-    .size = sizeof(Blk),
-    VIRTIO_ON_MMIO,
-    .bus = &virtio_info,
-    .state = mmio_fields,
-    .properties = properties,
-    .start = start,
-    .stop = stop,
-};
+VIRTIO_DEVICE(device_virtio_blk, "virtio-blk", "virtio disk", &info, .size = sizeof(Blk),
+              .properties = properties, .start = start, .stop = stop);

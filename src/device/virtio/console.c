@@ -314,8 +314,9 @@ static void reset_ports(void *device)
     memset(c->states, 0, sizeof c->states);
 }
 
-static const VirtioInfo virtio_info = {
+static const VirtioInfo info = {
     .type = VIRTIO_CONSOLE,
+    .class_code = 0x078000,
     .queues = QUEUES,
     .features = F_MULTIPORT | F_EMERG_WRITE,
     .config_size = CONFIG_SIZE,
@@ -329,7 +330,7 @@ static int start(void *device, char **error)
     Console *c = device;
 
     put_le(c->virtio.config + CONFIG_PORTS, PORTS, 4);
-    return virtio_start(device, &virtio_info, error);
+    return virtio_start(device, error);
 }
 
 static void stop(void *device)
@@ -406,38 +407,11 @@ static const StateField own_state[] = {
     STATE_END,
 };
 
-static const PciInfo pci_info = VIRTIO_PCI_INFO(VIRTIO_CONSOLE, 0x078000);
-
-static const StateField pci_fields[] = {VIRTIO_PCI_STATE, VIRTIO_OWN_STATE(Console, own_state),
-                                        STATE_END};
-static const StateField mmio_fields[] = {VIRTIO_MMIO_STATE, VIRTIO_OWN_STATE(Console, own_state),
-                                         STATE_END};
-
 static const DeviceBus bus = {BUS_VIRTIO_SERIAL, 1, plug};
 
-const DeviceDef device_virtio_serial_pci = {
-    .name = "virtio-serial-pci",
-    .summary = "virtio controller for consoles and serial ports",
-    .size = sizeof(Console),
-    VIRTIO_ON_PCI,
-    .bus = &pci_info,
-    .state = pci_fields,
-    .start = start,
-    .stop = stop,
-    .offers = &bus,
-};
-
-const DeviceDef device_virtio_serial_device = {
-    .name = "virtio-serial-device",
-    .summary = "virtio controller for consoles and serial ports, over MMIO",
-    .size = sizeof(Console),
-    VIRTIO_ON_MMIO,
-    .bus = &virtio_info,
-    .state = mmio_fields,
-    .start = start,
-    .stop = stop,
-    .offers = &bus,
-};
+VIRTIO_DEVICE(device_virtio_serial, "virtio-serial",
+              "virtio controller for consoles and serial ports", &info, .size = sizeof(Console),
+              .state = own_state, .start = start, .stop = stop, .offers = &bus);
 
 static const Property console_properties[] = {
     {"chardev", PROPERTY_BACKEND, offsetof(Port, chardev), "the other end", NULL, "char"},

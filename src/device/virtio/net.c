@@ -405,8 +405,9 @@ static void settle(void *device)
     net->multicast.count = MIN(net->multicast.count, (u8)FILTERS);
 }
 
-static const VirtioInfo virtio_info = {
+static const VirtioInfo info = {
     .type = VIRTIO_NET,
+    .class_code = 0x020000,
     .queues = QUEUES,
     .features = F_MAC | F_MRG_RXBUF | F_STATUS | F_CTRL_VQ | F_CTRL_RX | F_CTRL_VLAN |
                 F_CTRL_RX_EXTRA | F_CTRL_MAC_ADDR,
@@ -428,7 +429,7 @@ static int start(void *device, char **error)
     if (net->netdev) {
         net_attach(net->netdev, &user, net);
     }
-    return virtio_start(device, &virtio_info, error);
+    return virtio_start(device, error);
 }
 
 static void stop(void *device)
@@ -465,33 +466,5 @@ static const Property properties[] = {
     PROPERTY_END,
 };
 
-static const PciInfo pci_info = VIRTIO_PCI_INFO(VIRTIO_NET, 0x020000);
-
-static const StateField pci_fields[] = {VIRTIO_PCI_STATE, VIRTIO_OWN_STATE(Net, own_state),
-                                        STATE_END};
-static const StateField mmio_fields[] = {VIRTIO_MMIO_STATE, VIRTIO_OWN_STATE(Net, own_state),
-                                         STATE_END};
-
-const DeviceDef device_virtio_net_pci = {
-    .name = "virtio-net-pci",
-    .summary = "virtio network card",
-    .size = sizeof(Net),
-    VIRTIO_ON_PCI,
-    .bus = &pci_info,
-    .state = pci_fields,
-    .properties = properties,
-    .start = start,
-    .stop = stop,
-};
-
-const DeviceDef device_virtio_net_device = {
-    .name = "virtio-net-device",
-    .summary = "virtio network card, over MMIO",
-    .size = sizeof(Net),
-    VIRTIO_ON_MMIO,
-    .bus = &virtio_info,
-    .state = mmio_fields,
-    .properties = properties,
-    .start = start,
-    .stop = stop,
-};
+VIRTIO_DEVICE(device_virtio_net, "virtio-net", "virtio network card", &info, .size = sizeof(Net),
+              .state = own_state, .properties = properties, .start = start, .stop = stop);

@@ -25,34 +25,12 @@ static void notify(void *device, VirtQueue *queue)
     virtqueue_signal(queue);
 }
 
-static const VirtioInfo virtio_info = {.type = VIRTIO_RNG, .queues = 1, .notify = notify};
-
-static int start(void *device, char **error)
-{
-    return virtio_start(device, &virtio_info, error);
-}
-
-static const PciInfo pci_info = VIRTIO_PCI_INFO(VIRTIO_RNG, 0x00ff00);
-
-static const StateField pci_fields[] = {VIRTIO_PCI_STATE, STATE_END};
-static const StateField mmio_fields[] = {VIRTIO_MMIO_STATE, STATE_END};
-
-const DeviceDef device_virtio_rng_pci = {
-    .name = "virtio-rng-pci",
-    .summary = "virtio source of random numbers",
-    .size = sizeof(Rng),
-    VIRTIO_ON_PCI,
-    .bus = &pci_info,
-    .state = pci_fields,
-    .start = start,
+static const VirtioInfo info = {
+    .type = VIRTIO_RNG,
+    .class_code = 0x00ff00,
+    .queues = 1,
+    .notify = notify,
 };
 
-const DeviceDef device_virtio_rng_device = {
-    .name = "virtio-rng-device",
-    .summary = "virtio source of random numbers, over MMIO",
-    .size = sizeof(Rng),
-    VIRTIO_ON_MMIO,
-    .bus = &virtio_info,
-    .state = mmio_fields,
-    .start = start,
-};
+VIRTIO_DEVICE(device_virtio_rng, "virtio-rng", "virtio source of random numbers", &info,
+              .size = sizeof(Rng), .start = virtio_start);

@@ -203,13 +203,13 @@ void virtio_write_config(Virtio *v, u64 offset, unsigned size, u64 value)
 
 /* -- Life */
 
-int virtio_start(void *device, const VirtioInfo *info, char **error)
+int virtio_start(void *device, char **error)
 {
     Virtio *v = device;
 
-    v->info = info;
-    v->queue_count = v->queue_count ? v->queue_count : info->queues;
-    v->offered |= info->features | VIRTIO_F_VERSION_1 | VIRTIO_F_INDIRECT | VIRTIO_F_EVENT_IDX;
+    v->info = v->d.def->bus;
+    v->queue_count = v->queue_count ? v->queue_count : v->info->queues;
+    v->offered |= v->info->features | VIRTIO_F_VERSION_1 | VIRTIO_F_INDIRECT | VIRTIO_F_EVENT_IDX;
     return transport_of(v)->start(v, error);
 }
 
@@ -253,7 +253,7 @@ static const StateField queue_state[] = {
     STATE_END,
 };
 
-const StateField virtio_state[] = {
+static const StateField state[] = {
     STATE(Virtio, features),
     STATE(Virtio, feature_select),
     STATE(Virtio, driver_feature_select),
@@ -265,3 +265,12 @@ const StateField virtio_state[] = {
     STATE_STRUCTS(Virtio, queues, queue_state),
     STATE_END,
 };
+
+static const StateField pci_fields[] = {
+    PCI_STATE(Virtio),
+    {"virtio", 0, sizeof(Virtio), 1, state, STATE_VALUE},
+    STATE_END,
+};
+
+const DeviceFamily virtio_pci_family = {.state = pci_fields};
+const DeviceFamily virtio_mmio_family = {.state = state};

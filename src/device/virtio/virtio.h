@@ -1,9 +1,8 @@
 /* Virtio 1.2 devices: what they have in common, whatever the transport.
  *
- * A virtio device's struct begins with a Virtio. Its functions and features are a VirtioInfo, which
- * its start() hands to virtio_start(). It has two DeviceDefs with the same functions: one on PCI,
- * "virtio-NAME-pci", written with VIRTIO_ON_PCI and VIRTIO_PCI_INFO(), and one over MMIO,
- * "virtio-NAME-device", written with VIRTIO_ON_MMIO.
+ * A virtio device's struct begins with a Virtio. Its functions and features are a VirtioInfo; from
+ * that and the members that a DeviceDef has, VIRTIO_DEVICE() makes one description for each
+ * transport: "virtio-NAME-pci" and, over MMIO, "virtio-NAME-device".
  *
  * Queues are split virtqueues (2.7) in guest memory, which is read and written through dma_*(): a
  * guest that changes a request while it is served harms itself only, as everything is copied or
@@ -64,7 +63,8 @@ typedef struct VirtioChain {
 } VirtioChain;
 
 typedef struct VirtioInfo {
-    u16 type; /* device ID (5) */
+    u16 type;       /* device ID (5) */
+    u32 class_code; /* on PCI */
     u16 queues;
     u64 features; /* beside those of the transport */
     u32 config_size;
@@ -86,6 +86,7 @@ struct Virtio {
         PciFunction pci; /* of those on PCI */
     };
     const VirtioInfo *info;
+    PciInfo pci_info;
     Region region, msix_region;
     Irq irq;     /* of those over MMIO */
     u64 offered; /* features */
@@ -108,47 +109,43 @@ struct Virtio {
 
 /* -- For descriptions */
 
-/* start() puts what is known of the config bytes into v->config, may set v->queue_count and more
- * `offered` features, and calls this. */
-int virtio_start(void *device, const VirtioInfo *info, char **error);
+/* DeviceDef.start; one of the device's own puts what is known of the config bytes into v->config,
+ * may set v->queue_count and more `offered` features, and calls this. */
+int virtio_start(void *device, char **error);
 /* DeviceDef.reset and .settle. */
 void virtio_reset(void *device);
 void virtio_settle(void *device);
 
-extern const StateField virtio_state[];
 extern const RegisterBank virtio_pci_banks[2], virtio_mmio_banks[1];
 extern const IrqOutput virtio_mmio_outputs[];
-void virtio_pci_config_written(void *device, u32 at, u32 size);
+extern const DeviceFamily virtio_pci_family, virtio_mmio_family;
 
-/* Members of a DeviceDef. */
-#define VIRTIO_ON_PCI                                                                              \
-    .bus_kind = BUS_PCI, .banks = virtio_pci_banks, .bank_count = COUNT(virtio_pci_banks),         \
-    .version = 1, .reset = virtio_reset, .settle = virtio_settle
-#define VIRTIO_ON_MMIO                                                                             \
-    .bus_kind = BUS_VIRTIO, .banks = virtio_mmio_banks, .bank_count = COUNT(virtio_mmio_banks),    \
-    .outputs = virtio_mmio_outputs, .version = 1, .reset = virtio_reset, .settle = virtio_settle
-
-#define VIRTIO_PCI_INFO(type_, class_)                                                             \
-    {                                                                                              \
-        .vendor = 0x1af4, .device = 0x1040 + (type_), .subsystem_vendor = 0x1af4,                  \
-        .subsystem = 0x1100, .class_code = (class_), .revision = 1, .interrupt_pin = 1,            \
-        .config_written = virtio_pci_config_written,                                               \
-        .bars = {[1] = {PCI_BAR_MEMORY, 1}, [4] = {PCI_BAR_PREFETCH64, 0}},                        \
+/* Two DeviceDefs, SYMBOL_pci and SYMBOL_device: the device's name and summary, its VirtioInfo, and
+ * members that both have. */
+#define VIRTIO_DEVICE(symbol, name_, summary_, info_, ...)                                         \
+    const DeviceDef symbol##_pci = {                                                               \
+        .name = name_ "-pci",                                                                      \
+        .summary = summary_,                                                                       \
+        .bus_kind = BUS_PCI,                                                                       \
+        .banks = virtio_pci_banks,                                                                 \
+        .bank_count = COUNT(virtio_pci_banks),                                                     \
+        .family = &virtio_pci_family,                                                              \
+        VIRTIO_MEMBERS(info_),                                                                     \
+        __VA_ARGS__,                                                                               \
+    };                                                                                             \
+    const DeviceDef symbol##_device = {                                                            \
+        .name = name_ "-device",                                                                   \
+        .summary = summary_ ", over MMIO",                                                         \
+        .bus_kind = BUS_VIRTIO,                                                                    \
+        .banks = virtio_mmio_banks,                                                                \
+        .bank_count = COUNT(virtio_mmio_banks),                                                    \
+        .outputs = virtio_mmio_outputs,                                                            \
+        .family = &virtio_mmio_family,                                                             \
+        VIRTIO_MEMBERS(info_),                                                                     \
+        __VA_ARGS__,                                                                               \
     }
-
-/* The first rows of the state lists. */
-#define VIRTIO_MMIO_STATE                                                                          \
-    {                                                                                              \
-        "virtio", 0, sizeof(Virtio), 1, virtio_state, STATE_VALUE                                  \
-    }
-#define VIRTIO_PCI_STATE                                                                           \
-    {"pci", offsetof(Virtio, pci), sizeof(PciFunction), 1, pci_state, STATE_VALUE},                \
-        VIRTIO_MMIO_STATE
-/* And of the device's own fields, for both. */
-#define VIRTIO_OWN_STATE(type, fields)                                                             \
-    {                                                                                              \
-        "own", 0, sizeof(type), 1, fields, STATE_VALUE                                             \
-    }
+#define VIRTIO_MEMBERS(info_)                                                                      \
+    .bus = (info_), .version = 1, .reset = virtio_reset, .settle = virtio_settle
 
 /* -- For devices */
 

@@ -54,7 +54,7 @@ static void pci_interrupt(Virtio *v, u16 vector)
 }
 
 /* Messages may have been switched on or off. */
-void virtio_pci_config_written(void *device, u32 at, u32 size)
+static void config_written(void *device, u32 at, u32 size)
 {
     (void)at, (void)size;
     pci_update(device);
@@ -253,9 +253,29 @@ static void pci_reset(Virtio *v)
     }
 }
 
+/* Identity (4.1.2). */
+static void fill_info(Virtio *v)
+{
+    enum { VENDOR = 0x1af4, DEVICES = 0x1040, SUBSYSTEM = 0x1100 };
+
+    v->pci_info = (PciInfo){
+        .vendor = VENDOR,
+        .device = (u16)(DEVICES + v->info->type),
+        .subsystem_vendor = VENDOR,
+        .subsystem = SUBSYSTEM,
+        .class_code = v->info->class_code,
+        .revision = 1,
+        .interrupt_pin = 1,
+        .config_written = config_written,
+        .bars = {[1] = {PCI_BAR_MEMORY, 1}, [4] = {PCI_BAR_PREFETCH64, 0}},
+    };
+    v->pci.info = &v->pci_info;
+}
+
 static int pci_start(Virtio *v, char **error)
 {
     (void)error;
+    fill_info(v);
     pci_add_msix(v, 1, (u16)(v->queue_count + 1));
     add_capability(v, TYPE_COMMON, COMMON, COMMON_END, 0);
     add_capability(v, TYPE_NOTIFY, NOTIFY, NOTIFY_MULTIPLIER * VIRTIO_QUEUES, NOTIFY_MULTIPLIER);
