@@ -1,6 +1,9 @@
 /* Lists of options: see options.h. */
 #include "backend/options.h"
 
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 int backend_each_option(char *options,
@@ -19,4 +22,16 @@ int backend_each_option(char *options,
         result = take(port, name, value ? value : "on", error);
     }
     return result;
+}
+
+int backend_error(char **error, int code, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    if (vasprintf(error, format, args) < 0) {
+        abort();
+    }
+    va_end(args);
+    return -code;
 }

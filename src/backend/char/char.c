@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,23 +24,11 @@ static const CharDriver *const drivers[] = {
     &char_driver_stdio, &char_driver_tcp,  &char_driver_unix,
 };
 
-int char_error(char **error, int code, const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    if (vasprintf(error, format, args) < 0) {
-        abort();
-    }
-    va_end(args);
-    return -code;
-}
-
 int char_switch(const char *name, const char *value, bool *on, char **error)
 {
     *on = !strcmp(value, "on");
     if (!*on && strcmp(value, "off") != 0) {
-        return char_error(error, EINVAL, "%s=%s: it must be on or off", name, value);
+        return backend_error(error, EINVAL, "%s=%s: it must be on or off", name, value);
     }
     return 0;
 }
@@ -280,7 +267,7 @@ static int take_option(void *opaque, const char *name, const char *value, char *
     if (port->driver->option) {
         return port->driver->option(port, name, value, error);
     }
-    return char_error(error, EINVAL, "%s takes no option '%s'", port->driver->name, name);
+    return backend_error(error, EINVAL, "%s takes no option '%s'", port->driver->name, name);
 }
 
 static const CharDriver *find_driver(const char *spec, size_t length)
@@ -323,7 +310,7 @@ int char_open(CharPort **port, const char *spec, Loop *loop, char **error)
     int result;
 
     if (!driver) {
-        return char_error(error, EINVAL, "'%s' is no kind of character port", spec);
+        return backend_error(error, EINVAL, "'%s' is no kind of character port", spec);
     }
     char *argument = strdup(spec + length + (spec[length] == ':'));
     if (!argument) {

@@ -42,9 +42,6 @@ void char_use(CharPort *port, int input, int output);
 void char_tell(CharPort *port, CharEvent event);
 /* Names the port. */
 void char_set_name(CharPort *port, const char *name);
-/* asprintf for `char **error`; returns -code. */
-int char_error(char **error, int code, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
 /* "on" or "off" into *value; else an error. */
 int char_switch(const char *name, const char *value, bool *on, char **error);
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "backend/char/driver.h"
+#include "backend/options.h"
 
 typedef struct File {
     CharPort port;
@@ -18,7 +19,7 @@ static int file_option(CharPort *port, const char *name, const char *value, char
     if (!strcmp(name, "append")) {
         return char_switch(name, value, &((File *)port)->append, error);
     }
-    return char_error(error, EINVAL, "file takes no option '%s'", name);
+    return backend_error(error, EINVAL, "file takes no option '%s'", name);
 }
 
 static int file_open(CharPort *port, const char *path, char **error)
@@ -31,7 +32,7 @@ static int file_open(CharPort *port, const char *path, char **error)
     int fd = open(path, flags | O_CLOEXEC, 0666);
 
     if (fd < 0) {
-        return char_error(error, errno, "cannot open '%s': %s", path, strerror(errno));
+        return backend_error(error, errno, "cannot open '%s': %s", path, strerror(errno));
     }
     char_use(port, special ? fd : -1, fd);
     return 0;

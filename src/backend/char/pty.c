@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "backend/char/driver.h"
+#include "backend/options.h"
 
 typedef struct Pty {
     CharPort port;
@@ -29,7 +30,7 @@ static int pty_open(CharPort *port, const char *argument, char **error)
         int code = errno;
         close(fd);
         close(other);
-        return char_error(error, code, "cannot make a pseudo-terminal: %s", strerror(code));
+        return backend_error(error, code, "cannot make a pseudo-terminal: %s", strerror(code));
     }
     cfmakeraw(&raw);
     tcsetattr(other, TCSANOW, &raw);

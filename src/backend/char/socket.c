@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "backend/char/driver.h"
+#include "backend/options.h"
 #include "base/socket.h"
 
 typedef struct Socket {
@@ -39,7 +40,7 @@ static int socket_option(CharPort *port, const char *name, const char *value, ch
     } else if (!strcmp(name, "nodelay")) {
         s->delay = !on;
     } else {
-        return char_error(error, EINVAL, "%s takes no option '%s'", port->driver->name, name);
+        return backend_error(error, EINVAL, "%s takes no option '%s'", port->driver->name, name);
     }
     return 0;
 }
@@ -99,8 +100,8 @@ static int open_socket(Socket *s, const SocketAddress *address, char **error)
     s->port.connected = false;
     s->listening = -1;
     if (fd < 0) {
-        return char_error(error, -fd, "cannot %s %s: %s", s->server ? "listen at" : "connect",
-                          s->port.name, why);
+        return backend_error(error, -fd, "cannot %s %s: %s", s->server ? "listen at" : "connect",
+                             s->port.name, why);
     }
     if (!s->server) {
         use(s, fd);
@@ -148,7 +149,7 @@ static int tcp_open(CharPort *port, const char *argument, char **error)
     SocketAddress address;
     int result = socket_split(text, &address)
                      ? open_socket((Socket *)port, &address, error)
-                     : char_error(error, EINVAL, "tcp:%s: it must be HOST:PORT", argument);
+                     : backend_error(error, EINVAL, "tcp:%s: it must be HOST:PORT", argument);
 
     free(text);
     return result;

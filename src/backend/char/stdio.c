@@ -6,6 +6,7 @@
 
 #include "backend/char/driver.h"
 #include "backend/char/terminal.h"
+#include "backend/options.h"
 
 typedef struct Stdio {
     CharPort port;
@@ -18,7 +19,7 @@ static int stdio_option(CharPort *port, const char *name, const char *value, cha
     int result;
 
     if (strcmp(name, "signal") != 0) {
-        return char_error(error, EINVAL, "stdio takes no option '%s'", name);
+        return backend_error(error, EINVAL, "stdio takes no option '%s'", name);
     }
     result = char_switch(name, value, &signals, error);
     ((Stdio *)port)->no_signals = !signals;
@@ -33,7 +34,7 @@ static int stdio_open(CharPort *port, const char *argument, char **error)
     if (output < 0) {
         int code = errno;
         close(input);
-        return char_error(error, code, "standard output: %s", strerror(code));
+        return backend_error(error, code, "standard output: %s", strerror(code));
     }
     terminal_raw(!((Stdio *)port)->no_signals);
     char_use(port, input, output);

@@ -39,10 +39,6 @@ void net_drained(NetPort *port);
 size_t net_size(const struct iovec *iov, u32 count);
 size_t net_gather(const struct iovec *iov, u32 count, void *bytes, size_t size);
 
-/* asprintf for `char **error`; returns -code. */
-int net_error(char **error, int code, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
 extern const NetDriver net_driver_memory;
 extern const NetDriver net_driver_null;
 

@@ -2,7 +2,6 @@
 #include "backend/net/net.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,18 +10,6 @@
 #include "backend/options.h"
 
 static const NetDriver *const drivers[] = {&net_driver_memory, &net_driver_null};
-
-int net_error(char **error, int code, const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    if (vasprintf(error, format, args) < 0) {
-        abort();
-    }
-    va_end(args);
-    return -code;
-}
 
 /* -- Scatter lists */
 
@@ -137,7 +124,7 @@ static int take_option(void *opaque, const char *name, const char *value, char *
     if (port->driver->option) {
         return port->driver->option(port, name, value, error);
     }
-    return net_error(error, EINVAL, "%s takes no option '%s'", port->driver->name, name);
+    return backend_error(error, EINVAL, "%s takes no option '%s'", port->driver->name, name);
 }
 
 static const NetDriver *find_driver(const char *name, size_t length)
@@ -163,8 +150,8 @@ int net_open(NetPort **port, const char *spec, Loop *loop, char **error)
     int result;
 
     if (!driver) {
-        return net_error(error, EINVAL, "'%.*s' is no kind of network; there is null", (int)length,
-                         spec);
+        return backend_error(error, EINVAL, "'%.*s' is no kind of network; there is null",
+                             (int)length, spec);
     }
     NetPort *new = calloc(1, driver->size);
     char *options = strdup(spec + length);
