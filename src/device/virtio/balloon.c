@@ -44,8 +44,8 @@ typedef struct Balloon {
     u32 target, actual; /* pages; the target outlives resets */
     u64 statistics[BALLOON_STATISTICS];
     u16 known; /* bit n: the driver told statistic n */
-    u8 held;   /* it waits for the return of the chain that it told them with: */
-    u16 held_head;
+    u8 waits;  /* it waits for the return of the chain that it told them with: */
+    VirtioUsed held;
 } Balloon;
 
 /* -- Giving back */
@@ -117,12 +117,9 @@ static void report(Balloon *balloon)
 
 static void return_held(Balloon *balloon, VirtQueue *queue)
 {
-    if (balloon->held) {
-        VirtioChain *chain = &balloon->chain;
-        balloon->held = 0;
-        chain->head = balloon->held_head;
-        chain->out_count = chain->in_count = 0;
-        virtqueue_return(queue, chain, 0);
+    if (balloon->waits) {
+        balloon->waits = 0;
+        virtqueue_publish(queue, &balloon->held, 1);
     }
 }
 
@@ -143,8 +140,8 @@ static void take_statistics(Balloon *balloon, VirtQueue *queue)
             balloon->known |= (u16)(1 << tag);
         }
     }
-    balloon->held = 1;
-    balloon->held_head = chain->head;
+    balloon->waits = 1;
+    balloon->held = virtqueue_written(queue, chain, 0);
 }
 
 void balloon_ask_statistics(void *device)
@@ -152,7 +149,7 @@ void balloon_ask_statistics(void *device)
     Balloon *balloon = device;
     VirtQueue *queue = &balloon->virtio.queues[QUEUE_STATISTICS];
 
-    if (balloon->held && virtio_is_running(&balloon->virtio)) {
+    if (balloon->waits && virtio_is_running(&balloon->virtio)) {
         return_held(balloon, queue);
         virtqueue_signal(queue);
     }
@@ -224,7 +221,7 @@ static void reset_balloon(void *device)
 
     balloon->actual = 0;
     balloon->known = 0;
-    balloon->held = 0;
+    balloon->waits = 0;
     memset(balloon->statistics, 0, sizeof balloon->statistics);
 }
 
@@ -252,8 +249,13 @@ static int start(void *device, char **error)
 /* -- Descriptions */
 
 static const StateField own_state[] = {
-    STATE(Balloon, actual), STATE_ARRAY(Balloon, statistics), STATE(Balloon, known),
-    STATE(Balloon, held),   STATE(Balloon, held_head),        STATE_END,
+    STATE(Balloon, actual),
+    STATE_ARRAY(Balloon, statistics),
+    STATE(Balloon, known),
+    STATE(Balloon, waits),
+    STATE(Balloon, held.head),
+    STATE(Balloon, held.places),
+    STATE_END,
 };
 
 static const StateField kept[] = {

@@ -132,6 +132,12 @@ static bool in_range(const Blk *blk, u64 sector, u64 bytes)
     return bytes % SECTOR == 0 && sector <= size / SECTOR && bytes <= size - sector * SECTOR;
 }
 
+/* A driver that cannot flush takes what was written for being safe (5.2.5.1). */
+static unsigned write_flags(const Blk *blk)
+{
+    return virtio_has(&blk->virtio, F_FLUSH) ? 0 : BLOCK_FUA;
+}
+
 /* Reads or writes; false: refused. */
 static bool transfer(Request *r, u32 type, u64 sector)
 {
@@ -142,8 +148,8 @@ static bool transfer(Request *r, u32 type, u64 sector)
     if (!in_range(blk, sector, bytes) || (!in && disk_is_read_only(blk->disk)) || !bytes) {
         return false;
     }
-    submit(r, in ? BLOCK_OP_READ : BLOCK_OP_WRITE, sector * SECTOR, bytes, 0,
-           in ? r->chain.iov + r->chain.out_count : r->chain.iov);
+    submit(r, in ? BLOCK_OP_READ : BLOCK_OP_WRITE, sector * SECTOR, bytes,
+           in ? 0 : write_flags(blk), in ? r->chain.iov + r->chain.out_count : r->chain.iov);
     return true;
 }
 
@@ -164,8 +170,12 @@ static bool discard(Request *r, u32 type)
         disk_is_read_only(r->blk->disk)) {
         return false;
     }
-    submit(r, type == DISCARD ? BLOCK_OP_DISCARD : BLOCK_OP_ZERO, sector * SECTOR,
-           (u64)count * SECTOR, flags & UNMAP ? BLOCK_MAY_UNMAP : 0, NULL);
+    if (type == DISCARD) {
+        submit(r, BLOCK_OP_DISCARD, sector * SECTOR, (u64)count * SECTOR, 0, NULL);
+    } else {
+        submit(r, BLOCK_OP_ZERO, sector * SECTOR, (u64)count * SECTOR,
+               write_flags(r->blk) | (flags & UNMAP ? BLOCK_MAY_UNMAP : 0), NULL);
+    }
     return true;
 }
 

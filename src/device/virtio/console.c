@@ -188,7 +188,7 @@ static size_t room(void *opaque)
     if (!virtqueue_take(queue, &c->chain)) {
         return 0;
     }
-    virtqueue_untake(queue, 1);
+    virtqueue_untake(queue, c->chain.places);
     if (!c->chain.in_size) {
         virtio_break(&c->virtio, "a buffer to receive without room");
     }
@@ -243,7 +243,7 @@ static void send(Console *c, u32 number)
     c->sending = true;
     while (virtqueue_take(queue, &c->output)) {
         if (port && !write_chain(port->chardev, &c->output, sent)) {
-            virtqueue_untake(queue, 1);
+            virtqueue_untake(queue, c->output.places);
             break;
         }
         *sent = 0;

@@ -17,8 +17,8 @@ enum {
     QUEUE_SEND,
     QUEUE_CONTROL,
     QUEUES,
-    HEADER = 12, /* struct virtio_net_hdr (5.1.6) */
-    HEADER_BUFFERS = 10,
+    HEADER = 12,         /* struct virtio_net_hdr (5.1.6) */
+    HEADER_BUFFERS = 10, /* the last of its fields, which legacy drivers may not know */
     CONFIG_MAC = 0,
     CONFIG_STATUS = 6,
     CONFIG_SIZE = 8,
@@ -65,6 +65,7 @@ typedef struct Net {
     NetPort *netdev;
     u8 initial_mac[NET_ADDRESS];
     VirtioChain first, chain;
+    VirtioUsed filled[VIRTIO_QUEUE_SIZE]; /* for one frame */
     /* Saved. */
     u8 mac[NET_ADDRESS];
     u8 rx[RX_SWITCHES];
@@ -135,6 +136,11 @@ typedef struct Arrival {
     size_t left;             /* bytes */
 } Arrival;
 
+static u32 header_size(const Net *net)
+{
+    return virtio_has(&net->virtio, VIRTIO_F_VERSION_1 | F_MRG_RXBUF) ? HEADER : HEADER_BUFFERS;
+}
+
 /* Fills a chain from `offset` on; returns how much. */
 static u64 fill_chain(const VirtioChain *chain, u64 offset, Arrival *a)
 {
@@ -159,31 +165,28 @@ static bool fill_buffers(Net *net, VirtQueue *queue, Arrival *a)
 {
     bool merge = virtio_has(&net->virtio, F_MRG_RXBUF);
     u8 header[HEADER] = {0};
+    u32 places = 0;
     u16 taken = 0;
-    u64 first_size = 0;
 
     do {
         VirtioChain *chain = taken ? &net->chain : &net->first;
-        if ((taken && !merge) || !virtqueue_take(queue, chain)) {
-            virtqueue_untake(queue, taken);
+        u64 before = taken ? 0 : header_size(net);
+        if ((taken && !merge) || taken == COUNT(net->filled) || !virtqueue_take(queue, chain)) {
+            virtqueue_untake(queue, places);
             return false;
         }
-        if (!taken && chain->in_size < HEADER) {
+        if (chain->in_size < before) {
             virtio_break(&net->virtio, "a buffer to receive with no room for the header");
             return false;
         }
-        u64 size = fill_chain(chain, taken ? 0 : HEADER, a);
-        if (taken) {
-            virtqueue_fill(queue, chain, (u32)size, taken);
-        } else {
-            first_size = HEADER + size;
-        }
-        taken++;
+        u64 size = before + fill_chain(chain, before, a);
+        net->filled[taken++] = virtqueue_written(queue, chain, (u32)size);
+        places += chain->places;
     } while (a->left);
     put_le(header + HEADER_BUFFERS, taken, 2);
-    virtio_copy_in(&net->first, 0, header, HEADER);
-    virtqueue_fill(queue, &net->first, (u32)first_size, 0);
-    virtqueue_publish(queue, taken);
+    virtio_copy_in(&net->first, 0, header, header_size(net));
+    net->filled[0] = virtqueue_written(queue, &net->first, net->filled[0].written);
+    virtqueue_publish(queue, net->filled, taken);
     virtqueue_signal(queue);
     return true;
 }
@@ -230,13 +233,13 @@ static void send_frames(Net *net)
 
     while (virtqueue_take(queue, &net->chain)) {
         VirtioChain *chain = &net->chain;
-        if (!virtio_trim(chain, HEADER, 0)) {
+        if (!virtio_trim(chain, header_size(net), 0)) {
             virtio_break(&net->virtio, "a frame to send without a header");
             return;
         }
         bool fits = chain->out_size && chain->out_size <= NET_FRAME_MAX;
         if (fits && !net_send(net->netdev, chain->iov, chain->out_count)) {
-            virtqueue_untake(queue, 1);
+            virtqueue_untake(queue, chain->places);
             break;
         }
         virtqueue_return(queue, chain, 0);
@@ -385,6 +388,17 @@ static void config_reading(void *device)
     put_le(net->virtio.config + CONFIG_STATUS, net_link_is_up(net->netdev) ? STATUS_LINK_UP : 0, 2);
 }
 
+/* Legacy drivers set the address here (5.1.4.1). */
+static void config_written(void *device, u32 at, u32 size)
+{
+    Net *net = device;
+
+    (void)at, (void)size;
+    if (net->virtio.legacy) {
+        memcpy(net->mac, net->virtio.config + CONFIG_MAC, NET_ADDRESS);
+    }
+}
+
 /* A driver that does not set filters is to receive everything. */
 static void reset_filters(void *device)
 {
@@ -414,6 +428,7 @@ static const VirtioInfo info = {
     .config_size = CONFIG_SIZE,
     .notify = notify,
     .config_reading = config_reading,
+    .config_written = config_written,
     .reset = reset_filters,
     .settle = settle,
 };

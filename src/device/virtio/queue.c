@@ -1,91 +1,11 @@
-/* Split virtqueues (virtio 1.2, 2.7). */
+/* Virtqueues, whatever their layout (ring.h), and the chains that are taken from them. */
 #include <string.h>
 
-#include "device/virtio/virtio.h"
+#include "device/virtio/ring.h"
 
-enum {
-    DESCRIPTOR = 16, /* bytes: address, length, flags, next */
-    FLAG_NEXT = 1,
-    FLAG_WRITE = 2,
-    FLAG_INDIRECT = 4,
-    AVAIL_NO_INTERRUPT = 1,
-};
-
-static MapReader *memory(const VirtQueue *queue)
+static const VirtRing *ring_of(const VirtQueue *queue)
 {
-    return &queue->owner->d.board->dma;
-}
-
-static u16 read16(const VirtQueue *queue, u64 address)
-{
-    return (u16)dma_read_le(memory(queue), address, 2);
-}
-
-typedef struct Descriptor {
-    u64 address;
-    u32 length;
-    u16 flags, next;
-} Descriptor;
-
-static Descriptor read_descriptor(const VirtQueue *queue, u64 table, u16 index)
-{
-    u8 bytes[DESCRIPTOR];
-    Descriptor d;
-
-    dma_read(memory(queue), table + (u64)index * DESCRIPTOR, bytes, sizeof bytes);
-    memcpy(&d.address, bytes, 8);
-    memcpy(&d.length, bytes + 8, 4);
-    memcpy(&d.flags, bytes + 12, 2);
-    memcpy(&d.next, bytes + 14, 2);
-    return d;
-}
-
-/* Adds the host's pieces of a descriptor. */
-static bool add_pieces(VirtQueue *queue, VirtioChain *chain, const Descriptor *d)
-{
-    bool write = d->flags & FLAG_WRITE;
-
-    for (u64 done = 0, size; done < d->length; done += size) {
-        u32 n = chain->out_count + chain->in_count;
-        size = d->length - done;
-        u8 *host = dma_map(memory(queue), d->address + done, &size, write);
-        if (!host || n == VIRTIO_SEGMENTS) {
-            virtio_break(queue->owner, host ? "too many descriptors" : "a descriptor of no memory");
-            return false;
-        }
-        chain->iov[n] = (struct iovec){host, size};
-        *(write ? &chain->in_count : &chain->out_count) += 1;
-    }
-    *(write ? &chain->in_size : &chain->out_size) += d->length;
-    return true;
-}
-
-/* Follows a chain in a table of `count` descriptors. */
-static bool follow(VirtQueue *queue, VirtioChain *chain, u64 table, u32 count, u16 index,
-                   bool indirect)
-{
-    for (u32 steps = 0;; steps++) {
-        if (index >= count || steps >= count) {
-            virtio_break(queue->owner, "a chain of descriptors without an end");
-            return false;
-        }
-        Descriptor d = read_descriptor(queue, table, index);
-        if (d.flags & FLAG_INDIRECT && !indirect && virtio_has(queue->owner, VIRTIO_F_INDIRECT)) {
-            return d.length % DESCRIPTOR == 0 &&
-                   follow(queue, chain, d.address, d.length / DESCRIPTOR, 0, true);
-        }
-        if (!(d.flags & FLAG_WRITE) && chain->in_count) {
-            virtio_break(queue->owner, "a descriptor to be read behind one to be written");
-            return false;
-        }
-        if (!add_pieces(queue, chain, &d)) {
-            return false;
-        }
-        if (!(d.flags & FLAG_NEXT)) {
-            return true;
-        }
-        index = d.next;
-    }
+    return virtio_has(queue->owner, VIRTIO_F_PACKED) ? &virtio_packed : &virtio_split;
 }
 
 static bool is_usable(const VirtQueue *queue)
@@ -93,95 +13,87 @@ static bool is_usable(const VirtQueue *queue)
     return queue->enabled && queue->size && virtio_is_running(queue->owner);
 }
 
-bool virtqueue_take(VirtQueue *queue, VirtioChain *chain)
+/* -- Chains */
+
+bool virtio_add_piece(VirtQueue *queue, VirtioChain *chain, u64 address, u32 length, u16 flags)
 {
-    if (!is_usable(queue)) {
+    bool write = flags & VIRTIO_DESCRIPTOR_WRITE;
+
+    if (!write && chain->in_count) {
+        virtio_break(queue->owner, "a descriptor to be read behind one to be written");
         return false;
     }
-    if (!virtio_may_take(queue)) {
-        return false;
+    for (u64 done = 0, size; done < length; done += size) {
+        u32 n = chain->out_count + chain->in_count;
+        size = length - done;
+        u8 *host = dma_map(virtqueue_memory(queue), address + done, &size, write);
+        if (!host || n == VIRTIO_SEGMENTS) {
+            virtio_break(queue->owner, host ? "too many descriptors" : "a descriptor of no memory");
+            return false;
+        }
+        chain->iov[n] = (struct iovec){host, size};
+        *(write ? &chain->in_count : &chain->out_count) += 1;
     }
-    u16 available = read16(queue, queue->driver + 2);
-    if ((u16)(available - queue->used) > queue->size) { /* with those that are being served */
-        virtio_break(queue->owner, "more chains than the queue has places");
-        return false;
-    }
-    /* Ask for a notification of the next one before looking for the last time. */
-    if (virtio_has(queue->owner, VIRTIO_F_EVENT_IDX)) {
-        dma_write_le(memory(queue), queue->device + 4 + 8ull * queue->size, 2, queue->next);
-        __atomic_thread_fence(__ATOMIC_SEQ_CST);
-        available = read16(queue, queue->driver + 2);
-    }
-    if (available == queue->next) {
-        return false;
-    }
-    __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    chain->head = read16(queue, queue->driver + 4 + 2ull * (queue->next % queue->size));
-    chain->out_count = chain->in_count = 0;
-    chain->out_size = chain->in_size = 0;
-    if (!follow(queue, chain, queue->descriptors, queue->size, chain->head, false)) {
-        return false;
-    }
-    queue->next++;
+    *(write ? &chain->in_size : &chain->out_size) += length;
     return true;
 }
 
-void virtqueue_untake(VirtQueue *queue, u16 count)
+bool virtqueue_take(VirtQueue *queue, VirtioChain *chain)
 {
-    queue->next -= count;
+    if (!is_usable(queue) || !virtio_may_take(queue)) {
+        return false;
+    }
+    chain->out_count = chain->in_count = 0;
+    chain->out_size = chain->in_size = 0;
+    return ring_of(queue)->take(queue, chain);
 }
 
-void virtqueue_fill(VirtQueue *queue, const VirtioChain *chain, u32 written, u16 index)
+void virtqueue_untake(VirtQueue *queue, u32 places)
 {
-    u16 place = (u16)(queue->used + index) % MAX(queue->size, 1);
-    u64 entry = queue->device + 4 + 8ull * place;
-
-    if (!is_usable(queue)) {
-        return;
+    if (queue->size) {
+        ring_of(queue)->untake(queue, places);
     }
+}
+
+VirtioUsed virtqueue_written(VirtQueue *queue, const VirtioChain *chain, u32 written)
+{
     for (u32 i = 0; i < chain->in_count; i++) {
         const struct iovec *iov = &chain->iov[chain->out_count + i];
-        dma_done(memory(queue), iov->iov_base, iov->iov_len);
+        dma_done(virtqueue_memory(queue), iov->iov_base, iov->iov_len);
     }
-    dma_write_le(memory(queue), entry, 4, chain->head);
-    dma_write_le(memory(queue), entry + 4, 4, written);
+    return (VirtioUsed){chain->head, chain->places, written};
 }
 
-void virtqueue_publish(VirtQueue *queue, u16 count)
+void virtqueue_publish(VirtQueue *queue, const VirtioUsed *used, u32 count)
 {
     if (is_usable(queue)) {
-        __atomic_thread_fence(__ATOMIC_RELEASE);
-        queue->used += count;
-        dma_write_le(memory(queue), queue->device + 2, 2, queue->used);
+        ring_of(queue)->publish(queue, used, count);
+        for (u32 i = 0; i < count; i++) {
+            queue->untold += used[i].places;
+        }
     }
 }
 
 void virtqueue_return(VirtQueue *queue, const VirtioChain *chain, u32 written)
 {
-    virtqueue_fill(queue, chain, written, 0);
-    virtqueue_publish(queue, 1);
-}
+    VirtioUsed used = virtqueue_written(queue, chain, written);
 
-/* Whether `event` lies in what was used since the driver was last told (2.7.7.2). */
-static bool is_wanted(VirtQueue *queue)
-{
-    if (!virtio_has(queue->owner, VIRTIO_F_EVENT_IDX)) {
-        return !(read16(queue, queue->driver) & AVAIL_NO_INTERRUPT);
-    }
-    u16 event = read16(queue, queue->driver + 4 + 2ull * queue->size);
-    bool wanted = !queue->signalled_valid ||
-                  (u16)(queue->used - event - 1) < (u16)(queue->used - queue->signalled);
-    return wanted;
+    virtqueue_publish(queue, &used, 1);
 }
 
 void virtqueue_signal(VirtQueue *queue)
 {
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    if (is_usable(queue) && is_wanted(queue)) {
+    if (queue->untold && is_usable(queue) && ring_of(queue)->is_wanted(queue)) {
         virtio_interrupt(queue->owner, queue->vector, VIRTIO_ISR_QUEUE);
     }
-    queue->signalled = queue->used;
-    queue->signalled_valid = 1;
+    queue->untold = 0;
+}
+
+void virtqueue_settle(VirtQueue *queue)
+{
+    queue->size = MIN(queue->size, (u16)VIRTIO_QUEUE_SIZE);
+    ring_of(queue)->bound(queue);
 }
 
 /* -- Copies */

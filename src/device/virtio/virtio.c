@@ -8,6 +8,8 @@
  * after some the rest waits until the main loop comes round. */
 enum { AT_ONCE = 2 * VIRTIO_QUEUE_SIZE };
 
+enum { PAGE = 4096 }; /* of legacy drivers that say nothing */
+
 static const VirtioTransport *transport_of(const Virtio *v)
 {
     return v->d.def->bus_kind == BUS_PCI ? &virtio_pci : &virtio_mmio;
@@ -60,13 +62,24 @@ void virtio_accept_half(Virtio *v, u32 select, u32 bits)
     }
 }
 
+u32 virtio_legacy_features(const Virtio *v)
+{
+    return (u32)(v->offered | VIRTIO_F_ANY_LAYOUT);
+}
+
+void virtio_accept_legacy(Virtio *v, u32 bits)
+{
+    v->features = bits & virtio_legacy_features(v);
+}
+
 static void reset_queues(Virtio *v)
 {
     for (u16 i = 0; i < VIRTIO_QUEUES; i++) {
         v->queues[i] = (VirtQueue){.owner = v,
                                    .index = i,
                                    .size = i < v->queue_count ? VIRTIO_QUEUE_SIZE : 0,
-                                   .vector = VIRTIO_NO_VECTOR};
+                                   .vector = VIRTIO_NO_VECTOR,
+                                   .align = PAGE};
     }
 }
 
@@ -77,6 +90,8 @@ static void reset_by_driver(Virtio *v)
     }
     v->status = v->isr = 0;
     v->features = 0;
+    v->legacy = v->force_legacy;
+    v->page_size = PAGE;
     v->feature_select = v->driver_feature_select = 0;
     v->queue_select = 0;
     v->config_vector = VIRTIO_NO_VECTOR;
@@ -103,7 +118,7 @@ void virtio_write_status(Virtio *v, u8 status)
         reset_by_driver(v);
         return;
     }
-    if (status & VIRTIO_FEATURES_OK && !(v->status & VIRTIO_FEATURES_OK) &&
+    if (!v->legacy && status & VIRTIO_FEATURES_OK && !(v->status & VIRTIO_FEATURES_OK) &&
         (v->features & ~v->offered || !(v->features & VIRTIO_F_VERSION_1))) {
         status &= (u8)~VIRTIO_FEATURES_OK; /* not these */
     }
@@ -130,7 +145,8 @@ static bool may_change(const VirtQueue *queue)
 
 void virtqueue_set_size(VirtQueue *queue, u32 size)
 {
-    if (may_change(queue) && size && size <= VIRTIO_QUEUE_SIZE && !(size & (size - 1))) {
+    if (may_change(queue) && size && size <= VIRTIO_QUEUE_SIZE &&
+        (virtio_is_power_of_two(size) || virtio_has(queue->owner, VIRTIO_F_PACKED))) {
         queue->size = (u16)size;
     }
 }
@@ -140,6 +156,17 @@ void virtqueue_set_address(VirtQueue *queue, u64 *address, bool high, u32 value)
     if (may_change(queue)) {
         set_half(address, high, value);
     }
+}
+
+/* A ring of what is available has flags, an index, places, and an event's index (2.7.6). */
+void virtqueue_place(VirtQueue *queue, u64 address, u32 align)
+{
+    queue->descriptors = address;
+    queue->driver = address + 16ull * queue->size;
+    queue->device = ALIGN_UP(queue->driver + 6 + 2ull * queue->size, (u64)align);
+    queue->enabled = address != 0;
+    queue->next = queue->used = 0;
+    queue->untold = 0;
 }
 
 static void resume(void *opaque)
@@ -196,6 +223,9 @@ u64 virtio_read_config(Virtio *v, u64 offset, unsigned size)
 void virtio_write_config(Virtio *v, u64 offset, unsigned size, u64 value)
 {
     if (offset + size <= v->info->config_size && v->info->config_written) {
+        if (v->info->config_reading) {
+            v->info->config_reading(v);
+        }
         memcpy(v->config + offset, &value, size);
         v->info->config_written(v, (u32)offset, size);
     }
@@ -209,7 +239,10 @@ int virtio_start(void *device, char **error)
 
     v->info = v->d.def->bus;
     v->queue_count = v->queue_count ? v->queue_count : v->info->queues;
-    v->offered |= v->info->features | VIRTIO_F_VERSION_1 | VIRTIO_F_INDIRECT | VIRTIO_F_EVENT_IDX;
+    v->offered |= v->info->features | VIRTIO_F_VERSION_1;
+    v->offered |= v->indirect ? VIRTIO_F_INDIRECT : 0;
+    v->offered |= v->event_idx ? VIRTIO_F_EVENT_IDX : 0;
+    v->offered |= v->packed ? VIRTIO_F_PACKED : 0;
     return transport_of(v)->start(v, error);
 }
 
@@ -227,11 +260,13 @@ void virtio_settle(void *device)
 {
     Virtio *v = device;
 
+    v->page_size = virtio_is_power_of_two(v->page_size) ? v->page_size : PAGE;
     for (u16 i = 0; i < VIRTIO_QUEUES; i++) {
         VirtQueue *queue = &v->queues[i];
         queue->owner = v;
         queue->index = i;
-        queue->size = MIN(queue->size, (u16)VIRTIO_QUEUE_SIZE);
+        queue->align = virtio_is_power_of_two(queue->align) ? queue->align : PAGE;
+        virtqueue_settle(queue);
     }
     if (v->info->settle) {
         v->info->settle(v);
@@ -242,14 +277,14 @@ void virtio_settle(void *device)
 static const StateField queue_state[] = {
     STATE(VirtQueue, size),
     STATE(VirtQueue, enabled),
+    STATE(VirtQueue, align),
     STATE(VirtQueue, vector),
     STATE(VirtQueue, descriptors),
     STATE(VirtQueue, driver),
     STATE(VirtQueue, device),
     STATE(VirtQueue, next),
     STATE(VirtQueue, used),
-    STATE(VirtQueue, signalled),
-    STATE(VirtQueue, signalled_valid),
+    STATE(VirtQueue, untold),
     STATE_END,
 };
 
@@ -260,6 +295,8 @@ static const StateField state[] = {
     STATE(Virtio, status),
     STATE(Virtio, isr),
     STATE(Virtio, generation),
+    STATE(Virtio, legacy),
+    STATE(Virtio, page_size),
     STATE(Virtio, queue_select),
     STATE(Virtio, config_vector),
     STATE_STRUCTS(Virtio, queues, queue_state),
@@ -272,5 +309,27 @@ static const StateField pci_fields[] = {
     STATE_END,
 };
 
-const DeviceFamily virtio_pci_family = {.state = pci_fields};
-const DeviceFamily virtio_mmio_family = {.state = state};
+#define SWITCH(name, member, text, initial)                                                        \
+    {                                                                                              \
+        name, PROPERTY_BOOL, offsetof(Virtio, member), text, initial, NULL                         \
+    }
+#define SWITCHES                                                                                   \
+    SWITCH("packed", packed, "packed queues, for drivers that know them", "off"),                  \
+        SWITCH("indirect_desc", indirect, "descriptors of tables of them", "on"),                  \
+        SWITCH("event_idx", event_idx, "events where the other side wants them", "on")
+
+static const Property pci_properties[] = {
+    SWITCHES,
+    SWITCH("disable-legacy", no_legacy, "not for drivers of before virtio 1.0", "off"),
+    SWITCH("disable-modern", no_modern, "only for those", "off"),
+    PROPERTY_END,
+};
+
+static const Property mmio_properties[] = {
+    SWITCHES,
+    SWITCH("force-legacy", force_legacy, "for drivers of before virtio 1.0", "off"),
+    PROPERTY_END,
+};
+
+const DeviceFamily virtio_pci_family = {pci_fields, pci_properties};
+const DeviceFamily virtio_mmio_family = {state, mmio_properties};

@@ -1,8 +1,16 @@
-/* The MMIO transport (virtio 1.2, 4.2), version 2: one page of registers and an interrupt line.
- * Whoever makes the machine places it and tells the guest where it is. */
+/* The MMIO transport (virtio 1.2, 4.2), version 2 and, as the legacy interface (4.2.4), version 1:
+ * one page of registers and an interrupt line. Whoever makes the machine places it and tells the
+ * guest where it is. */
 #include "device/virtio/virtio.h"
 
-enum { MAGIC = 0x74726976, VERSION = 2, VENDOR = 0x554e454d, CONFIG = 0x100, SIZE = 0x200 };
+enum {
+    MAGIC = 0x74726976,
+    VERSION = 2,
+    LEGACY_VERSION = 1,
+    VENDOR = 0x554e454d,
+    CONFIG = 0x100,
+    SIZE = 0x200
+};
 
 /* Offsets (4.2.2). */
 enum {
@@ -14,9 +22,12 @@ enum {
     DEVICE_FEATURES_SELECT = 0x014,
     DRIVER_FEATURES = 0x020,
     DRIVER_FEATURES_SELECT = 0x024,
+    PAGE_SIZE = 0x028, /* legacy: of what the address counts */
     QUEUE_SELECT = 0x030,
     QUEUE_SIZE_MAX = 0x034,
     QUEUE_SIZE = 0x038,
+    QUEUE_ALIGN = 0x03c,   /* legacy */
+    QUEUE_ADDRESS = 0x040, /* legacy */
     QUEUE_READY = 0x044,
     QUEUE_NOTIFY = 0x050,
     INTERRUPT_STATUS = 0x060,
@@ -55,6 +66,23 @@ const VirtioTransport virtio_mmio = {
 
 /* -- Registers */
 
+static u32 offered(const Virtio *v)
+{
+    if (v->legacy) {
+        return v->feature_select ? 0 : virtio_legacy_features(v);
+    }
+    return virtio_offered_half(v, v->feature_select);
+}
+
+static void accept(Virtio *v, u32 bits)
+{
+    if (!v->legacy) {
+        virtio_accept_half(v, v->driver_feature_select, bits);
+    } else if (!v->driver_feature_select) {
+        virtio_accept_legacy(v, bits);
+    }
+}
+
 static u64 read_register(Virtio *v, u64 offset)
 {
     const VirtQueue *queue = virtio_selected(v);
@@ -63,25 +91,51 @@ static u64 read_register(Virtio *v, u64 offset)
     case MAGIC_VALUE:
         return MAGIC;
     case DEVICE_VERSION:
-        return VERSION;
+        return v->legacy ? LEGACY_VERSION : VERSION;
     case DEVICE_ID:
         return v->info->type;
     case VENDOR_ID:
         return VENDOR;
     case DEVICE_FEATURES:
-        return virtio_offered_half(v, v->feature_select);
+        return offered(v);
     case QUEUE_SIZE_MAX:
         return queue ? VIRTIO_QUEUE_SIZE : 0;
+    case QUEUE_ADDRESS:
+        return queue && queue->enabled && v->legacy ? queue->descriptors / v->page_size : 0;
     case QUEUE_READY:
-        return queue ? queue->enabled : 0;
+        return queue && !v->legacy ? queue->enabled : 0;
     case INTERRUPT_STATUS:
         return v->isr;
     case STATUS:
-        return v->status;
+        return v->legacy ? v->status & ~VIRTIO_NEEDS_RESET : v->status;
     case CONFIG_GENERATION:
-        return v->generation;
+        return v->legacy ? 0 : v->generation;
     default:
         return offset >= SHARED_LENGTH && offset < SHARED_END ? UINT32_MAX : 0;
+    }
+}
+
+/* Registers of version 1 only. */
+static void write_legacy(Virtio *v, u64 offset, u32 value)
+{
+    VirtQueue *queue = virtio_selected(v);
+
+    if (offset == PAGE_SIZE) {
+        v->page_size = virtio_is_power_of_two(value) ? value : v->page_size;
+    }
+    if (!queue) {
+        return;
+    }
+    switch (offset) {
+    case QUEUE_SIZE:
+        virtqueue_set_size(queue, value);
+        break;
+    case QUEUE_ALIGN:
+        queue->align = virtio_is_power_of_two(value) ? value : queue->align;
+        break;
+    case QUEUE_ADDRESS:
+        virtqueue_place(queue, (u64)value * v->page_size, queue->align);
+        break;
     }
 }
 
@@ -121,7 +175,7 @@ static void write_register(Virtio *v, u64 offset, u32 value)
         v->feature_select = value;
         break;
     case DRIVER_FEATURES:
-        virtio_accept_half(v, v->driver_feature_select, value);
+        accept(v, value);
         break;
     case DRIVER_FEATURES_SELECT:
         v->driver_feature_select = value;
@@ -140,7 +194,11 @@ static void write_register(Virtio *v, u64 offset, u32 value)
         virtio_write_status(v, (u8)value);
         break;
     default:
-        write_queue(v, offset, value);
+        if (v->legacy) {
+            write_legacy(v, offset, value);
+        } else {
+            write_queue(v, offset, value);
+        }
     }
 }
 

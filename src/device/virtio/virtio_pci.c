@@ -1,5 +1,7 @@
-/* The PCI transport (virtio 1.2, 4.1), without the legacy interface: the structures that the driver
- * finds by vendor capabilities, all in BAR 4, and MSI-X in BAR 1. */
+/* The PCI transport (virtio 1.2, 4.1): the structures that the driver finds by vendor capabilities,
+ * all in BAR 4, and MSI-X in BAR 1. BAR 0 is the legacy interface (virtio_pci_legacy.c). */
+#include <errno.h>
+
 #include "device/virtio/virtio.h"
 
 enum {
@@ -121,7 +123,7 @@ static u64 read_common(Virtio *v, u64 offset)
     }
 }
 
-static u16 valid_vector(const Virtio *v, u32 vector)
+u16 virtio_pci_vector(const Virtio *v, u32 vector)
 {
     return vector < v->pci.msix_count ? (u16)vector : VIRTIO_NO_VECTOR;
 }
@@ -135,7 +137,7 @@ static void write_queue(Virtio *v, u64 offset, u32 value)
     }
     switch (offset) {
     case QUEUE_VECTOR:
-        q->vector = valid_vector(v, value);
+        q->vector = virtio_pci_vector(v, value);
         break;
     case QUEUE_SIZE:
         virtqueue_set_size(q, value);
@@ -171,7 +173,7 @@ static void write_common(Virtio *v, u64 offset, u32 value)
         virtio_accept_half(v, v->driver_feature_select, value);
         break;
     case CONFIG_VECTOR:
-        v->config_vector = valid_vector(v, value);
+        v->config_vector = virtio_pci_vector(v, value);
         break;
     case STATUS:
         virtio_write_status(v, (u8)value);
@@ -186,7 +188,7 @@ static void write_common(Virtio *v, u64 offset, u32 value)
 
 /* -- The BAR */
 
-static u8 take_isr(Virtio *v)
+u8 virtio_pci_take_isr(Virtio *v)
 {
     u8 isr = v->isr;
 
@@ -205,7 +207,7 @@ static u64 bar_read(void *opaque, u64 offset, unsigned size)
     if (offset >= CONFIG && offset < CONFIG + VIRTIO_CONFIG) {
         return virtio_read_config(v, offset - CONFIG, size);
     }
-    return offset == ISR ? take_isr(v) : 0;
+    return offset == ISR ? virtio_pci_take_isr(v) : 0;
 }
 
 static void bar_write(void *opaque, u64 offset, unsigned size, u64 value)
@@ -226,6 +228,10 @@ static const RegionOps ops = {bar_read, bar_write, 1, 4, false, false, LITTLE};
 const RegisterBank virtio_pci_banks[] = {
     {.name = "virtio", .size = BAR_SIZE, .region = offsetof(Virtio, region), .raw = &ops},
     {.name = "virtio-msix", .region = offsetof(Virtio, msix_region)},
+    {.name = "virtio-legacy",
+     .region = offsetof(Virtio, legacy_region),
+     .ports = true,
+     .raw = &virtio_pci_legacy},
 };
 
 /* -- Capabilities (4.1.4) */
@@ -253,35 +259,54 @@ static void pci_reset(Virtio *v)
     }
 }
 
-/* Identity (4.1.2). */
+/* Identity (4.1.2): transitional devices have numbers of their own, revision 0, and their type as
+ * subsystem. */
 static void fill_info(Virtio *v)
 {
     enum { VENDOR = 0x1af4, DEVICES = 0x1040, SUBSYSTEM = 0x1100 };
+    static const u16 transitional[] = {
+        [VIRTIO_NET] = 0x1000, [VIRTIO_BLOCK] = 0x1001,   [VIRTIO_CONSOLE] = 0x1003,
+        [VIRTIO_RNG] = 0x1005, [VIRTIO_BALLOON] = 0x1002,
+    };
+    u16 type = v->info->type;
 
     v->pci_info = (PciInfo){
         .vendor = VENDOR,
-        .device = (u16)(DEVICES + v->info->type),
+        .device = v->no_legacy ? (u16)(DEVICES + type) : transitional[type],
         .subsystem_vendor = VENDOR,
-        .subsystem = SUBSYSTEM,
+        .subsystem = v->no_legacy ? SUBSYSTEM : type,
         .class_code = v->info->class_code,
-        .revision = 1,
+        .revision = v->no_legacy,
         .interrupt_pin = 1,
         .config_written = config_written,
-        .bars = {[1] = {PCI_BAR_MEMORY, 1}, [4] = {PCI_BAR_PREFETCH64, 0}},
+        .bars = {[0] = {v->no_legacy ? PCI_BAR_NONE : PCI_BAR_PORTS, 2},
+                 [1] = {PCI_BAR_MEMORY, 1},
+                 [4] = {v->no_modern ? PCI_BAR_NONE : PCI_BAR_PREFETCH64, 0}},
     };
     v->pci.info = &v->pci_info;
+    v->legacy_region.size = virtio_pci_legacy_size(v);
 }
 
-static int pci_start(Virtio *v, char **error)
+static void add_capabilities(Virtio *v)
 {
-    (void)error;
-    fill_info(v);
-    pci_add_msix(v, 1, (u16)(v->queue_count + 1));
     add_capability(v, TYPE_COMMON, COMMON, COMMON_END, 0);
     add_capability(v, TYPE_NOTIFY, NOTIFY, NOTIFY_MULTIPLIER * VIRTIO_QUEUES, NOTIFY_MULTIPLIER);
     add_capability(v, TYPE_ISR, ISR, 1, 0);
     if (v->info->config_size) {
         add_capability(v, TYPE_CONFIG, CONFIG, v->info->config_size, 0);
+    }
+}
+
+static int pci_start(Virtio *v, char **error)
+{
+    if (v->no_legacy && v->no_modern) {
+        device_error(error, "%s: with disable-legacy and disable-modern nothing is left", v->d.id);
+        return -EINVAL;
+    }
+    fill_info(v);
+    pci_add_msix(v, 1, (u16)(v->queue_count + 1));
+    if (!v->no_modern) {
+        add_capabilities(v);
     }
     return 0;
 }
