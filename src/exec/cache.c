@@ -165,6 +165,7 @@ bool cache_next_segment(Engine *engine)
         for (u32 i = 0; i < segment->block_count; i++) {
             block_kill(engine, segment_block(segment, i), false);
         }
+        safepoint_forget_code(engine);
         arena_reset(&segment->arena);
         segment->next = segment->start;
         __atomic_store_n(&segment->block_count, 0, __ATOMIC_RELAXED);

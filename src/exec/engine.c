@@ -71,6 +71,7 @@ Engine *exec_engine_new(const ExecOptions *options, const char **error)
     engine->guest = options->guest;
     engine->host = options->host;
     pthread_mutex_init(&engine->lock, NULL);
+    pthread_mutex_init(&engine->bus_lock, NULL);
     pthread_mutex_init(&engine->breakpoint_lock, NULL);
     engine->buried = calloc((size_t)1 << BURIED_BITS, sizeof *engine->buried);
     engine->no_jumps = new_jump_table();
@@ -100,6 +101,7 @@ void engine_free(Engine *engine)
     }
     pthread_mutex_destroy(&engine->lock);
     pthread_mutex_destroy(&engine->breakpoint_lock);
+    pthread_mutex_destroy(&engine->bus_lock);
     free(engine);
 }
 

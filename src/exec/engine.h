@@ -132,6 +132,7 @@ struct Engine {
     Arena arena;         /* code pages */
     JumpEntry *no_jumps; /* an empty jump table, read-only */
     Vcpu *vcpus;         /* list */
+    pthread_mutex_t bus_lock; /* of a locked access to a device; taken outside, before any other */
     pthread_mutex_t breakpoint_lock; /* a leaf */
     u32 breakpoint_count;            /* atomic */
     u64 breakpoints[BREAKPOINTS];    /* linear addresses */
@@ -257,6 +258,9 @@ void safepoint_enter(Vcpu *vcpu);
 void safepoint_leave(Vcpu *vcpu);
 /* Waits until every thread is outside, and keeps them there. The lock is held. */
 void safepoint_stop(Engine *engine);
+/* Has every thread forget the addresses of code before it is inside again; while they are outside.
+ */
+void safepoint_forget_code(Engine *engine);
 void safepoint_resume(Engine *engine);
 
 /* -- translate.c */

@@ -223,11 +223,11 @@ static u64 find_target(Vcpu *vcpu, u64 address, u32 space, bool store, Target *t
         target->physical = address + entry->addend;
         return 0;
     }
+    u32 index = (u32)(entry - tlb_table(vcpu->common, space));
     target->ram = (u8 *)(uintptr_t)(address + entry->addend);
+    target->physical = vcpu->mmu->physical[space][index] + address % TLB_PAGE;
     target->watched = tag & TLB_WATCHED;
     if (target->watched) {
-        u32 index = (u32)(entry - tlb_table(vcpu->common, space));
-        target->physical = vcpu->mmu->physical[space][index] + address % TLB_PAGE;
         board->ram(board->opaque, target->physical, target->size, true);
     }
     return 0;
@@ -328,13 +328,19 @@ void mmu_note_write(Vcpu *vcpu, const u8 *ram, u64 size)
     mmu->late_size = (u64)(end - ram);
 }
 
-/* The access's instruction is to be repeated when the code of its target is dropped. */
-static bool put_off(Vcpu *vcpu, const MmuAccess *access, const Target *target)
+/* The access's instruction is to be repeated. */
+static bool repeat(Vcpu *vcpu, const MmuAccess *access)
 {
     recover(vcpu, access);
-    mmu_note_write(vcpu, target->ram, target->size);
     vcpu->common->exit_kind = CPU_EXIT_CODE_WRITE;
     return false;
+}
+
+/* It is when the code of its target is dropped. */
+static bool put_off(Vcpu *vcpu, const MmuAccess *access, const Target *target)
+{
+    mmu_note_write(vcpu, target->ram, target->size);
+    return repeat(vcpu, access);
 }
 
 /* -- Doing an access */
@@ -364,6 +370,19 @@ static void access_host(MmuAccess *access, u8 *at)
     }
 }
 
+/* Whether it reads and writes as one. */
+static bool is_locked(const MmuAccess *access)
+{
+    return access->operation == MMU_CAS || access->operation == MMU_RMW;
+}
+
+/* Whether the access is one to memory of the host. */
+static bool lies_together(const MmuAccess *access, const Target *targets)
+{
+    return targets[0].ram &&
+           (targets[0].size == access->size || targets[0].ram + targets[0].size == targets[1].ram);
+}
+
 /* Pieces that a device is accessed in: whole if it can be one. */
 static u32 piece_size(u32 size)
 {
@@ -379,12 +398,10 @@ static void read_target(Vcpu *vcpu, const Target *target, u8 *bytes)
         memcpy(bytes, target->ram, target->size);
         return;
     }
-    bus_leave(vcpu);
     for (u32 at = 0; at < target->size; at += step) {
         u64 value = board->read(board->opaque, target->physical + at, step);
         memcpy(bytes + at, &value, step); /* hosts are little-endian */
     }
-    bus_return(vcpu);
 }
 
 static void write_target(Vcpu *vcpu, const Target *target, const u8 *bytes)
@@ -396,16 +413,14 @@ static void write_target(Vcpu *vcpu, const Target *target, const u8 *bytes)
         memcpy(target->ram, bytes, target->size);
         return;
     }
-    bus_leave(vcpu);
     for (u32 at = 0; at < target->size; at += step) {
         u64 value = 0;
         memcpy(&value, bytes + at, step);
         board->write(board->opaque, target->physical + at, step, value);
     }
-    bus_return(vcpu);
 }
 
-/* Through a copy: devices, and parts that lie apart. Not atomic. */
+/* Through a copy: devices, and parts that lie apart. Not atomic by itself. */
 static void access_copy(Vcpu *vcpu, MmuAccess *access, const Target *targets)
 {
     u8 bytes[16] __attribute__((aligned(16))) = {0};
@@ -428,14 +443,76 @@ static void access_copy(Vcpu *vcpu, MmuAccess *access, const Target *targets)
 
 static void do_access(Vcpu *vcpu, MmuAccess *access, const Target *targets)
 {
-    bool together =
-        targets[0].size == access->size || targets[0].ram + targets[0].size == targets[1].ram;
-
-    if (targets[0].ram && together) {
+    if (lies_together(access, targets)) {
         access_host(access, targets[0].ram);
     } else {
         access_copy(vcpu, access, targets);
     }
+}
+
+/* Devices, perhaps next to RAM, which is written while this vCPU is outside: what was translated
+ * from there is looked at again. Other CPUs' locked accesses to devices wait for this one's. */
+static void access_device(Vcpu *vcpu, MmuAccess *access, const Target *targets)
+{
+    pthread_mutex_t *bus_lock = is_locked(access) ? &vcpu->engine->bus_lock : NULL;
+
+    for (u32 i = 0; i < 2; i++) {
+        if (targets[i].ram && access->operation != MMU_LOAD) {
+            bus_announce_write(vcpu, targets[i].ram, targets[i].size);
+        }
+    }
+    bus_leave(vcpu);
+    if (bus_lock) {
+        pthread_mutex_lock(bus_lock);
+    }
+    access_copy(vcpu, access, targets);
+    if (bus_lock) {
+        pthread_mutex_unlock(bus_lock);
+    }
+    bus_return(vcpu);
+}
+
+/* Whether the target is what it was when it was found; if so, the store to it is reported. */
+static bool is_still_there(Vcpu *vcpu, const Target *target)
+{
+    const GuestBus *board = &vcpu->mmu->board;
+
+    return board->ram(board->opaque, target->physical, target->size, true) == target->ram;
+}
+
+/* Whether the block that does an access depends on the target, so that it must not go on. */
+static bool hits_running(const Vcpu *vcpu, const MmuAccess *access, const Target *target)
+{
+    const Block *running = cache_block_at(vcpu->engine, access->site);
+    u64 ram = (u64)(uintptr_t)target->ram;
+
+    return running->kind != BLOCK_ONCE && coherence_depends(running, ram, ram + target->size - 1);
+}
+
+/* A locked access to RAM whose parts lie apart: all other CPUs are outside meanwhile. Before they
+ * were, one may have changed what lies there; then the instruction is repeated, as it is where it
+ * changes the code that runs. */
+static bool access_alone(Vcpu *vcpu, MmuAccess *access, const Target *targets)
+{
+    Engine *engine = vcpu->engine;
+    bool done = true;
+
+    bus_leave(vcpu);
+    pthread_mutex_lock(&engine->lock);
+    safepoint_stop(engine);
+    for (u32 i = 0; i < 2; i++) {
+        done &= is_still_there(vcpu, &targets[i]) && !hits_running(vcpu, access, &targets[i]);
+    }
+    if (done) {
+        for (u32 i = 0; i < 2; i++) {
+            coherence_ram_written(engine, (u64)(uintptr_t)targets[i].ram, targets[i].size);
+        }
+        access_copy(vcpu, access, targets);
+    }
+    safepoint_resume(engine);
+    pthread_mutex_unlock(&engine->lock);
+    bus_return(vcpu);
+    return done || repeat(vcpu, access);
 }
 
 /* A store to pages that are watched, perhaps for code: that is dropped under the lock, together
@@ -443,18 +520,14 @@ static void do_access(Vcpu *vcpu, MmuAccess *access, const Target *targets)
 static bool do_watched(Vcpu *vcpu, MmuAccess *access, const Target *targets, u32 count)
 {
     Engine *engine = vcpu->engine;
-    const Block *running = cache_block_at(engine, access->site);
     bool code = false;
 
     for (u32 i = 0; i < count; i++) {
-        u64 ram = (u64)(uintptr_t)targets[i].ram;
-        if (!targets[i].watched || !coherence_is_watched(engine, ram)) {
-            continue;
-        }
-        code = true;
-        if (running->kind != BLOCK_ONCE &&
-            coherence_depends(running, ram, ram + targets[i].size - 1)) {
-            return put_off(vcpu, access, &targets[i]);
+        if (targets[i].watched && coherence_is_watched(engine, (u64)(uintptr_t)targets[i].ram)) {
+            code = true;
+            if (hits_running(vcpu, access, &targets[i])) {
+                return put_off(vcpu, access, &targets[i]);
+            }
         }
     }
     if (!code) {
@@ -474,6 +547,21 @@ static bool do_watched(Vcpu *vcpu, MmuAccess *access, const Target *targets, u32
     return true;
 }
 
+/* Does what was found. False: the code was left. */
+static bool access_targets(Vcpu *vcpu, MmuAccess *access, const Target *targets, u32 count)
+{
+    if (!targets[0].ram || (count == 2 && !targets[1].ram)) {
+        access_device(vcpu, access, targets);
+    } else if (is_locked(access) && !lies_together(access, targets)) {
+        return access_alone(vcpu, access, targets);
+    } else if (targets[0].watched || targets[1].watched) {
+        return do_watched(vcpu, access, targets, count);
+    } else {
+        do_access(vcpu, access, targets);
+    }
+    return true;
+}
+
 bool mmu_access(void *state, MmuAccess *access)
 {
     Vcpu *vcpu = cpu_common(state)->vcpu;
@@ -482,8 +570,7 @@ bool mmu_access(void *state, MmuAccess *access)
     u32 count = targets[0].size < access->size ? 2 : 1;
     bool store = access->operation != MMU_LOAD;
 
-    if ((access->sub & IR_MEM_ALIGNED ||
-         (store && access->size == 16 && access->operation != MMU_STORE)) &&
+    if ((access->sub & IR_MEM_ALIGNED || (is_locked(access) && access->size == 16)) &&
         access->address & (access->size - 1u)) {
         return raise_exception(vcpu, access, vcpu->engine->guest->system->unaligned);
     }
@@ -497,11 +584,7 @@ bool mmu_access(void *state, MmuAccess *access)
             return raise_exception(vcpu, access, code);
         }
     }
-    if (!targets[0].watched && !targets[1].watched) {
-        do_access(vcpu, access, targets);
-        return true;
-    }
-    if (!do_watched(vcpu, access, targets, count)) {
+    if (!access_targets(vcpu, access, targets, count)) {
         return false;
     }
     for (u32 i = 0; i < count; i++) {

@@ -1,10 +1,12 @@
 /* Safepoints: waiting until no thread is "inside", that is, runs generated code or holds a pointer
  * to a block.
  *
- * Only eviction needs one. The evictor holds the engine's lock, which no thread may wait for while
- * inside; so everybody else either leaves generated code at the next check (their `interrupt` is
- * set and their indirect jumps miss, as for vcpu_kick()), or is outside already: in a system call,
- * translating, or not running. Who wants to come inside meanwhile waits for the lock.
+ * Eviction needs one, and what must not happen while another vCPU is at it: a change of the memory
+ * map, a new watch on RAM, a locked access in two parts. Who stops the others holds the engine's
+ * lock, which no thread may wait for while inside; so everybody else either leaves generated code
+ * at the next check (their `interrupt` is set and their indirect jumps miss, as for vcpu_kick()),
+ * or is outside already: in a system call, translating, or not running. Who wants to come inside
+ * meanwhile waits for the lock.
  *
  * enter: inside = 1, then look at stopping; stop: stopping = 1, then look at each inside. Both are
  * sequentially consistent, so at least one of the two sees the other. */
@@ -43,10 +45,9 @@ void safepoint_enter(Vcpu *vcpu)
     }
 }
 
-/* Makes the thread leave generated code, and forget the addresses of code before it goes back. */
+/* Makes the thread leave generated code. */
 static void expel(Vcpu *vcpu)
 {
-    __atomic_store_n(&vcpu->stale, 1, __ATOMIC_SEQ_CST);
     __atomic_store_n(&vcpu->common->jump_table, vcpu->engine->no_jumps, __ATOMIC_SEQ_CST);
     __atomic_store_n(&vcpu->common->interrupt, 1, __ATOMIC_SEQ_CST);
 }
@@ -61,6 +62,13 @@ void safepoint_stop(Engine *engine)
         while (__atomic_load_n(&vcpu->inside, __ATOMIC_SEQ_CST)) {
             futex(&vcpu->inside, FUTEX_WAIT_PRIVATE, 1);
         }
+    }
+}
+
+void safepoint_forget_code(Engine *engine)
+{
+    for (Vcpu *vcpu = engine->vcpus; vcpu; vcpu = vcpu->next) {
+        __atomic_store_n(&vcpu->stale, 1, __ATOMIC_SEQ_CST);
     }
 }
 

@@ -243,6 +243,64 @@ static const u8 adder_32[] = {
     0xeb, 0xfe,                                     /* jmp 0x30 */
 };
 
+/* Programs of locked accesses, the same bytes in 32- and 64-bit mode: edi or rdi is where, esi how
+ * often. */
+static const u8 split_adder[] = {
+    0xf0, 0x83, 0x07, 0x01,       /* lock add DWORD PTR [edi],0x1 */
+    0xb8, 0x02, 0x00, 0x00, 0x00, /* mov eax,0x2 */
+    0xf0, 0x0f, 0xc1, 0x07,       /* lock xadd DWORD PTR [edi],eax */
+    0x8b, 0x07,                   /* mov eax,DWORD PTR [edi] */
+    0x8d, 0x50, 0x03,             /* lea edx,[eax+0x3] */
+    0xf0, 0x0f, 0xb1, 0x17,       /* lock cmpxchg DWORD PTR [edi],edx */
+    0x75, 0xf7,                   /* jne 0xf */
+    0xf0, 0x83, 0x0f, 0x00,       /* lock or DWORD PTR [edi],0x0 */
+    0xff, 0xce,                   /* dec esi */
+    0x75, 0xe0,                   /* jne 0x0 */
+    0xe6, 0xf4,                   /* out 0xf4,al */
+    0xeb, 0xfe,                   /* jmp 0x22 */
+};
+
+static const u8 half_adder[] = {
+    0x66, 0xf0, 0x83, 0x47, 0x02, 0x01, /* lock add WORD PTR [edi+0x2],0x1 */
+    0xff, 0xce,                         /* dec esi */
+    0x75, 0xf6,                         /* jne 0x0 */
+    0xe6, 0xf4,                         /* out 0xf4,al */
+    0xeb, 0xfe,                         /* jmp 0xc */
+};
+
+static const u8 spin_adder[] = {
+    0xb8, 0x01, 0x00, 0x00, 0x00,       /* mov eax,0x1 */
+    0x87, 0x07,                         /* xchg DWORD PTR [edi],eax */
+    0x85, 0xc0,                         /* test eax,eax */
+    0x75, 0xfa,                         /* jne 0x5 */
+    0xff, 0x47, 0x08,                   /* inc DWORD PTR [edi+0x8] */
+    0xc7, 0x07, 0x00, 0x00, 0x00, 0x00, /* mov DWORD PTR [edi],0x0 */
+    0xff, 0xce,                         /* dec esi */
+    0x75, 0xe8,                         /* jne 0x0 */
+    0xe6, 0xf4,                         /* out 0xf4,al */
+    0xeb, 0xfe,                         /* jmp 0x1a */
+};
+
+static const u8 device_adder[] = {
+    0xf0, 0xff, 0x07,             /* lock inc DWORD PTR [edi] */
+    0xf0, 0x0f, 0xba, 0x3f, 0x1f, /* lock btc DWORD PTR [edi],0x1f */
+    0xff, 0xce,                   /* dec esi */
+    0x75, 0xf4,                   /* jne 0x0 */
+    0xe6, 0xf4,                   /* out 0xf4,al */
+    0xeb, 0xfe,                   /* jmp 0xe */
+};
+
+/* Runs twice from the start of the page that the word ends in, whose second byte it changes. */
+static const u8 split_own_64[] = {
+    0xb8, 0x11, 0x00, 0x00, 0x00,             /* mov eax,0x11 */
+    0xf0, 0x81, 0x07, 0x00, 0x00, 0x00, 0x66, /* lock add DWORD PTR [rdi],0x66000000 */
+    0xff, 0xce,                               /* dec esi */
+    0x75, 0xf0,                               /* jne 0x0 */
+    0xe7, 0x80,                               /* out 0x80,eax */
+    0xe6, 0xf4,                               /* out 0xf4,al */
+    0xeb, 0xfe,                               /* jmp 0x14 */
+};
+
 static const u8 recurse_64[] = {
     0xb9, 0x50, 0xc3, 0x00, 0x00,             /* mov ecx,0xc350 */
     0x48, 0xc7, 0xc4, 0x00, 0x00, 0x80, 0x00, /* mov rsp,0x800000 */
@@ -627,6 +685,135 @@ static void test_atomics(const Host *host)
     board_free(board);
 }
 
+/* The linear address of a word across the ends of two pages, and where in RAM these are. */
+enum { SPLIT = 0x600ffe, SPLIT_FIRST = 0x580000, SPLIT_SECOND = 0x500000 };
+
+/* Puts a CPU at `pc` with paging on, the split word's pages mapped apart from each other, its
+ * address in rDI and `rounds` in ESI. */
+static void enter_split(Board *board, u32 cpu, bool wide, u32 pc, u32 rounds)
+{
+    enum { DIRECTORY = 0x10000, TABLE = 0x13000, RIGHTS = 7, LARGE = 0x80 };
+    X86State *s = board->cpu[cpu].state;
+    u32 *directory = (u32 *)(void *)(board->ram + DIRECTORY);
+    u32 *table = (u32 *)(void *)(board->ram + TABLE);
+
+    if (wide) {
+        board_enter_64(board, cpu, pc);
+        map_small(board, 0x600000, SPLIT_FIRST | RIGHTS);
+        map_small(board, 0x601000, SPLIT_SECOND | RIGHTS);
+    } else {
+        board_enter_32(board, cpu, pc);
+        directory[0] = RIGHTS | LARGE;
+        directory[1] = TABLE | RIGHTS;
+        table[0x200] = SPLIT_FIRST | RIGHTS;
+        table[0x201] = SPLIT_SECOND | RIGHTS;
+        s->cr[0] |= X86_CR0_PG;
+        s->cr[3] = DIRECTORY;
+        s->cr[4] |= X86_CR4_PSE;
+    }
+    s->gpr[X86_RSP] -= 0x100 * cpu;
+    s->gpr[X86_RDI] = SPLIT;
+    s->gpr[X86_RSI] = rounds;
+}
+
+static u32 split_word(const Board *board)
+{
+    u16 low, high;
+
+    memcpy(&low, board->ram + SPLIT_FIRST + 0xffe, 2);
+    memcpy(&high, board->ram + SPLIT_SECOND, 2);
+    return low | (u32)high << 16;
+}
+
+/* Two CPUs add to the word as a whole, one to its half that lies in the second page. */
+static void test_split_atomics(const Host *host, bool wide)
+{
+    enum { ROUNDS = 50000, HALVES = 60000 };
+    Board *board = board_new(host, 3, 0);
+    u32 counted;
+
+    LOAD(board, CODE, split_adder);
+    LOAD(board, 0x8000, half_adder);
+    for (u32 i = 0; i < 3; i++) {
+        enter_split(board, i, wide, i == 2 ? 0x8000 : CODE, i == 2 ? HALVES : ROUNDS);
+    }
+    run_all(board);
+    OK(split_word(board) == 2 * 6 * ROUNDS + ((u32)HALVES << 16),
+       "%s: locked instructions are atomic across two pages (%d-bit: %#x)", host->name,
+       wide ? 64 : 32, split_word(board));
+    for (u32 i = 0; i < 3; i++) {
+        enter_split(board, i, wide, 0x8000, ROUNDS);
+    }
+    LOAD(board, 0x8000, spin_adder);
+    engine_ram_written(board->engine, board->ram + 0x8000, sizeof spin_adder);
+    memset(board->ram + SPLIT_FIRST + 0xffe, 0, 2);
+    memset(board->ram + SPLIT_SECOND, 0, 2);
+    run_all(board);
+    memcpy(&counted, board->ram + SPLIT_SECOND + 6, 4);
+    OK(counted == 3 * ROUNDS, "%s: and so is XCHG (%d-bit: %u)", host->name, wide ? 64 : 32,
+       counted);
+    board_free(board);
+}
+
+static void test_split_fault(const Host *host)
+{
+    Board *board = board_new(host, 1, 0);
+    const X86State *s = board->cpu[0].state;
+
+    LOAD(board, CODE, split_adder);
+    LOAD(board, HANDLER, handler_64);
+    board->track_dirty = true;
+    enter_split(board, 0, true, CODE, 1);
+    make_tables(board, 0, true);
+    map_small(board, 0x601000, SPLIT_SECOND | 5);
+    CpuExitKind kind = board_run(board, 0);
+    OK(kind == CPU_EXIT_INTERRUPT && wrote(board, 0, 0x90, 0x601000) && wrote(board, 1, 0x91, 3) &&
+           wrote(board, 2, 0x92, CODE) && split_word(board) == 0,
+       "%s: a locked access whose second page is read-only writes nothing", host->name);
+    for (u32 i = 0; i < 2; i++) {
+        u32 page = i ? SPLIT_SECOND : SPLIT_FIRST;
+        board->dirty[page / 4096] = 0;
+        engine_watch_ram(board->engine, board->ram + page, 4096);
+    }
+    enter_split(board, 0, true, CODE, 1);
+    board->cpu[0].bus.flush_page(board->cpu[0].state, 0x601000);
+    kind = board_run(board, 0);
+    OK(kind == CPU_EXIT_INTERRUPT && split_word(board) == 6 && s->gpr[X86_RSI] == 0 &&
+           board->dirty[SPLIT_FIRST / 4096] && board->dirty[SPLIT_SECOND / 4096],
+       "%s: one that is done is reported in both pages", host->name);
+    board_free(board);
+}
+
+static void test_split_code(const Host *host)
+{
+    Board *board = board_new(host, 1, 0);
+
+    LOAD(board, SPLIT_SECOND, split_own_64);
+    enter_split(board, 0, true, 0x601000, 2);
+    CpuExitKind kind = board_run(board, 0);
+    OK(kind == CPU_EXIT_INTERRUPT && wrote(board, 0, 0x80, 0x77),
+       "%s: a locked access across two pages changes the code that does it", host->name);
+    board_free(board);
+}
+
+static void test_device_atomics(const Host *host)
+{
+    enum { ROUNDS = 20000 };
+    Board *board = board_new(host, 2, 0);
+
+    LOAD(board, CODE, device_adder);
+    for (u32 i = 0; i < 2; i++) {
+        board_enter_32(board, i, CODE);
+        board->cpu[i].state->gpr[X86_RDI] = BOARD_DEVICE;
+        board->cpu[i].state->gpr[X86_RSI] = ROUNDS;
+    }
+    run_all(board);
+    OK(board->device_value == 2 * ROUNDS && board->device_writes == 4 * ROUNDS,
+       "%s: locked instructions are atomic on devices (%#llx)", host->name,
+       (unsigned long long)board->device_value);
+    board_free(board);
+}
+
 /* What DMA writes is executed; what the CPU writes is reported. */
 static void test_ram(const Host *host)
 {
@@ -709,6 +896,11 @@ int main(void)
         test_wait(*host);
         test_cross_modification(*host);
         test_atomics(*host);
+        test_split_atomics(*host, false);
+        test_split_atomics(*host, true);
+        test_split_fault(*host);
+        test_split_code(*host);
+        test_device_atomics(*host);
         test_ram(*host);
         test_debug(*host);
     }
