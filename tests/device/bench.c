@@ -534,6 +534,55 @@ void bench_reset(Bench *bench)
     device_reset(bench->device);
 }
 
+/* -- Descriptions without memory */
+
+static const StateField *fields_without_memory(const StateField *fields)
+{
+    u32 count = 0, kept = 0;
+
+    while (fields && fields[count].name) {
+        count++;
+    }
+    StateField *copy = calloc(count + 1, sizeof *copy);
+    if (!copy) {
+        abort();
+    }
+    for (u32 i = 0; i < count; i++) {
+        if (fields[i].kind == STATE_RAM) {
+            continue;
+        }
+        copy[kept] = fields[i];
+        copy[kept].fields = fields[i].fields ? fields_without_memory(fields[i].fields) : NULL;
+        kept++;
+    }
+    return copy;
+}
+
+static void free_fields(const StateField *fields)
+{
+    for (const StateField *f = fields; f->name; f++) {
+        if (f->fields) {
+            free_fields(f->fields);
+        }
+    }
+    free((void *)(uintptr_t)fields);
+}
+
+DeviceDef bench_without_memory(const DeviceDef *def)
+{
+    DeviceDef part = *def;
+
+    part.state = fields_without_memory(def->state);
+    part.kept = fields_without_memory(def->kept);
+    return part;
+}
+
+void bench_free_fields(const DeviceDef *part)
+{
+    free_fields(part->state);
+    free_fields(part->kept);
+}
+
 /* -- Accesses */
 
 static u32 count_regions(const Bench *bench, const AddressSpace *space)

@@ -45,6 +45,11 @@ void bench_reset(Bench *bench);
 /* Places what a reset took out of the address spaces, as firmware does. */
 void bench_place(Bench *bench);
 
+/* The description without the memories in its states (STATE_RAM), which are large and outlive
+ * resets: in place of the device's own while it is saved or loaded. What it owns is to be freed. */
+DeviceDef bench_without_memory(const DeviceDef *def);
+void bench_free_fields(const DeviceDef *part);
+
 /* An access of 1, 2, 4 or 8 bytes to a region, or for a PCI function its configuration space;
  * target and offset may be any number. */
 u64 bench_read(Bench *bench, u32 target, u64 offset, unsigned size);

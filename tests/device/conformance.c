@@ -121,50 +121,21 @@ static StateBuffer save(const Bench *bench)
     return buffer;
 }
 
-/* A list without the memory in it. */
-static StateField *without_memory(const StateField *fields)
-{
-    u32 count = 0, kept = 0;
-
-    while (fields && fields[count].name) {
-        count++;
-    }
-    StateField *copy = calloc(count + 1, sizeof *copy);
-    for (u32 i = 0; copy && i < count; i++) {
-        if (fields[i].kind == STATE_RAM) {
-            continue;
-        }
-        copy[kept] = fields[i];
-        copy[kept].fields = fields[i].fields ? without_memory(fields[i].fields) : NULL;
-        kept++;
-    }
-    return copy;
-}
-
-static void free_fields(const StateField *fields)
-{
-    for (const StateField *f = fields; f->name; f++) {
-        if (f->fields) {
-            free_fields(f->fields);
-        }
-    }
-    free((void *)(uintptr_t)fields);
-}
-
 /* What a reset determines. */
 static StateBuffer save_what_resets(const Bench *bench)
 {
     Device *device = bench->device;
     const DeviceDef *def = device->def;
-    DeviceDef part = *def;
+    DeviceDef part = bench_without_memory(def);
+    const StateField *kept = part.kept;
     StateBuffer buffer = {0};
 
-    part.state = without_memory(def->state);
     part.kept = NULL;
     device->def = &part;
     device_save(device, &buffer);
     device->def = def;
-    free_fields(part.state);
+    part.kept = kept;
+    bench_free_fields(&part);
     return buffer;
 }
 

@@ -1,7 +1,9 @@
 /* Fuzz target: what a guest, and the world outside, may do to a device. The first byte chooses the
  * device; the rest are steps of a byte and its operands, on a bench with dummy back ends
  * (tests/device/bench.h). A step that lacks operands takes zeroes. A state that the device saved
- * must load into it, and be saved the same again, unless damage went before. */
+ * must load into it, and be saved the same again, unless damage went before.
+ *
+ * With FUZZ_DEVICE=NAME in the environment, all inputs are of that device. */
 #include "device/devices.h"
 #include "tests/device/bench.h"
 
@@ -11,8 +13,8 @@ enum {
     LARGEST_INPUT = 4096,
     LONGEST_WAIT = 22,              /* log2 of nanoseconds */
     TIME_LIMIT = 8 << LONGEST_WAIT, /* for all steps */
-    MOST_RELOADS = 16,              /* saving large memories takes a while */
-    MEMORY_UNIT = 16,               /* a memory step's address counts these */
+    MOST_RELOADS = 16,
+    MEMORY_UNIT = 16, /* a memory step's address counts these */
 };
 
 /* Low four bits of a step; bits 6 and 7 are the log2 of an access's size. */
@@ -47,55 +49,90 @@ static u64 take(Input *input, unsigned size)
     return value;
 }
 
-static void must_be_same(const Bench *bench, const StateBuffer *a, const StateBuffer *b)
+typedef struct Run {
+    Bench bench;
+    DeviceDef part; /* of the device's description: what is saved and loaded here */
+    u64 waited;
+    u32 reloads;
+    bool damaged;
+} Run;
+
+/* -- States. Memories stay out of them: to copy those takes longer than all else, and changes
+ * nothing. The buffers stay from input to input, as they need not be mapped anew then. */
+
+static void save(Run *run, StateBuffer *state)
+{
+    Device *device = run->bench.device;
+    const DeviceDef *def = device->def;
+
+    state->size = state->at = 0;
+    device->def = &run->part;
+    device_save(device, state);
+    device->def = def;
+}
+
+static int load(Run *run, StateBuffer *state, char **error)
+{
+    Device *device = run->bench.device;
+    const DeviceDef *def = device->def;
+    int result;
+
+    device->def = &run->part;
+    result = device_load(device, state, error);
+    device->def = def;
+    return result;
+}
+
+static void must_be_same(const Run *run, const StateBuffer *a, const StateBuffer *b)
 {
     size_t at = 0, size = MIN(a->size, b->size);
 
+    if (a->size == b->size && !memcmp(a->bytes, b->bytes, size)) {
+        return;
+    }
     while (at < size && a->bytes[at] == b->bytes[at]) {
         at++;
     }
-    if (at < size || a->size != b->size) {
-        fprintf(stderr, "%s: byte %zu of %zu is saved otherwise than loaded\n",
-                ((const Device *)bench->device)->id, at, a->size);
-        abort();
-    }
+    fprintf(stderr, "%s: byte %zu of %zu is saved otherwise than loaded\n", run->part.name, at,
+            a->size);
+    abort();
 }
 
 /* With nothing in flight. */
-static void reload(Bench *bench, bool damaged)
+static void reload(Run *run)
 {
-    StateBuffer first = {0}, second = {0};
+    static StateBuffer first, second;
     char *error = NULL;
 
-    bench_wait(bench, 0);
-    device_save(bench->device, &first);
-    bench_reset(bench);
-    if (device_load(bench->device, &first, &error) < 0) {
+    bench_wait(&run->bench, 0);
+    save(run, &first);
+    bench_reset(&run->bench);
+    if (load(run, &first, &error) < 0) {
         fprintf(stderr, "%s\n", error);
         abort();
     }
-    device_save(bench->device, &second);
-    if (!damaged) {
-        must_be_same(bench, &first, &second);
+    save(run, &second);
+    if (!run->damaged) {
+        must_be_same(run, &first, &second);
     }
-    state_buffer_free(&first);
-    state_buffer_free(&second);
 }
 
-static void load_damaged(Bench *bench, u32 where, u8 bits)
+static void load_damaged(Run *run, u32 where, u8 bits)
 {
-    StateBuffer state = {0};
+    static StateBuffer state;
     char *error = NULL;
 
-    bench_wait(bench, 0);
-    device_save(bench->device, &state);
+    run->damaged = true;
+    bench_wait(&run->bench, 0);
+    save(run, &state);
     state.bytes[where % state.size] ^= bits;
-    if ((device_load(bench->device, &state, &error) < 0) != (error != NULL)) {
+    if ((load(run, &state, &error) < 0) != (error != NULL)) {
         abort();
     }
     free(error);
-    state_buffer_free(&state);
 }
+
+/* -- Steps */
 
 static void fill_memory(Bench *bench, Input *input)
 {
@@ -120,13 +157,6 @@ static void access_register(Bench *bench, Input *input, unsigned offset_size, bo
     }
 }
 
-typedef struct Run {
-    Bench bench;
-    u64 waited;
-    u32 reloads;
-    bool damaged;
-} Run;
-
 static void wait(Run *run, unsigned exponent)
 {
     u64 time = (u64)1 << exponent % (LONGEST_WAIT + 1);
@@ -142,8 +172,7 @@ static void damage(Run *run, Input *input)
     u8 bits = (u8)take(input, 1);
 
     if (run->reloads++ < MOST_RELOADS) {
-        run->damaged = true;
-        load_damaged(&run->bench, where, bits);
+        load_damaged(run, where, bits);
     }
 }
 
@@ -177,7 +206,7 @@ static void step(Run *run, Input *input)
         break;
     case STEP_RELOAD:
         if (run->reloads++ < MOST_RELOADS) {
-            reload(bench, run->damaged);
+            reload(run);
         }
         break;
     case STEP_DAMAGE:
@@ -193,7 +222,7 @@ static void step(Run *run, Input *input)
 
 /* Each device has one of 256 places, by its name, so that a new device changes the meaning of few
  * inputs; a byte means the first device from there on. */
-static const DeviceDef *choose(u8 byte)
+static const DeviceDef *device_of(u8 byte)
 {
     const DeviceDef *places[256] = {0};
 
@@ -213,21 +242,36 @@ static const DeviceDef *choose(u8 byte)
     return places[byte];
 }
 
+static const DeviceDef *choose(Input *input)
+{
+    const char *name = getenv("FUZZ_DEVICE");
+    u8 byte = (u8)take(input, 1);
+    const DeviceDef *def = name ? device_find(name) : device_of(byte);
+
+    if (!def) {
+        fprintf(stderr, "FUZZ_DEVICE: there is no device '%s'\n", name);
+        abort();
+    }
+    return def;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static Run run; /* large */
     Input input = {data, MIN(size, (size_t)LARGEST_INPUT)};
+    const DeviceDef *def = choose(&input);
     char *error = NULL;
 
-    run = (Run){0};
-    if (!bench_start(&run.bench, choose((u8)take(&input, 1)), 0, &error)) {
+    run = (Run){.part = bench_without_memory(def)};
+    if (!bench_start(&run.bench, def, 0, &error)) {
         fprintf(stderr, "%s\n", error);
         abort();
     }
     while (input.size) {
         step(&run, &input);
     }
-    reload(&run.bench, run.damaged);
+    reload(&run);
     bench_stop(&run.bench);
+    bench_free_fields(&run.part);
     return 0;
 }

@@ -34,10 +34,12 @@ static void append(StateBuffer *buffer, const void *bytes, size_t size)
 
 static void append_number(StateBuffer *buffer, u64 value, unsigned size)
 {
+    u8 bytes[8];
+
     for (unsigned i = 0; i < size; i++) {
-        u8 byte = (u8)(value >> 8 * i);
-        append(buffer, &byte, 1);
+        bytes[i] = (u8)(value >> 8 * i);
     }
+    append(buffer, bytes, size);
 }
 
 static bool take(StateBuffer *buffer, void *bytes, size_t size)
@@ -144,13 +146,26 @@ static bool do_element(Action action, StateBuffer *buffer, u8 *place, const Stat
     }
 }
 
+static bool do_field(Action action, StateBuffer *buffer, u8 *place, const StateField *f)
+{
+    u32 count = MAX(f->count, 1u);
+
+    if (f->kind == STATE_VALUE && f->size == 1 && !f->fields) { /* no order among their bytes */
+        return do_bytes(action, buffer, place, count);
+    }
+    for (u32 i = 0; i < count; i++) {
+        if (!do_element(action, buffer, place + (size_t)i * f->size, f)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool do_fields(Action action, StateBuffer *buffer, void *base, const StateField *fields)
 {
     for (const StateField *f = fields; f && f->name; f++) {
-        for (u32 i = 0; i < MAX(f->count, 1u); i++) {
-            if (!do_element(action, buffer, (u8 *)base + f->offset + (size_t)i * f->size, f)) {
-                return false;
-            }
+        if (!do_field(action, buffer, (u8 *)base + f->offset, f)) {
+            return false;
         }
     }
     return true;
