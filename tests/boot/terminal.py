@@ -183,8 +183,12 @@ class TerminalMachine(Machine):
         self.wait_until('the terminal', seconds, self.read, wanted)
 
     def check_restored(self):
-        """The program has ended: the terminal is as it was."""
-        self.process.wait(20 * SLOW)
+        """The program ends, while somebody reads what it writes: the terminal is as it was."""
+        end = time.monotonic() + 20 * SLOW
+        while self.process.poll() is None and time.monotonic() < end:
+            self.read()
+        if self.process.returncode is None:
+            raise Failed('the program has not ended')
         time.sleep(0.1)
         self.read()
         if termios.tcgetattr(self.slave) != self.modes:
