@@ -329,33 +329,69 @@ static void add_ports(Bench *bench)
     add_drive(bench, 3, NULL, true);
 }
 
-/* As a driver does: all features, and small queues in the memory that random steps change. Queue
- * n's descriptors are at n * 0x400, what is available 0x100 behind them, what was used another
- * 0x100. */
-static void set_up_queues(Bench *bench)
+/* Which queues a driver makes of virtio devices. */
+typedef enum VirtioForm { PACKED, SPLIT, LEGACY } VirtioForm;
+
+/* Queue n's descriptors are at n * 0x400, what is available 0x100 behind them, what was used
+ * another 0x100; in the legacy form they follow each other from a page on. */
+static void set_up_queue(VirtQueue *queue, VirtioForm form)
 {
-    enum { ACKNOWLEDGED = 3, SIZE = 8 };
+    enum { SIZE = 8 };
+    u32 base = queue->index * 0x400u;
+
+    if (form == LEGACY) {
+        virtqueue_place(queue, (queue->index + 1) * 0x4000u, 0x1000);
+        return;
+    }
+    virtqueue_set_size(queue, SIZE);
+    virtqueue_set_address(queue, &queue->descriptors, false, base);
+    virtqueue_set_address(queue, &queue->driver, false, base + 0x100);
+    virtqueue_set_address(queue, &queue->device, false, base + 0x200);
+    queue->enabled = 1;
+}
+
+/* As a driver does: all features that go with the form, and small queues in the memory that random
+ * steps change. */
+static void set_up_queues_as(Bench *bench, VirtioForm form)
+{
+    enum { ACKNOWLEDGED = 3 };
     Virtio *v = bench->device;
+    u64 features = form == SPLIT ? v->offered & ~VIRTIO_F_PACKED : v->offered;
 
     virtio_write_status(v, 0);
+    v->legacy = form == LEGACY;
     virtio_write_status(v, ACKNOWLEDGED);
-    virtio_accept_half(v, 0, (u32)v->offered);
-    virtio_accept_half(v, 1, (u32)(v->offered >> 32));
-    virtio_write_status(v, ACKNOWLEDGED | VIRTIO_FEATURES_OK);
-    for (v->queue_select = 0; v->queue_select < v->queue_count; v->queue_select++) {
-        VirtQueue *queue = virtio_selected(v);
-        u32 base = v->queue_select * 0x400u;
-        virtqueue_set_size(queue, SIZE);
-        virtqueue_set_address(queue, &queue->descriptors, false, base);
-        virtqueue_set_address(queue, &queue->driver, false, base + 0x100);
-        virtqueue_set_address(queue, &queue->device, false, base + 0x200);
-        queue->enabled = 1;
+    if (form == LEGACY) {
+        virtio_accept_legacy(v, (u32)features);
+    } else {
+        virtio_accept_half(v, 0, (u32)features);
+        virtio_accept_half(v, 1, (u32)(features >> 32));
+        virtio_write_status(v, ACKNOWLEDGED | VIRTIO_FEATURES_OK);
     }
-    virtio_write_status(v, ACKNOWLEDGED | VIRTIO_FEATURES_OK | VIRTIO_DRIVER_OK);
+    for (u16 i = 0; i < v->queue_count; i++) {
+        set_up_queue(&v->queues[i], form);
+    }
+    virtio_write_status(v, v->status | VIRTIO_DRIVER_OK);
+}
+
+static void set_up_queues(Bench *bench)
+{
+    set_up_queues_as(bench, SPLIT);
+}
+
+static void use_virtio(Bench *bench, u32 value)
+{
+    set_up_queues_as(bench, (VirtioForm)(value % 3));
+}
+
+static void offer_packed(Bench *bench)
+{
+    device_set_u64(bench->device, "packed", 1);
 }
 
 static void report_pages(Bench *bench)
 {
+    offer_packed(bench);
     device_set(bench->device, "free-page-reporting", "on", NULL);
 }
 
@@ -380,16 +416,16 @@ static const struct Special {
     {&device_piix3_ide, NULL, add_drives, NULL, NULL},
     {&device_piix4_pm, NULL, NULL, place_power_management, use_power_button},
     {&device_vga, shrink_memory, NULL, NULL, NULL},
-    {&device_virtio_balloon_device, report_pages, NULL, set_up_queues, NULL},
-    {&device_virtio_balloon_pci, report_pages, NULL, set_up_queues, NULL},
-    {&device_virtio_blk_device, NULL, NULL, set_up_queues, NULL},
-    {&device_virtio_blk_pci, NULL, NULL, set_up_queues, NULL},
-    {&device_virtio_net_device, NULL, NULL, set_up_queues, NULL},
-    {&device_virtio_net_pci, NULL, NULL, set_up_queues, NULL},
-    {&device_virtio_rng_device, NULL, NULL, set_up_queues, NULL},
-    {&device_virtio_rng_pci, NULL, NULL, set_up_queues, NULL},
-    {&device_virtio_serial_device, NULL, add_consoles, set_up_queues, NULL},
-    {&device_virtio_serial_pci, NULL, add_consoles, set_up_queues, NULL},
+    {&device_virtio_balloon_device, report_pages, NULL, set_up_queues, use_virtio},
+    {&device_virtio_balloon_pci, report_pages, NULL, set_up_queues, use_virtio},
+    {&device_virtio_blk_device, offer_packed, NULL, set_up_queues, use_virtio},
+    {&device_virtio_blk_pci, offer_packed, NULL, set_up_queues, use_virtio},
+    {&device_virtio_net_device, offer_packed, NULL, set_up_queues, use_virtio},
+    {&device_virtio_net_pci, offer_packed, NULL, set_up_queues, use_virtio},
+    {&device_virtio_rng_device, offer_packed, NULL, set_up_queues, use_virtio},
+    {&device_virtio_rng_pci, offer_packed, NULL, set_up_queues, use_virtio},
+    {&device_virtio_serial_device, offer_packed, add_consoles, set_up_queues, use_virtio},
+    {&device_virtio_serial_pci, offer_packed, add_consoles, set_up_queues, use_virtio},
 };
 
 static const struct Special *special_of(const DeviceDef *def)

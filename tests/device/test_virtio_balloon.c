@@ -28,7 +28,7 @@ static void put_number(u32 index, u32 number)
 
 static void test_inflate(void)
 {
-    driver_set_up(&driver, VIRTIO_F_VERSION_1);
+    driver_set_up(&driver, 0);
     memset(driver_memory(&driver, PAGES), 1, 16 * PAGE);
     for (u32 i = 0; i < 8; i++) {
         put_number(i, PAGES / PAGE + (i < 4 ? i : 2 * i)); /* a run of four, and four alone */
@@ -49,7 +49,7 @@ static void test_inflate(void)
 
 static void test_target(void)
 {
-    driver_set_up(&driver, VIRTIO_F_VERSION_1);
+    driver_set_up(&driver, 0);
     driver_take_interrupt(&driver);
     balloon_set_target(driver.device, 64 << 20);
     OK(driver_config(&driver, 0, 4) == (64 << 20) / PAGE &&
@@ -63,8 +63,7 @@ static void test_target(void)
     device_reset(driver.device);
     OK(balloon_size(driver.device) == 0, "a reset empties the balloon");
     if (driver.pci) {
-        pci_config_write(driver.pci, DRIVER_SLOT, 0, 0x20, 4, DRIVER_BAR);
-        pci_config_write(driver.pci, DRIVER_SLOT, 0, 0x04, 2, 6);
+        driver_place_bars(&driver);
     }
     OK(driver_config(&driver, 0, 4) == (64 << 20) / PAGE, "and leaves the target");
 }
@@ -75,7 +74,7 @@ static void test_statistics(void)
     u64 value;
     u32 length;
 
-    driver_set_up(&driver, VIRTIO_F_VERSION_1 | STATS);
+    driver_set_up(&driver, STATS);
     put_le(at, 4, 2);
     put_le(at + 2, 123456789, 8);
     put_le(at + 10, 500, 2); /* a tag of later times */
@@ -98,7 +97,7 @@ static void test_report(void)
 {
     u16 queue = REPORT;
 
-    OK(driver_set_up(&driver, VIRTIO_F_VERSION_1 | STATS | REPORTING), "reporting is offered");
+    OK(driver_set_up(&driver, STATS | REPORTING), "reporting is offered");
     memset(driver_memory(&driver, PAGES), 1, 16 * PAGE);
     u64 before = allocated();
     OK(driver_do(&driver, queue,
@@ -107,22 +106,22 @@ static void test_report(void)
            allocated() == before - 5 * PAGE && !*driver_memory(&driver, PAGES) &&
            *driver_memory(&driver, PAGES + 8 * PAGE + 200),
        "whole pages of what is free go back");
-    driver_set_up(&driver, VIRTIO_F_VERSION_1 | REPORTING);
+    driver_set_up(&driver, REPORTING);
     before = allocated();
     OK(driver_do(&driver, queue - 1, (Piece[]){{PAGES + 4 * PAGE, PAGE, true}}, 1) == 0 &&
            allocated() == before - PAGE,
        "without statistics the queue comes one earlier");
 }
 
-static void test_device(const DeviceDef *def)
+static void test_device(const DeviceDef *def, DriverForm form)
 {
     char *error;
     void *device;
 
     bare_start(&bare);
-    device = device_new(def, &bare.board, NULL);
+    device = driver_new(&bare, def, form);
     device_set(device, "free-page-reporting", "on", &error);
-    driver_start(&driver, &bare, device);
+    driver_start(&driver, &bare, device, form);
     test_inflate();
     test_target();
     test_statistics();
@@ -133,7 +132,9 @@ static void test_device(const DeviceDef *def)
 
 int main(void)
 {
-    test_device(&device_virtio_balloon_pci);
-    test_device(&device_virtio_balloon_device);
+    for (DriverForm form = DRIVER_SPLIT; form < DRIVER_FORMS; form++) {
+        test_device(&device_virtio_balloon_pci, form);
+        test_device(&device_virtio_balloon_device, form);
+    }
     return tap_done();
 }

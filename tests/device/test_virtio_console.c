@@ -30,7 +30,7 @@ static void test_one_port(void)
 {
     u32 length;
 
-    driver_set_up(&driver, VIRTIO_F_VERSION_1);
+    driver_set_up(&driver, 0);
     put_text("hello, world");
     OK(driver_do(&driver, OUT, (Piece[]){{TEXT, 5, false}, {TEXT + 5, 7, false}}, 2) == 0 &&
            sent(0, "hello, world"),
@@ -48,10 +48,9 @@ static void test_one_port(void)
     driver_set_config(&driver, 8, 4, '!');
     OK(sent(0, "!"), "an emergency");
     driver_do(&driver, IN, (Piece[]){{BUFFER, 4, false}}, 1);
-    OK(!(driver_get(&driver, DRIVER_STATUS) & VIRTIO_NEEDS_RESET),
-       "a buffer is looked at when used");
+    OK(!driver_is_broken(&driver), "a buffer is looked at when used");
     char_ring_feed(lines[0], "x", 1);
-    OK(driver_get(&driver, DRIVER_STATUS) & VIRTIO_NEEDS_RESET, "one without room is a mistake");
+    OK(driver_is_broken(&driver), "one without room is a mistake");
 }
 
 static void tell(u32 port, u16 event, u16 value)
@@ -69,13 +68,14 @@ static bool told(u32 port, u16 event, u16 value, const char *name)
 {
     u32 length;
     int head = driver_used(&driver, CONTROL_IN, &length);
-    const u8 *at = driver_memory(&driver, BUFFER + 256 * (u64)MAX(head, 0));
+    Piece buffer = {driver.chains[CONTROL_IN][MAX(head, 0)].address, 256, true};
+    const u8 *at = driver_memory(&driver, buffer.address);
     bool same = head >= 0 && length == 8 + strlen(name) && get_le(at, 4) == port &&
                 get_le(at + 4, 2) == event && get_le(at + 6, 2) == value &&
                 !memcmp(at + 8, name, strlen(name));
 
     if (head >= 0) {
-        driver_offer(&driver, CONTROL_IN, (u16)head);
+        driver_add(&driver, CONTROL_IN, &buffer, 1);
         driver_notify(&driver, CONTROL_IN);
     }
     return same;
@@ -91,7 +91,7 @@ static void add_control_buffers(u16 count)
 
 static void test_many_ports(void)
 {
-    driver_set_up(&driver, VIRTIO_F_VERSION_1 | MULTIPORT);
+    driver_set_up(&driver, MULTIPORT);
     OK(driver_config(&driver, 4, 4) == 7, "how many ports there may be");
     add_control_buffers(1);
     tell(0, READY, 1);
@@ -116,7 +116,7 @@ static void test_many_ports(void)
     OK(told(1, OPEN, 1, ""), "and comes");
     tell(77, PORT_READY, 1);
     tell(5, OPEN, 1);
-    OK(!(driver_get(&driver, DRIVER_STATUS) & VIRTIO_NEEDS_RESET), "ports that do not exist");
+    OK(!driver_is_broken(&driver), "ports that do not exist");
 }
 
 static void add_port(u32 n, const DeviceDef *def, const char *name)
@@ -134,10 +134,10 @@ static void add_port(u32 n, const DeviceDef *def, const char *name)
     }
 }
 
-static void test_device(const DeviceDef *def)
+static void test_device(const DeviceDef *def, DriverForm form)
 {
     bare_start(&bare);
-    driver_start(&driver, &bare, device_new(def, &bare.board, NULL));
+    driver_start(&driver, &bare, driver_new(&bare, def, form), form);
     add_port(0, &device_virtconsole, NULL);
     add_port(1, &device_virtserialport, "org.example.agent");
     test_one_port();
@@ -152,7 +152,9 @@ static void test_device(const DeviceDef *def)
 
 int main(void)
 {
-    test_device(&device_virtio_serial_pci);
-    test_device(&device_virtio_serial_device);
+    for (DriverForm form = DRIVER_SPLIT; form < DRIVER_FORMS; form++) {
+        test_device(&device_virtio_serial_pci, form);
+        test_device(&device_virtio_serial_device, form);
+    }
     return tap_done();
 }
