@@ -4,9 +4,10 @@
 
 #include <string.h>
 
-/* The put last seen of slots at offsets with the same hash; a collision forgets one, which only
- * keeps a NOTE's value for longer. */
-enum { PUT_HASH = 64 };
+/* The put last seen of slots at offsets with the same hash; a collision forgets one, which keeps a
+ * NOTE's value for longer, and a register with it. Slots of a guest's registers should not collide,
+ * nor the halves of one. */
+enum { PUT_HASH = 128, PUT_UNIT = 8 };
 typedef struct SeenPut {
     u32 offset, size;
     u32 block; /* number plus 1 */
@@ -248,7 +249,7 @@ static void slot_access(Plan *plan, IrVal access, u32 position)
             ra->values[value].target = pin;
         }
     }
-    SeenPut *seen = &plan->puts[offset / 4 % PUT_HASH];
+    SeenPut *seen = &plan->puts[offset / PUT_UNIT % PUT_HASH];
     if (insn->op == IR_NOTE) {
         bool covered = seen->block == plan->block && seen->offset == offset && seen->size >= size;
         u32 end = covered ? seen->position : plan->fault_before[0];
