@@ -183,6 +183,34 @@ static void test_packed_mistakes(const char *name)
     OK(driver_do(&driver, 0, pieces, 1) == 1, "%s: a reset makes it whole again", name);
 }
 
+/* Chains that are as good as endless, in a memory of a GiB that is nothing but zeroes. */
+static void test_endless(const char *name)
+{
+    enum { LARGE_SIZE = 1 << 30, PIECES = 5 };
+    static const u64 large_at = (u64)1 << 32;
+    RamBlock *large = ram_new("large", LARGE_SIZE);
+    Region region = {.name = "large", .size = LARGE_SIZE, .ram = large};
+    Piece pieces[PIECES];
+
+    space_add(bare.board.memory, &region, large_at);
+    driver_set_up(&driver, BASIC);
+    for (u32 i = 0; i < PIECES; i++) {
+        pieces[i] = (Piece){large_at, LARGE_SIZE, true};
+    }
+    driver_add(&driver, 0, pieces, PIECES);
+    breaks(name, "a chain of 5 GiB");
+    Piece table = {large_at, LARGE_SIZE, false};
+    put_le(large->host + 12, 1, 2); /* of one descriptor of no bytes, which follows itself */
+    if (driver_is_packed(&driver)) {
+        driver_add_packed(&driver, 0, &table, 1, 4);
+    } else {
+        driver_add_split(&driver, 0, &table, 1, 4);
+    }
+    breaks(name, "a table of millions of descriptors of nothing");
+    space_remove(bare.board.memory, &region);
+    ram_free(large);
+}
+
 /* What a driver adds while it is served, without end: here a ring that is always full. */
 static void test_flood(const char *name)
 {
@@ -340,6 +368,7 @@ static void test_device(const DeviceDef *def, DriverForm form)
         test_mistakes(name);
         test_flood(name);
     }
+    test_endless(name);
     test_load(name);
     if (driver.pci) {
         test_vectors();

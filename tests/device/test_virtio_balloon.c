@@ -47,6 +47,21 @@ static void test_inflate(void)
        "one comes back by being used");
 }
 
+/* Chains that name pages over and over do not keep the device for ever. */
+static void test_repetition(void)
+{
+    enum { MOST = 16384 };
+
+    driver_set_up(&driver, 0);
+    *driver_memory(&driver, PAGES) = *driver_memory(&driver, PAGES + PAGE) = 1;
+    for (u32 i = 0; i <= MOST; i++) {
+        put_number(i, PAGES / PAGE + i / MOST);
+    }
+    OK(driver_do(&driver, INFLATE, (Piece[]){{NUMBERS, 4 * (MOST + 1), false}}, 1) == 0 &&
+           !*driver_memory(&driver, PAGES) && *driver_memory(&driver, PAGES + PAGE),
+       "what a chain names behind the first 16384 pages stays");
+}
+
 static void test_target(void)
 {
     driver_set_up(&driver, 0);
@@ -123,6 +138,7 @@ static void test_device(const DeviceDef *def, DriverForm form)
     device_set(device, "free-page-reporting", "on", &error);
     driver_start(&driver, &bare, device, form);
     test_inflate();
+    test_repetition();
     test_target();
     test_statistics();
     test_report();

@@ -23,8 +23,10 @@ enum {
     CONFIG_TARGET = 0, /* in pages */
     CONFIG_ACTUAL = 4,
     CONFIG_SIZE = 8,
-    STATISTIC = 10, /* bytes: tag, value */
-    NUMBERS = 256,  /* page numbers that are read at once */
+    STATISTIC = 10,                   /* bytes: tag, value */
+    NUMBERS = 256,                    /* page numbers that are read at once */
+    CHAIN_MOST = 64 * NUMBERS,        /* of a chain; drivers send no more than 1024 */
+    STATISTICS_MOST = 64 * STATISTIC, /* bytes that are looked at */
 };
 
 #define F_STATS_VQ ((u64)1 << 1)
@@ -86,14 +88,16 @@ static void add_page(Balloon *balloon, Run *run, u64 number)
     *run = (Run){host, PAGE};
 }
 
-/* Chains of 32-bit page numbers. */
+/* Chains of 32-bit page numbers. The pages behind the first CHAIN_MOST stay where they are: one
+ * chain may name a page again and again, for hours. */
 static void inflate(Balloon *balloon)
 {
     u8 numbers[NUMBERS * 4];
     u64 size, at = 0;
     Run run = {NULL, 0};
 
-    while ((size = virtio_copy_out(&balloon->chain, at, numbers, sizeof numbers)) >= 4) {
+    while (at < 4 * CHAIN_MOST &&
+           (size = virtio_copy_out(&balloon->chain, at, numbers, sizeof numbers)) >= 4) {
         for (u64 i = 0; i + 4 <= size; i += 4) {
             add_page(balloon, &run, get_le(numbers + i, 4));
         }
@@ -133,7 +137,9 @@ static void take_statistics(Balloon *balloon, VirtQueue *queue)
     if (!virtqueue_take(queue, chain)) {
         return;
     }
-    for (u64 at = 0; virtio_copy_out(chain, at, bytes, STATISTIC) == STATISTIC; at += STATISTIC) {
+    for (u64 at = 0;
+         at < STATISTICS_MOST && virtio_copy_out(chain, at, bytes, STATISTIC) == STATISTIC;
+         at += STATISTIC) {
         u32 tag = (u32)get_le(bytes, 2);
         if (tag < BALLOON_STATISTICS) {
             balloon->statistics[tag] = get_le(bytes + 2, 8);

@@ -88,8 +88,8 @@ static void ask_for_notification(const VirtQueue *queue)
 /* A table of descriptors, one after the other (2.8.7). */
 static bool add_table(VirtQueue *queue, VirtioChain *chain, u64 table, u32 size)
 {
-    if (size % VIRTIO_DESCRIPTOR != 0) {
-        virtio_break(queue->owner, "a table with a part of a descriptor");
+    if (size % VIRTIO_DESCRIPTOR != 0 || size / VIRTIO_DESCRIPTOR > VIRTIO_SEGMENTS) {
+        virtio_break(queue->owner, "a table with a part of a descriptor, or too many");
         return false;
     }
     for (u32 at = 0; at < size; at += VIRTIO_DESCRIPTOR) {

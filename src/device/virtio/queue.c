@@ -23,6 +23,10 @@ bool virtio_add_piece(VirtQueue *queue, VirtioChain *chain, u64 address, u32 len
         virtio_break(queue->owner, "a descriptor to be read behind one to be written");
         return false;
     }
+    if (chain->out_size + chain->in_size + length > UINT32_MAX) { /* 2.7.5.2 */
+        virtio_break(queue->owner, "a chain of 4 GiB or more");
+        return false;
+    }
     for (u64 done = 0, size; done < length; done += size) {
         u32 n = chain->out_count + chain->in_count;
         size = length - done;

@@ -31,12 +31,13 @@ static Descriptor read_descriptor(const VirtQueue *queue, u64 table, u16 index)
     return d;
 }
 
-/* Follows a chain in a table of `count` descriptors. */
+/* Follows a chain in a table of `count` descriptors, however large it says that it is: what an
+ * endless chain repeats may be descriptors of nothing. */
 static bool follow(VirtQueue *queue, VirtioChain *chain, u64 table, u32 count, u16 index,
                    bool indirect)
 {
     for (u32 steps = 0;; steps++) {
-        if (index >= count || steps >= count) {
+        if (index >= count || steps >= MIN(count, (u32)VIRTIO_SEGMENTS)) {
             virtio_break(queue->owner, "a chain of descriptors without an end");
             return false;
         }
