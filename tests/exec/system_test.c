@@ -180,6 +180,8 @@ static const u8 irq_handler_32[] = {
     0xcf,       /* iret */
 };
 
+static const u8 hlt_only[] = {0xf4};
+
 static const u8 wait_32[] = {
     0xfb,       /* sti */
     0xf4,       /* hlt */
@@ -614,6 +616,55 @@ static void test_masked(const Host *host)
     board_free(board);
 }
 
+static void request_interrupt(Board *board, u16 port, u32 value)
+{
+    (void)port, (void)value;
+    board->vector = 0x20;
+    vcpu_raise(board->cpu[0].vcpu, CPU_LINE_IRQ);
+}
+
+/* What lets an interrupt in, or asks for it, is followed by CLI, which comes too late; also when
+ * the code is linked, as it is from the third time on. */
+static void test_prompt(const Host *host)
+{
+    static const struct {
+        const char *what;
+        u8 code[10];
+        bool waits; /* an interrupt, from the start */
+    } cases[] = {
+        {"OUT", {0xe6, 0x82, 0xfa, 0xf4}, false},             /* out 0x82,al; cli; hlt */
+        {"OUTS", {0x6e, 0xfa, 0xf4}, false},                  /* outsb; cli; hlt */
+        {"REP OUTS", {0xf3, 0x6e, 0xfa, 0xf4}, false},        /* rep outsb; cli; hlt */
+        {"POPF", {0x68, 0, 2, 0, 0, 0x9d, 0xfa, 0xf4}, true}, /* push 0x200; popf; cli; hlt */
+    };
+    enum { ROUNDS = 4 };
+
+    for (u32 i = 0; i < COUNT(cases); i++) {
+        Board *board = board_new(host, 1, 0);
+        X86State *s = board->cpu[0].state;
+        LOAD(board, CODE, cases[i].code);
+        LOAD(board, HANDLER, hlt_only);
+        for (u32 round = 0; round < ROUNDS; round++) {
+            bool last = round == ROUNDS - 1;
+            board->port_write = last ? request_interrupt : NULL;
+            board_enter_32(board, 0, CODE);
+            make_tables(board, 0, false);
+            s->gpr[X86_RCX] = 1;
+            s->gpr[X86_RDX] = 0x82;
+            s->gpr[X86_RSI] = 0x6000;
+            s->eflags = cases[i].waits ? s->eflags & ~X86_EFLAGS_IF : s->eflags | X86_EFLAGS_IF;
+            s->halted = 0;
+            if (cases[i].waits && last) {
+                request_interrupt(board, 0, 0);
+            }
+            board_run(board, 0);
+        }
+        OK(s->halted && s->rip == HANDLER + 1, "%s: an interrupt comes directly after %s",
+           host->name, cases[i].what);
+        board_free(board);
+    }
+}
+
 static void test_wait(const Host *host)
 {
     Board *board = board_new(host, 1, 0);
@@ -893,6 +944,7 @@ int main(void)
         test_device(*host);
         test_interrupt(*host);
         test_masked(*host);
+        test_prompt(*host);
         test_wait(*host);
         test_cross_modification(*host);
         test_atomics(*host);

@@ -549,6 +549,31 @@ static void test_registers(void)
 
 /* -- Ports */
 
+/* Steps through three elements. */
+static void test_port_steps(const char *bytes, size_t size, unsigned pointer, const char *what)
+{
+    bool right = true;
+
+    begin_protected(0);
+    cpu->gpr[X86_RCX] = 3;
+    cpu->gpr[X86_RDX] = 0x44;
+    cpu->gpr[pointer] = DATA;
+    code(bytes, size);
+    for (unsigned n = 1; n <= 3; n++) {
+        u32 after = n == 3 ? CODE + 2 : CODE;
+        cpu->eflags |= X86_EFLAGS_TF;
+        right &= run() == X86_DB && cpu->gpr[X86_RCX] == 3 - n && cpu->gpr[pointer] == DATA + n &&
+                 cpu->dr[6] & X86_DR6_BS && get((u32)cpu->gpr[X86_RSP], 4) == after &&
+                 !(get((u32)cpu->gpr[X86_RSP] + 8, 4) & X86_EFLAGS_RF) == (n == 3);
+        enter_level(0, X86_SEGMENT_DB);
+        cpu->rip = after;
+        cpu->halted = 0;
+        cpu->dr[6] = 0;
+    }
+    OK(right, "a single step of %s is one element", what);
+    OK(run() == -1 && cpu->gpr[X86_RAX] == 1, "%s: and then what follows", what);
+}
+
 static void test_ports(void)
 {
     begin_protected(3);
@@ -574,6 +599,8 @@ static void test_ports(void)
     put(DATA, 0x22221111, 4);
     CODE_IS("\xf3\x6f\xf4");
     OK(run() == -1 && last_port.value == 0x2222 && last_port.port == 0x46, "REP OUTSW");
+    test_port_steps("\xf3\x6c\x40\xf4", 4, X86_RDI, "REP INSB"); /* rep insb; inc eax; hlt */
+    test_port_steps("\xf3\x6e\x40\xf4", 4, X86_RSI, "REP OUTSB");
 }
 
 /* -- The x87 and the system */

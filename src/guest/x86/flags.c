@@ -143,11 +143,10 @@ static void end_popf(Tr *t, IrVal old, IrVal new)
         u32 enabled = new_block(t), last = new_block(t);
         ir_branch(t->b, ir_cmp(t->b, IR_TST, new, const32(t, X86_EFLAGS_IF)), enabled, last);
         enter_block(t, enabled);
-        ir_call(t->b, IR_VOID, HELPER_LOOK_AGAIN, 0, 0, 0, 0);
-        ir_jump(t->b, last);
+        emit_polling(t);
         enter_block(t, last);
     }
-    end_polling(t);
+    end_goto(t, t->next);
 }
 
 void tr_POPF(Tr *t)

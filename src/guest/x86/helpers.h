@@ -33,6 +33,7 @@ enum {
     HELPER(SYSTEM_STOS, x86_system_stos, X86_HELPER_STATE)                                         \
     HELPER(LOOK_AGAIN, x86_look_for_interrupts, 0)                                                 \
     HELPER(LINES, x86_any_lines, 0)                                                                \
+    HELPER(INTERRUPTED, x86_is_interrupted, 0)                                                     \
     HELPER(LOAD_SYSTEM_SEGMENT, x86_load_system_segment, X86_HELPER_STATE)                         \
     HELPER(QUERY_DESCRIPTOR, x86_query_descriptor, X86_HELPER_STATE)                               \
     HELPER(READ_PRIORITY, x86_read_priority, IR_HELPER_READS_STATE)                                \

@@ -81,9 +81,11 @@ IrVal atomic(Tr *t, IrRmw op, IrVal address, IrVal operand) X86_NAME(atomic);
 IrVal compare_and_swap(Tr *t, IrVal address, IrVal expected, IrVal value)
     X86_NAME(compare_and_swap);
 
-/* Goes on with the next instruction after one that may let interrupts come in, or that changed what
- * translation does not depend on. */
+/* Goes on with the next instruction after one that may let interrupts come in, which are noticed
+ * before it. */
 void end_polling(Tr *t) X86_NAME(end_polling);
+/* The same from the current IR block, in which nothing may follow. */
+void emit_polling(Tr *t) X86_NAME(emit_polling);
 /* After an instruction with which an interrupt shadow begins: if an interrupt waits (`when`, an
  * i32, is not 0 or absent), the next instruction is executed before it. */
 void begin_shadow(Tr *t, IrVal when) X86_NAME(begin_shadow);

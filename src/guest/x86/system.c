@@ -76,6 +76,13 @@ void x86_any_lines(void *state, IrWord *io)
     io[0].i = __atomic_load_n(&cpu_common(state)->lines, __ATOMIC_RELAXED) != 0;
 }
 
+/* () -> i32: whether there is something to look at before the next instruction. */
+void x86_is_interrupted(void *state, IrWord *io)
+{
+    x86_look_again(state);
+    io[0].i = __atomic_load_n(&cpu_common(state)->interrupt, __ATOMIC_RELAXED);
+}
+
 static void lower(X86State *state, u32 line)
 {
     __atomic_fetch_and(&cpu_common(state)->lines, ~line, __ATOMIC_SEQ_CST);

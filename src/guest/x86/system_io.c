@@ -99,8 +99,7 @@ void tr_OUT(Tr *t)
     port = port_operand(t, 0, size);
     value = ir_zext(t->b, IR_I32, get_gpr(t, type_of_size(size), X86_RAX));
     ir_call(t->b, IR_VOID, HELPER_PORT_WRITE, port, const32(t, size), value, 0);
-    end_resync(
-        t); /* an SMI that it asked for comes before the next instruction, which may be HLT */
+    end_polling(t); /* an SMI that it asked for comes before the next instruction, perhaps HLT */
 }
 
 /* -- Strings */

@@ -193,14 +193,25 @@ void end_resync_quietly(Tr *t)
     end_exit(t, IR_EXIT_RESYNC, t->next, 0);
 }
 
+void emit_polling(Tr *t)
+{
+    if (t->mode & X86_MODE_SYSTEM && !is_single_step(t) && !is_mode_changed(t)) {
+        IrVal interrupted = ir_call(t->b, IR_I32, HELPER_INTERRUPTED, 0, 0, 0, 0);
+        u32 leave = new_block(t), go_on = new_block(t);
+
+        ir_branch(t->b, interrupted, leave, go_on);
+        enter_block(t, leave);
+        t->b->region->blocks[leave].cold = true;
+        ir_exit(t->b, IR_EXIT_RESYNC, t->next, 0);
+        enter_block(t, go_on);
+    }
+    emit_goto(t, t->next);
+}
+
 void end_polling(Tr *t)
 {
-    if (is_single_step(t) || is_mode_changed(t)) {
-        end_resync(t);
-    } else {
-        ir_goto(t->b, t->next, true);
-        t->ended = true;
-    }
+    emit_polling(t);
+    t->ended = true;
 }
 
 void begin_shadow(Tr *t, IrVal when)
