@@ -479,6 +479,46 @@ static void test_messages(void)
     OK(admin(10, 0, 6, 0) == 0 && last_message == 100, "and the admin queue's");
 }
 
+/* Puts more commands into queue 2 than the controller takes at once. */
+static void crowd(void)
+{
+    enum { MANY = 2048, COMMANDS = 0x80000, ENDS = 0xc0000 };
+
+    enable();
+    create_queue(5, 2, MANY, 3, ENDS);
+    create_queue(1, 2, MANY, 2 << 16 | 1, COMMANDS);
+    for (u32 i = 0; i < MANY - 1; i++) {
+        u8 *c = memory(COMMANDS + i * 64);
+        memset(c, 0, 64);
+        c[0] = 2;
+        put_le(c + 2, i, 2);
+        put_le(c + 4, 1, 4);
+        put_le(c + 24, DATA, 8);
+    }
+    ring(2, false, MANY - 1);
+}
+
+static void test_crowd(void)
+{
+    u32 status[2] = {~0u, ~0u};
+    u16 id;
+
+    set(CC, 0x00460000);
+    crowd();
+    set(CC, 0x00460000);
+    wait_for_disk();
+    OK(get(CSTS) == 0, "stopped while commands wait for others");
+    crowd();
+    for (unsigned i = 0; i < COUNT(status); i++) {
+        put_le(put(0, 0, 0) + 40, 2, 4);
+    }
+    ring(0, false, queues[0].tail);
+    wait_for_disk();
+    OK(take(0, &status[0], &id) && take(0, &status[1], &id) && status[0] == 0 &&
+           status[1] == (0x101 | NO_RETRY),
+       "their queue is deleted once");
+}
+
 static void test_shutdown(void)
 {
     set(CC, 0x00464001);
@@ -511,6 +551,7 @@ int main(void)
     test_logs();
     test_events();
     test_messages();
+    test_crowd();
     test_shutdown();
     stop_device();
     start_device(2);

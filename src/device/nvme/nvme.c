@@ -151,13 +151,28 @@ static void end(NvmeRequest *r, u16 status)
     put_request(r);
 }
 
+/* Goes on with what had to wait for a request. */
+static void resume(Nvme *n)
+{
+    if (n->stalled && n->in_flight < NVME_REQUESTS) {
+        run_queues(n);
+    }
+}
+
 void nvme_complete(NvmeRequest *r, u16 status)
 {
     Nvme *n = r->nvme;
 
     end(r, status);
-    if (n->stalled) {
-        run_queues(n);
+    resume(n);
+}
+
+/* Waits for the disk without hearing of the end. */
+static void cancel(NvmeRequest *r)
+{
+    disk_cancel(&r->disk);
+    if (r->disk.block.op == BLOCK_OP_READ) {
+        nvme_unmap(r->nvme, &r->data);
     }
 }
 
@@ -171,14 +186,18 @@ static NvmeRequest *find_request(const Nvme *n, u16 queue)
     return r;
 }
 
+/* Other requests may end meanwhile; they must not make room for new ones before all is done. */
 void nvme_abort_queue(Nvme *n, u16 queue)
 {
+    bool stalled = n->stalled;
     NvmeRequest *r;
 
+    n->stalled = false;
     while ((r = find_request(n, queue)) != NULL) {
-        disk_cancel(&r->disk);
+        cancel(r);
         end(r, NVME_QUEUE_DELETED);
     }
+    n->stalled = stalled;
 }
 
 /* -- Submission queues */
@@ -243,6 +262,7 @@ static void ring_submission(Nvme *n, u16 queue, u32 value)
     }
     q->tail = value;
     run_queue(n, queue);
+    resume(n);
 }
 
 static void ring_completion(Nvme *n, u16 queue, u32 value)
@@ -265,6 +285,7 @@ static void ring_completion(Nvme *n, u16 queue, u32 value)
             run_queue(n, i);
         }
     }
+    resume(n);
 }
 
 static void write_doorbell(void *device, u32 index, u64 value)
@@ -290,12 +311,13 @@ static void write_doorbell(void *device, u32 index, u64 value)
 /* Nothing is going on any more, and nobody is told. */
 static void drop_requests(Nvme *n)
 {
+    n->stalled = false; /* or those that end meanwhile make room for new ones */
     disk_cancel(&n->flush);
     while (n->busy) {
-        disk_cancel(&n->busy->disk);
-        put_request(n->busy);
+        NvmeRequest *r = n->busy;
+        cancel(r);
+        put_request(r);
     }
-    n->stalled = false;
 }
 
 /* What a controller reset resets, which the registers of the admin queues outlive. */
