@@ -25,8 +25,8 @@ static bool fits_s8(s64 value)
     return value == (s8)value;
 }
 
-/* ModRM, SIB and displacement. rsp and r12 as a base need a SIB byte, rbp and r13 a displacement.
- */
+/* ModRM, SIB and displacement. rsp and r12 as a base need a SIB byte, rbp and r13 a displacement;
+ * without a base the displacement has four bytes. */
 static void modrm(X86Asm *as, u8 reg, const X86Rm *rm, u8 trailing)
 {
     u8 field = (u8)((reg & 7) << 3);
@@ -41,9 +41,10 @@ static void modrm(X86Asm *as, u8 reg, const X86Rm *rm, u8 trailing)
         x86_u32(as, 0);
         return;
     }
-    u8 base = rm->base & 7;
-    u8 mode = rm->disp == 0 && base != 5 ? 0 : fits_s8(rm->disp) ? 0x40 : 0x80;
-    if (rm->index != X86_NO_INDEX || base == 4) {
+    bool absolute = rm->base == X86_ABSOLUTE;
+    u8 base = absolute ? 5 : rm->base & 7;
+    u8 mode = absolute || (rm->disp == 0 && base != 5) ? 0 : fits_s8(rm->disp) ? 0x40 : 0x80;
+    if (absolute || rm->index != X86_NO_INDEX || base == 4) {
         u8 index = rm->index == X86_NO_INDEX ? 4 : rm->index & 7;
         x86_byte(as, mode | field | 4);
         x86_byte(as, (u8)(rm->scale << 6 | index << 3 | base));
@@ -52,7 +53,7 @@ static void modrm(X86Asm *as, u8 reg, const X86Rm *rm, u8 trailing)
     }
     if (mode == 0x40) {
         x86_byte(as, (u8)rm->disp);
-    } else if (mode == 0x80) {
+    } else if (mode == 0x80 || absolute) {
         x86_u32(as, (u32)rm->disp);
     }
 }
@@ -76,7 +77,7 @@ static u8 rex_bits(u8 reg, const X86Rm *rm)
     if (rm->index != X86_NO_INDEX) {
         bits |= (rm->index & 8) >> 2;
     }
-    if (rm->base != X86_POOL) {
+    if (rm->base < X86_ABSOLUTE) {
         bits |= (rm->base & 8) >> 3;
     }
     return bits;

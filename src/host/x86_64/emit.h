@@ -75,14 +75,14 @@ enum { X86_MAP1 = 0, X86_0F = 1, X86_0F38, X86_0F3A }; /* maps, numbered as VEX.
 /* A register or memory operand, as ModRM encodes. */
 typedef struct X86Rm {
     u8 reg;   /* the register, or X86_MEMORY */
-    u8 base;  /* X86_POOL: the block's constants, at `disp` */
+    u8 base;  /* X86_POOL: the block's constants, at `disp`; X86_ABSOLUTE: none */
     u8 index; /* X86_NO_INDEX: none */
     u8 scale; /* shift: 0..3 */
     s32 disp;
     bool wrap32; /* memory: the address is the sum modulo 2^32 */
 } X86Rm;
 
-enum { X86_MEMORY = 0xff, X86_POOL = 0xfe, X86_NO_INDEX = 0xff };
+enum { X86_MEMORY = 0xff, X86_POOL = 0xfe, X86_ABSOLUTE = 0xfd, X86_NO_INDEX = 0xff };
 
 static inline X86Rm x86_reg(u8 reg)
 {

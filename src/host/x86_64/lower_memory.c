@@ -51,6 +51,21 @@ static X86Rm with_base(Compiler *c, X86Rm rm, bool wrap32)
     return x86_indexed(reg, rm.base, 0, 0);
 }
 
+/* Whether constant + displacement is a displacement by itself, which then needs no base. */
+static bool is_absolute(const Compiler *c, const IrInsn *insn, s64 *disp)
+{
+    bool wrap32 = insn->sub & IR_MEM_WRAP32;
+    u64 base;
+
+    if (c->config->guest_base || c->config->soft_mmu ||
+        !is_constant(c, address_operand(c, insn, 0), &base)) {
+        return false;
+    }
+    s64 sum = (s64)(base + (u64)*disp);
+    *disp = wrap32 ? (s32)sum : sum;
+    return *disp == (s32)*disp;
+}
+
 X86Rm guest_address(Compiler *c, const IrInsn *insn)
 {
     s64 disp = (s64)insn->imm;
@@ -62,6 +77,13 @@ X86Rm guest_address(Compiler *c, const IrInsn *insn)
     }
     if (wrap32) {
         disp = (s32)disp;
+    }
+    s64 place = disp;
+    if (is_absolute(c, insn, &place)) {
+        u8 index = indexed ? use(c, address_operand(c, insn, 1)) : X86_NO_INDEX;
+        X86Rm rm = x86_indexed(X86_ABSOLUTE, index, insn->sub & IR_MEM_SCALE, (s32)place);
+        rm.wrap32 = wrap32;
+        return rm;
     }
     u8 base = use(c, address_operand(c, insn, 0));
     X86Rm rm = indexed ? x86_indexed(base, use(c, address_operand(c, insn, 1)),
