@@ -8,27 +8,29 @@ static uint32_t rotate(uint32_t x, int n)
     return x >> n | x << (32 - n);
 }
 
-/* The first 32 bits of the fractional parts of the cube roots of the first 64 primes. */
+static int is_prime(unsigned n)
+{
+    unsigned divisor = 2;
+    while (divisor * divisor <= n && n % divisor) {
+        divisor++;
+    }
+    return divisor * divisor > n;
+}
+
+/* The first 32 bits of the fractional parts of the cube roots of the first 64 primes. None is so
+ * close to the next number that a double would not tell them apart. */
 static void make_constants(void)
 {
     int count = 0;
     for (unsigned n = 2; count < 64; n++) {
-        unsigned divisor = 2;
-        while (divisor * divisor <= n && n % divisor) {
-            divisor++;
-        }
-        if (divisor * divisor <= n) {
+        if (!is_prime(n)) {
             continue;
         }
-        unsigned __int128 wanted = (unsigned __int128)n << 96;
-        uint64_t root = 0;
-        for (uint64_t bit = 1ull << 36; bit; bit >>= 1) {
-            unsigned __int128 r = root | bit;
-            if (r * r * r <= wanted) {
-                root |= bit;
-            }
+        double root = 7; /* no less than any: Newton's steps go down to it */
+        for (int step = 0; step < 20; step++) {
+            root -= (root * root * root - n) / (3 * root * root);
         }
-        constants[count++] = (uint32_t)root;
+        constants[count++] = (uint32_t)((root - (int)root) * 4294967296.0);
     }
 }
 
