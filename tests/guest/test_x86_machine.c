@@ -584,6 +584,10 @@ static void test_ports(void)
     OK(run() == X86_GP && last_port.port == 0x80 && last_port.value == 0x77 &&
            get((u32)cpu->gpr[X86_RSP] + 4, 4) == CODE + 4,
        "the permission map allows OUT 80h of a byte only");
+    begin_protected(3);
+    CODE_IS("\xf3\x6c\xf4");
+    OK(run() == X86_GP && get((u32)cpu->gpr[X86_RSP] + 4, 4) == CODE,
+       "REP INSB of no elements is refused as well");
     begin_real_mode();
     cpu->gpr[X86_RCX] = 3;
     cpu->gpr[X86_RDX] = 0x44;

@@ -242,6 +242,7 @@ static void string(Tr *t, unsigned segment, bool out)
     if (is_refused(t)) {
         return;
     }
+    port = port_operand(t, out ? 0 : 1, size); /* checked even if there are no elements */
     if (is_repeated(t)) {
         u32 some = new_block(t), none = new_block(t);
         ir_branch(t->b, ir_cmp(t->b, IR_NE, get_gpr(t, type, X86_RCX), zero), some, none);
@@ -249,7 +250,6 @@ static void string(Tr *t, unsigned segment, bool out)
         emit_goto(t, t->next);
         enter_block(t, some);
     }
-    port = port_operand(t, out ? 0 : 1, size);
     call_raising(t, HELPER_PORT_STRING, const32(t, what), port, 0, 0);
     if (is_repeated(t)) {
         again = new_block(t), done = new_block(t);
