@@ -585,6 +585,8 @@ static void test_ports(void)
            get((u32)cpu->gpr[X86_RSP] + 4, 4) == CODE + 4,
        "the permission map allows OUT 80h of a byte only");
     begin_protected(3);
+    put(TSS + 102, 0x68, 2);
+    put(TSS + 0x68, 0xff, 2);
     CODE_IS("\xf3\x6c\xf4");
     OK(run() == X86_GP && get((u32)cpu->gpr[X86_RSP] + 4, 4) == CODE,
        "REP INSB of no elements is refused as well");
