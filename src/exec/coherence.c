@@ -188,11 +188,32 @@ bool coherence_unchanged(const CodePage *page, u32 version)
     return page_word(page) == version;
 }
 
+/* Which of the block's pages it is. */
+static u32 index_of_page(const Block *block, const CodePage *page)
+{
+    u32 i = 0;
+
+    while (block->pages[i] != page) {
+        i++;
+    }
+    return i;
+}
+
+static void set_prev(Block *block, const CodePage *page, Block **prev)
+{
+    if (block) {
+        block->page_prev[index_of_page(block, page)] = prev;
+    }
+}
+
 void coherence_add_block(Block *block)
 {
     for (u32 i = 0; i < block->page_count; i++) {
-        block->page_next[i] = block->pages[i]->blocks;
-        block->pages[i]->blocks = block;
+        CodePage *page = block->pages[i];
+        block->page_next[i] = page->blocks;
+        block->page_prev[i] = &page->blocks;
+        set_prev(page->blocks, page, &block->page_next[i]);
+        page->blocks = block;
     }
 }
 
@@ -206,26 +227,12 @@ void coherence_note_new(Block *block)
     }
 }
 
-/* The block's next pointer in the list of that page. */
-static Block **next_in_page(Block *block, const CodePage *page)
-{
-    u32 i = 0;
-
-    while (block->pages[i] != page) {
-        i++;
-    }
-    return &block->page_next[i];
-}
-
+/* Programs at random addresses have each their own blocks of a page: the list may be long. */
 void coherence_remove_block(Block *block)
 {
     for (u32 i = 0; i < block->page_count; i++) {
-        CodePage *page = block->pages[i];
-        Block **at = &page->blocks;
-        while (*at != block) {
-            at = next_in_page(*at, page);
-        }
-        *at = block->page_next[i];
+        *block->page_prev[i] = block->page_next[i];
+        set_prev(block->page_next[i], block->pages[i], block->page_prev[i]);
     }
 }
 
@@ -359,7 +366,7 @@ static void drop_blocks(Engine *engine, CodePage *page, u64 start, u64 last, boo
     Block *next;
 
     for (Block *block = page->blocks; block; block = next) {
-        next = *next_in_page(block, page);
+        next = block->page_next[index_of_page(block, page)];
         if (coherence_depends(block, start, last) &&
             !(changed_only && !source_changed(engine, block))) {
             block_kill(engine, block, true);

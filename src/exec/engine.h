@@ -86,7 +86,7 @@ struct Block {
     u32 link_count;
     u32 page_count;
     CodePage *pages[BLOCK_PAGES];
-    Block *page_next[BLOCK_PAGES]; /* in pages[i]->blocks */
+    Block *page_next[BLOCK_PAGES], **page_prev[BLOCK_PAGES]; /* in pages[i]->blocks */
     CodeExtent extents[BLOCK_EXTENTS];
     const u8 *source;                  /* the guest bytes of the extents when it was translated */
     Block *buried_next, **buried_prev; /* among killed blocks (revive.c); NULL if in no list */
