@@ -587,6 +587,7 @@ static void test_ports(void)
     begin_protected(3);
     put(TSS + 102, 0x68, 2);
     put(TSS + 0x68, 0xff, 2);
+    cpu->gpr[X86_RDX] = 0;
     CODE_IS("\xf3\x6c\xf4");
     OK(run() == X86_GP && get((u32)cpu->gpr[X86_RSP] + 4, 4) == CODE,
        "REP INSB of no elements is refused as well");
