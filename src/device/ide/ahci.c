@@ -374,12 +374,13 @@ void ahci_run_port(Ahci *a, unsigned n)
 
 /* -- Resets (10.4) */
 
-/* Stops the port's commands, without a trace. */
+/* Stops the port's commands, without a trace. None starts when one ends meanwhile. */
 static void drop_commands(Ahci *a, unsigned n)
 {
-    ahci_queue_cancel(a, n);
     a->ports[n].slot = AHCI_NO_SLOT;
     a->active[n] = a->issued[n] = 0;
+    ahci_queue_cancel(a, n);
+    a->active[n] = 0;
     a->halted[n] = 0;
 }
 
@@ -614,6 +615,7 @@ static void stop(void *device)
     Ahci *a = device;
 
     for (unsigned n = 0; n < AHCI_PORTS; n++) {
+        drop_commands(a, n);
         ahci_queue_free(a, n);
         ide_channel_free(&a->ports[n].channel);
     }
@@ -624,7 +626,7 @@ static void reset(void *device)
     Ahci *a = device;
 
     for (unsigned n = 0; n < AHCI_PORTS; n++) {
-        ahci_queue_cancel(a, n);
+        drop_commands(a, n);
         ide_channel_reset(&a->ports[n].channel);
     }
     reset_all(a);

@@ -71,6 +71,7 @@ static u32 map_sectors(AhciQueued *q, bool in)
         q->iov_count = AHCI_QUEUE_IOVECS;
         bytes = ahci_map(q->ahci, &q->cursor, q->iov, &q->iov_count,
                          ALIGN_DOWN(bytes, (u32)IDE_SECTOR), in);
+        bytes = ALIGN_DOWN(bytes, (u32)IDE_SECTOR); /* the guest may have changed them since */
     }
     return bytes;
 }
@@ -90,14 +91,20 @@ static void submit(AhciQueued *q)
     disk_submit(q->ahci->ports[q->port].channel.drive[0].disk, &q->request);
 }
 
+/* The guest's memory that a request at the disk has used. */
+static void release_memory(AhciQueued *q)
+{
+    if (q->request.block.op == BLOCK_OP_READ) {
+        ahci_unmap(q->ahci, q->iov, q->iov_count);
+    }
+}
+
 static void request_done(DiskRequest *request, int result)
 {
     AhciQueued *q = request->opaque;
     bool in = request->block.op == BLOCK_OP_READ;
 
-    if (in) {
-        ahci_unmap(q->ahci, q->iov, q->iov_count);
-    }
+    release_memory(q);
     if (q->ahci->halted[q->port]) {
         q->active = false;
         return;
@@ -154,8 +161,12 @@ void ahci_queue_cancel(Ahci *a, unsigned n)
     AhciPort *port = &a->ports[n];
 
     for (unsigned slot = 0; port->queued && slot < AHCI_SLOTS; slot++) {
-        disk_cancel(&port->queued[slot].request);
-        port->queued[slot].active = false;
+        AhciQueued *q = &port->queued[slot];
+        if (q->active) {
+            disk_cancel(&q->request);
+            release_memory(q);
+            q->active = false;
+        }
     }
 }
 

@@ -171,7 +171,7 @@ static void want_dma(IdeDrive *d)
 {
     IdeChannel *channel = d->channel;
 
-    channel->dma_wanted = 1;
+    channel->dma_wanted = d->unit + 1;
     d->status = ATA_DRDY | ATA_DSC | ATA_DRQ;
     channel->host->ready(channel->host->opaque, channel);
 }
@@ -206,7 +206,7 @@ static void trim_next(IdeDrive *d)
 static void trim_dma(IdeDrive *d)
 {
     IdeChannel *channel = d->channel;
-    u32 count = IDE_IOVECS, want = d->left * IDE_SECTOR, done = 0;
+    u32 count = IDE_IOVECS, want = MIN(d->left, (u32)MAX_TRIM) * IDE_SECTOR, done = 0;
     u32 bytes = channel->host->map(channel->host->opaque, channel, d->iov, &count, want, false);
 
     for (u32 i = 0; i < count && done < bytes; i++) {

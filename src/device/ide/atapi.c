@@ -37,7 +37,7 @@ static void end_dma(IdeDrive *d, bool good)
 {
     IdeChannel *channel = d->channel;
 
-    if (channel->dma_wanted) {
+    if (ide_wants_dma(d)) {
         channel->host->end(channel->host->opaque, channel, good);
     }
 }
@@ -95,7 +95,7 @@ static void reply_by_dma(IdeDrive *d)
 
 static void want_dma(IdeDrive *d)
 {
-    d->channel->dma_wanted = 1;
+    d->channel->dma_wanted = d->unit + 1;
     d->status = ATA_DRDY | ATA_DSC | ATA_DRQ;
     d->count = REASON_IN;
     d->channel->host->ready(d->channel->host->opaque, d->channel);

@@ -51,11 +51,18 @@ static void clear_interrupt(IdeChannel *channel)
 
 /* -- Ends of commands */
 
+bool ide_wants_dma(const IdeDrive *drive)
+{
+    return drive->channel->dma_wanted == drive->unit + 1;
+}
+
 static void end_transfer(IdeDrive *drive)
 {
     drive->direction = IDE_NONE;
     drive->after = IDE_AFTER_NOTHING;
-    drive->channel->dma_wanted = 0;
+    if (ide_wants_dma(drive)) {
+        drive->channel->dma_wanted = 0;
+    }
 }
 
 void ide_succeed(IdeDrive *drive)
@@ -78,19 +85,25 @@ void ide_fail(IdeDrive *drive, u8 error)
 
 static void serve_host(IdeDrive *drive);
 
+/* The guest's memory that a request at the disk has used. */
+static void release_memory(IdeDrive *drive)
+{
+    IdeChannel *channel = drive->channel;
+
+    if (drive->iov_count && drive->request.block.op == BLOCK_OP_READ) {
+        channel->host->unmap(channel->host->opaque, channel, drive->iov, drive->iov_count);
+    }
+    drive->iov_count = 0;
+}
+
 static void request_done(DiskRequest *request, int result)
 {
     IdeDrive *drive = request->opaque;
     IdeChannel *channel = drive->channel;
 
-    if (drive->iov_count) {
-        if (request->block.op == BLOCK_OP_READ) {
-            channel->host->unmap(channel->host->opaque, channel, drive->iov, drive->iov_count);
-        }
-        drive->iov_count = 0;
-    }
+    release_memory(drive);
     if (result < 0) {
-        if (channel->dma_wanted && channel->host) {
+        if (ide_wants_dma(drive) && channel->host) {
             channel->host->end(channel->host->opaque, channel, false);
         }
         ide_fail(drive, request->block.op == BLOCK_OP_READ ? ATA_UNC : ATA_ABRT);
@@ -147,9 +160,10 @@ void ide_disk_dma(IdeDrive *drive, bool in, u32 sector, IdeNext *done)
            done);
 }
 
+/* Whichever drive the guest has selected meanwhile. */
 void ide_dma_run(IdeChannel *channel)
 {
-    IdeDrive *drive = selected(channel);
+    IdeDrive *drive = &channel->drive[channel->dma_wanted == 2];
 
     if (!channel->dma_wanted || disk_is_busy(&drive->request)) {
         return;
@@ -262,8 +276,8 @@ static void set_signature(IdeDrive *drive)
 static void reset_drive(IdeDrive *drive)
 {
     disk_cancel(&drive->request);
+    release_memory(drive);
     end_transfer(drive);
-    drive->iov_count = 0;
     drive->error = DIAGNOSTIC_PASSED;
     drive->status = drive->cdrom ? 0 : ATA_DRDY | ATA_DSC;
     drive->multiple = 16;
@@ -312,6 +326,7 @@ void ide_channel_settle(IdeChannel *channel)
         bound(&channel->drive[unit]);
     }
     channel->selected &= 1;
+    channel->dma_wanted = MIN(channel->dma_wanted, (u8)2);
     update_interrupt(channel);
 }
 

@@ -139,7 +139,7 @@ struct IdeChannel {
     u8 interrupt; /* INTRQ as the selected drive wants it; saved */
     Irq irq;
     const IdeHost *host; /* NULL: PIO only */
-    u8 dma_wanted;       /* a drive waits for the bus master */
+    u8 dma_wanted;       /* the unit that waits for the bus master, plus 1; 0: none */
     Region task_file, control;
 };
 
@@ -163,6 +163,8 @@ void ide_hard_reset(IdeChannel *channel);
 void ide_issue(IdeChannel *channel, const IdeTaskFile *file);
 /* The guest started the bus master: the transfer that waits for it begins. */
 void ide_dma_run(IdeChannel *channel);
+/* The drive is the one that waits for the bus master, or moves data by it. */
+bool ide_wants_dma(const IdeDrive *drive);
 /* The drive talks SATA, and may queue commands. */
 static inline bool ide_is_sata(const IdeDrive *drive)
 {
