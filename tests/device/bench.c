@@ -165,6 +165,7 @@ static void add_drive(Bench *bench, u32 bus, Disk *disk, bool cdrom)
 static void add_drives(Bench *bench)
 {
     add_drive(bench, 0, disk_of(bench, NULL), false);
+    add_drive(bench, 0, bench->disk, true);
     add_drive(bench, 1, bench->disk, true);
     add_drive(bench, 1, NULL, true);
 }
