@@ -2,9 +2,10 @@
  * before anything reads one, as compilers' code does nearly always after the branch that a
  * comparison was for.
  *
- * Only the pages that the block itself lies in are looked at: see Guest.flags_dead. Faults on the
- * way count as not reading: a signal handler may see older flags there, which the interrupted code
- * does not use. */
+ * In system mode only the pages that the block itself lies in are looked at: see Guest.flags_dead.
+ * Programs call other pages all the time; there, fetching makes the block depend on what was looked
+ * at. Faults on the way count as not reading: a signal handler may see older flags there, which the
+ * interrupted code does not use. */
 #include "guest/x86/internal.h"
 #include "guest/x86/rows.h"
 
@@ -21,11 +22,15 @@ static u64 page_of(const GuestTranslation *g, u64 pc)
     return ALIGN_DOWN(x86_code_address(g->context, g->mode, pc), PAGE_SIZE);
 }
 
-/* Whether `pc` is in a page of the bytes translated so far. */
+/* Whether code at `pc` may be looked at: in system mode it is in a page of the bytes translated so
+ * far. */
 static bool is_near(const GuestTranslation *g, u64 pc)
 {
     u64 page = page_of(g, pc);
 
+    if (!(g->mode & X86_MODE_SYSTEM)) {
+        return true;
+    }
     return page >= page_of(g, g->pc) && page <= page_of(g, g->end);
 }
 
