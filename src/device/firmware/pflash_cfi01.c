@@ -128,7 +128,9 @@ static void program(Flash *f, u64 at, const u8 *bytes, u64 size)
     for (u64 i = 0; i < size; i++) {
         f->ram->host[at + i] &= bytes[i];
     }
-    note_change(f, at, size);
+    if (size) { /* a loaded buffer may be empty */
+        note_change(f, at, size);
+    }
 }
 
 static void erase(Flash *f, u64 at)

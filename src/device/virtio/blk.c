@@ -97,13 +97,18 @@ static void finish(Request *r, u8 status)
     put_request(r);
 }
 
-/* The same where the status byte was trimmed off the data: it is behind them. */
-static void end_now(Request *r, u8 status)
+/* The status byte was trimmed off the data: it is behind them. */
+static void untrim(Request *r)
 {
     u32 last = r->chain.out_count + r->chain.in_count - 1;
 
     r->chain.iov[last].iov_len++;
     r->chain.in_size++;
+}
+
+static void end_now(Request *r, u8 status)
+{
+    untrim(r);
     finish(r, status);
 }
 
@@ -250,6 +255,8 @@ static void reset_requests(void *device)
     while (blk->busy) {
         Request *r = blk->busy;
         disk_cancel(&r->disk);
+        untrim(r);
+        virtqueue_written(r->queue, &r->chain, 0); /* what was read until now */
         put_request(r);
     }
 }
