@@ -35,9 +35,8 @@ typedef struct RegionOps {
 
 /* RAM or ROM of the host. */
 typedef struct RamBlock {
-    u8 *host;  /* mapped from fd, page-aligned */
+    u8 *host;  /* page-aligned */
     u64 size;  /* bytes, multiple of 4096 */
-    int fd;    /* memfd */
     u8 *dirty; /* atomic: a byte per 4 KiB page, DIRTY_* bits of clients that know it as dirty; NULL
                   if there are no clients */
     u8 clients; /* atomic: DIRTY_* of those who ask */

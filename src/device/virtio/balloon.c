@@ -60,7 +60,7 @@ static void give_back(Balloon *balloon, u8 *host, u64 size)
 
     if (start < end) {
         u8 *pages = (u8 *)start; /* where it fails, the memory stays: nobody is harmed */
-        (void)madvise(pages, end - start, MADV_REMOVE);
+        (void)madvise(pages, end - start, MADV_DONTNEED);
         dma_done(&balloon->virtio.d.board->dma, pages, end - start);
     }
 }
