@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
-#include "device/pci/pci.h"
+#include "device/virtio/virtio.h"
 
 enum { PATH = 128, ENTRIES = 128, CLASS_NETWORK = 0x0200, CLASS_ISA_BRIDGE = 0x0601 };
 
@@ -27,6 +27,7 @@ static const struct Kind {
 } kinds[] = {
     {"ide-hd", 'c', NULL},
     {"ide-cd", 'd', NULL},
+    {"virtio-blk-device", 'c', "/disk@0,0"},
     {"virtio-blk-pci", 'c', "/disk@0,0"},
     {"nvme", 'c', "/namespace@1,0"},
 };
@@ -61,6 +62,17 @@ static bool pci_path(const Device *device, char path[PATH])
     }
     snprintf(path, PATH, "/pci@i0cf8/%s@%x%s", name, f->slot, function);
     return true;
+}
+
+/* The same of any device that has one. */
+static bool device_path(const Device *device, char path[PATH])
+{
+    if (device->def->bus_kind == BUS_VIRTIO) {
+        snprintf(path, PATH, "/virtio-mmio@%016llx",
+                 (unsigned long long)((const Virtio *)(const void *)device)->region.start);
+        return true;
+    }
+    return pci_path(device, path);
 }
 
 /* The floppy drives' controller is on the ISA bus, wherever that is. */
@@ -116,7 +128,7 @@ static void add_device(const Machine *machine, List *list, const Device *device)
 
     if (kind) {
         const Device *holder = kind->below ? device : device->owner;
-        if (holder && pci_path(holder, path)) {
+        if (holder && device_path(holder, path)) {
             snprintf(drive, sizeof drive, "/drive@%x/disk@%x", device->owner_bus,
                      device->owner_unit);
             snprintf(whole, sizeof whole, "%.64s%s", path, kind->below ? kind->below : drive);

@@ -128,10 +128,26 @@ static void add_fadt(AcpiTables *tables, u32 dsdt)
 
 static void add_madt(const Microvm *vm, AcpiTables *tables)
 {
-    u32 start = x86_begin_madt(tables, vm->machine, 0);
+    u32 start = x86_begin_madt(tables, vm->machine, vm->x86.pic ? X86_MADT_PIC : 0);
 
     x86_add_override(tables, 0, MICROVM_LINE_TIMER, 0);
     acpi_end(tables, start, true);
+}
+
+static void make_tables(const Microvm *vm, AcpiTables *tables)
+{
+    add_fadt(tables, add_dsdt(vm, tables));
+    add_madt(vm, tables);
+    acpi_finish(tables);
+}
+
+void microvm_acpi_to_firmware(Microvm *vm)
+{
+    AcpiTables tables = {0};
+
+    make_tables(vm, &tables);
+    x86_tell_acpi(&tables, vm->fw_cfg);
+    acpi_free(&tables);
 }
 
 bool microvm_write_acpi(Microvm *vm)
@@ -139,9 +155,7 @@ bool microvm_write_acpi(Microvm *vm)
     AcpiTables tables = {0};
     bool fits;
 
-    add_fadt(&tables, add_dsdt(vm, &tables));
-    add_madt(vm, &tables);
-    acpi_finish(&tables);
+    make_tables(vm, &tables);
     fits = acpi_write(&tables, vm->machine->ram->host + MICROVM_TABLES, MICROVM_TABLES_SIZE,
                       MICROVM_TABLES);
     acpi_free(&tables);

@@ -1,6 +1,7 @@
-/* The board "microvm": what a kernel for virtual machines needs and nothing else. No PCI bus, no
- * 8259s; virtio devices over MMIO, a serial port, timer and clock, fw_cfg, and a few registers for
- * power (acpi-ged). It starts a kernel without firmware; ACPI tables say where things are. */
+/* The board "microvm": what a kernel for virtual machines needs and nothing else. No PCI bus;
+ * virtio devices over MMIO, a serial port, timer and clock, fw_cfg, and a few registers for power
+ * (acpi-ged). It starts a kernel without firmware; or firmware, for whose sake there are 8259s
+ * then. ACPI tables say where things are. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,20 +9,26 @@
 
 #include "device/devices.h"
 #include "device/firmware/fw_cfg.h"
+#include "device/interrupt/i8259.h"
 #include "device/isa.h"
 #include "device/misc/acpi_ged.h"
 #include "machine/boards.h"
 #include "machine/microvm/microvm.h"
 
-/* -- Interrupt lines: several sources may share an input of the I/O APIC */
+/* -- Interrupt lines: several sources may share an input of the I/O APIC; the 8259s have the same
+ * lines below 16, but for the timer's */
 
 static void set_line(Microvm *vm, unsigned line, unsigned source, bool level)
 {
     u32 old = vm->lines[line];
 
     vm->lines[line] = level ? old | 1u << source : old & ~(1u << source);
-    if (!old != !vm->lines[line]) {
-        ioapic_input(vm->x86.ioapic, line, !old);
+    if (!old == !vm->lines[line]) {
+        return;
+    }
+    ioapic_input(vm->x86.ioapic, line, !old);
+    if (vm->x86.pic && line < MICROVM_LINE_VIRTIO) {
+        i8259_input(vm->x86.pic, line == MICROVM_LINE_TIMER ? 0 : line, !old);
     }
 }
 
@@ -127,11 +134,11 @@ static int add_board_devices(Microvm *vm, char **error)
 {
     void *timer = add_plain(vm, &device_isa_pit, MICROVM_LINE_TIMER, error);
 
-    if (!timer || !machine_make_with(vm->machine, &device_isa_pcspk, "pit", timer, error) ||
-        !add_plain(vm, &device_mc146818rtc, MICROVM_LINE_CLOCK, error)) {
+    if (!timer || !machine_make_with(vm->machine, &device_isa_pcspk, "pit", timer, error)) {
         return -1;
     }
-    vm->ged = add_plain(vm, &device_acpi_ged, MICROVM_LINE_GED, error);
+    vm->clock = add_plain(vm, &device_mc146818rtc, MICROVM_LINE_CLOCK, error);
+    vm->ged = vm->clock ? add_plain(vm, &device_acpi_ged, MICROVM_LINE_GED, error) : NULL;
     if (!vm->ged) {
         return -1;
     }
@@ -156,7 +163,7 @@ static int add_fw_cfg(Microvm *vm, char **error)
 
 static int add_devices(Microvm *vm, const MachineOptions *options, char **error)
 {
-    if (x86_add_interrupts(&vm->x86, false, error) < 0 || add_board_devices(vm, error) < 0 ||
+    if (x86_add_interrupts(&vm->x86, vm->firmware, error) < 0 || add_board_devices(vm, error) < 0 ||
         x86_add_serial_ports(&vm->x86, serial_input, vm, error) < 0 ||
         x86_add_debug_port(&vm->x86, error) < 0 || add_fw_cfg(vm, error) < 0) {
         return -1;
@@ -175,10 +182,6 @@ static int load_kernel(Microvm *vm, const MachineOptions *options, char **error)
 {
     X86MemoryMap map;
 
-    if (!options->kernel || options->firmware) {
-        device_error(error, "the machine 'microvm' has no firmware: it starts a --kernel");
-        return -EINVAL;
-    }
     x86_memory_map(&map, vm->x86.low_size, vm->machine->ram->size);
     vm->kernel = x86_kernel_new(options, &map, MICROVM_TABLES, error);
     return vm->kernel ? 0 : -EINVAL;
@@ -194,10 +197,17 @@ static int build(Machine *machine, const MachineOptions *options, char **error)
     machine->board_data = vm;
     vm->machine = vm->x86.machine = machine;
     x86_map_ram(&vm->x86);
+    if (!options->kernel && microvm_load_firmware(vm, options, error) < 0) {
+        return -1;
+    }
     if (x86_choose_cpu(&vm->x86, options, error) < 0 || add_devices(vm, options, error) < 0) {
         return -1;
     }
-    return load_kernel(vm, options, error);
+    if (options->kernel) {
+        return load_kernel(vm, options, error);
+    }
+    microvm_tell_firmware(vm, options);
+    return 0;
 }
 
 static void destroy(Machine *machine)
@@ -206,6 +216,7 @@ static void destroy(Machine *machine)
 
     if (vm) {
         x86_kernel_free(vm->kernel);
+        ram_free(vm->firmware);
         free(vm);
         machine->board_data = NULL;
     }
@@ -231,6 +242,10 @@ static void after_reset(Machine *machine)
     Microvm *vm = microvm_of(machine);
 
     x86_reset_interrupts(&vm->x86);
+    if (vm->firmware) {
+        microvm_copy_firmware(vm);
+        return;
+    }
     microvm_write_acpi(vm);
     write_entry(vm);
     x86_kernel_start(vm->kernel, machine, &(X86Screen){0});
@@ -243,7 +258,7 @@ static void power_button(Machine *machine)
 
 const BoardDef board_microvm = {
     .name = "microvm",
-    .summary = "virtio devices without PCI, for kernels that are started directly",
+    .summary = "virtio devices without PCI",
     .guest = "x86_64",
     .vga = "none",
     .drives = "virtio",

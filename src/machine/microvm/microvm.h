@@ -28,11 +28,13 @@ enum {
 typedef struct Microvm {
     X86Board x86; /* first: see x86/board.h */
     Machine *machine;
-    Device *ged, *fw_cfg;
+    Device *ged, *fw_cfg, *clock;
     Device *slots[MICROVM_SLOTS]; /* virtio devices; NULL: nothing there */
     u32 lines[IOAPIC_PINS];       /* bit n: source n holds it up */
     u32 drive_count;              /* that were given ids */
-    X86Kernel *kernel;
+    X86Kernel *kernel;            /* or: */
+    RamBlock *firmware;           /* a ROM that ends at 4 GiB; owned */
+    Region firmware_region;
 } Microvm;
 
 static inline Microvm *microvm_of(Machine *machine)
@@ -53,5 +55,15 @@ static inline u32 microvm_slot_line(u32 slot)
 /* -- acpi.c */
 /* Puts the tables into RAM at MICROVM_TABLES; false when they don't fit. */
 bool microvm_write_acpi(Microvm *vm);
+/* Or hands them to firmware. */
+void microvm_acpi_to_firmware(Microvm *vm);
+
+/* -- firmware.c */
+/* Finds it and puts it below 4 GiB. */
+int microvm_load_firmware(Microvm *vm, const MachineOptions *options, char **error);
+/* All devices are there: what it reads of fw_cfg and the clock's memory. */
+void microvm_tell_firmware(Microvm *vm, const MachineOptions *options);
+/* After a reset: its copy below 1 MiB. */
+void microvm_copy_firmware(Microvm *vm);
 
 #endif

@@ -1,8 +1,6 @@
 /* The PC's ACPI tables: FADT, FACS, DSDT, MADT, HPET (ACPI 6.4; IA-PC HPET specification 1.0a). */
-#include <stdlib.h>
 #include <string.h>
 
-#include "device/firmware/fw_cfg.h"
 #include "device/pci/piix4_pm.h"
 #include "machine/pc/pc.h"
 #include "machine/x86/acpi.h"
@@ -325,15 +323,9 @@ static void make_tables(const Pc *pc, AcpiTables *tables)
 void pc_acpi_to_firmware(Pc *pc)
 {
     AcpiTables tables = {0};
-    size_t size;
-    u8 *script;
 
     make_tables(pc, &tables);
-    script = acpi_loader_script(&tables, &size);
-    fw_cfg_set_file(pc->fw_cfg, "etc/acpi/tables", tables.bytes, tables.size);
-    fw_cfg_set_file(pc->fw_cfg, "etc/acpi/rsdp", tables.rsdp, sizeof tables.rsdp);
-    fw_cfg_set_file(pc->fw_cfg, "etc/table-loader", script, size);
-    free(script);
+    x86_tell_acpi(&tables, pc->fw_cfg);
     acpi_free(&tables);
 }
 

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/bytes.h"
 #include "device/devices.h"
@@ -14,7 +13,7 @@
 #include "machine/boot_order.h"
 #include "machine/pc/pc.h"
 
-enum { MAX_FIRMWARE = 16 << 20, BIOS_ALIGN = 0x10000, FLASH_CHIPS = 2, MENU_WAIT = 3000 };
+enum { MAX_FLASH = 8 << 20, FLASH_CHIPS = 2, MENU_WAIT = 3000 };
 
 static const char *const places[] = {
     "/usr/share/seabios/bios-256k.bin",
@@ -23,23 +22,10 @@ static const char *const places[] = {
     NULL,
 };
 
-static const char *find_firmware(const MachineOptions *options)
-{
-    if (options->firmware) {
-        return options->firmware;
-    }
-    for (size_t i = 0; places[i]; i++) {
-        if (access(places[i], R_OK) == 0) {
-            return places[i];
-        }
-    }
-    return NULL;
-}
-
 /* A machine that starts a kernel by itself does without: its firmware is empty. */
 static int load_nothing(Pc *pc, char **error)
 {
-    pc->bios = pc->rom = ram_new("bios", 2 * BIOS_ALIGN);
+    pc->bios = pc->rom = ram_new("bios", X86_LOW_ROM);
     if (!pc->rom) {
         device_error(error, "out of memory");
         return -ENOMEM;
@@ -50,31 +36,8 @@ static int load_nothing(Pc *pc, char **error)
 
 static int load_file(Pc *pc, const MachineOptions *options, char **error)
 {
-    const char *path = find_firmware(options);
-    size_t size;
-    u8 *bytes;
-
-    if (!path) {
-        device_error(error, "there is no firmware: install the package seabios, or name a file "
-                            "with --firmware");
-        return -ENOENT;
-    }
-    bytes = machine_read_file(path, &size, error);
-    if (!bytes) {
-        return -ENOENT;
-    }
-    if (size == 0 || size > MAX_FIRMWARE) {
-        device_error(error, "%s: its size is no firmware's", path);
-        free(bytes);
-        return -EINVAL;
-    }
-    pc->bios = pc->rom =
-        ram_new("bios", MAX(ALIGN_UP((u64)size, (u64)BIOS_ALIGN), (u64)2 * BIOS_ALIGN));
-    if (pc->rom) {
-        memcpy(pc->rom->host + pc->rom->size - size, bytes, size);
-    }
-    free(bytes);
-    return pc->rom ? 0 : -ENOMEM;
+    pc->bios = pc->rom = x86_load_firmware(options, places, error);
+    return pc->rom ? 0 : -ENOENT;
 }
 
 /* -- Flash chips: --drive if=pflash. The first ends at 4 GiB, the second below the first. */
@@ -106,9 +69,9 @@ static void *add_flash(Pc *pc, DriveRequest *drive, const char *id, u64 end, cha
         }
         return NULL;
     }
-    if (disk_size(disk) > MAX_FIRMWARE / FLASH_CHIPS) {
+    if (disk_size(disk) > MAX_FLASH) {
         device_error(error, "%s: larger than a flash chip of %d MiB", block_filename(drive->node),
-                     MAX_FIRMWARE / FLASH_CHIPS >> 20);
+                     MAX_FLASH >> 20);
         return NULL;
     }
     flash = machine_add(pc->machine, device_new(&device_cfi_pflash01, &pc->machine->board, id));
@@ -136,7 +99,7 @@ static int load_flash(Pc *pc, const MachineOptions *options, char **error)
         end -= pflash_ram(flash)->size;
         pc->bios = chip == 0 ? pflash_ram(flash) : pc->bios;
     }
-    if (!pc->bios || pc->bios->size < 2 * BIOS_ALIGN) {
+    if (!pc->bios || pc->bios->size < X86_LOW_ROM) {
         device_error(error, "the first flash chip (if=pflash) is to have the firmware");
         return -EINVAL;
     }
@@ -155,21 +118,6 @@ int pc_load_firmware(Pc *pc, const MachineOptions *options, char **error)
 }
 
 /* -- fw_cfg */
-
-/* etc/e820: address, size, type of each range. RAM is type 1. */
-static void add_memory_map(Pc *pc)
-{
-    u8 entries[2 * 20];
-    u64 high = pc->machine->ram->size - pc->x86.low_size;
-
-    put_le(entries, 0, 8);
-    put_le(entries + 8, pc->x86.low_size, 8);
-    put_le(entries + 16, 1, 4);
-    put_le(entries + 20, 1ull << 32, 8);
-    put_le(entries + 28, high, 8);
-    put_le(entries + 36, 1, 4);
-    fw_cfg_set_file(pc->fw_cfg, "etc/e820", entries, high ? 40 : 20);
-}
 
 /* Types of floppy drives; the equipment byte: their number, a mouse, an FPU. */
 static void set_floppies(Pc *pc)
@@ -252,7 +200,7 @@ void pc_fill_fw_cfg(Pc *pc, const MachineOptions *options)
     fw_cfg_set_file(f, "etc/system-states", states, sizeof states);
     fw_cfg_set_file(f, "etc/smbios/smbios-anchor", pc->smbios.entry, SMBIOS_ENTRY);
     fw_cfg_set_file(f, "etc/smbios/smbios-tables", pc->smbios.bytes, pc->smbios.size);
-    add_memory_map(pc);
+    x86_tell_memory(&pc->x86, f);
     pc_acpi_to_firmware(pc);
     piix4_pm_on_move(pc->pm, say_acpi_again, pc);
     fill_cmos(pc);

@@ -8,6 +8,7 @@
 
 #include "device/interrupt/apic_bus.h"
 #include "guest/x86/cpuid.h"
+#include "machine/acpi/tables.h"
 #include "machine/machine.h"
 
 /* RAM below 4 GiB ends here at most; behind it are devices. */
@@ -46,6 +47,19 @@ void x86_enter_waking_vector(Machine *machine, u32 vector);
 int x86_add_serial_ports(X86Board *board, IrqInput *input, void *receiver, char **error);
 /* The firmware's debug port, if it is wanted. */
 int x86_add_debug_port(X86Board *board, char **error);
+
+/* -- firmware.c */
+
+/* Firmware is at the end of the first MiB as well, as much of it as fits into this. */
+#define X86_LOW_ROM 0x20000u
+
+/* A ROM with the file that the user named at its end, or the first of `places` (NULL-terminated)
+ * that can be read. NULL with a line in *error; to be freed with ram_free(). */
+RamBlock *x86_load_firmware(const MachineOptions *options, const char *const *places, char **error);
+
+/* fw_cfg's files of RAM and of ACPI tables. */
+void x86_tell_memory(const X86Board *board, void *fw_cfg);
+void x86_tell_acpi(const AcpiTables *tables, void *fw_cfg);
 
 /* -- interrupts.c */
 

@@ -3,6 +3,7 @@ import hashlib
 import os
 import time
 
+from cases import debian, order
 from machine import Failed
 
 MMIO = ['virtio', 'virtio_ring', 'virtio_mmio']
@@ -58,4 +59,28 @@ def microvm_reboot(test):
             raise Failed(machine.serial_text()[-500:])
 
 
-CASES = [microvm_devices, microvm_button, microvm_reboot]
+def microvm_firmware(test):
+    """SeaBIOS on the board microvm starts the disk that is wanted, of either version of the interface"""
+    drives = [word for name in ('one', 'two') for word in
+              ('--drive', f'file={order.disk(test.scratch / name, name.upper())},format=raw,if=none,id={name}')]
+    for more, wanted in [([], 'ONE'), ([',force-legacy=on', ',force-legacy=on,bootindex=0'], 'TWO'),
+                         ([',bootindex=1', ',bootindex=2'], 'ONE')]:
+        one, two = more or ['', '']
+        with test.machine('--machine', 'microvm', *drives, '--device', f'virtio-blk-device,drive=one{one}',
+                          '--device', f'virtio-blk-device,drive=two{two}') as machine:
+            machine.wait_serial(f'{wanted}\n')
+            machine.control('quit')
+            machine.wait_end()
+
+
+def microvm_debian(test):
+    """Debian on a GPT disk through SeaBIOS and GRUB, on the board microvm with two CPUs, to its login"""
+    image = debian.overlay(test)
+    with test.machine('--machine', 'microvm', '--memory', '1G', '--smp', '2', image) as machine:
+        machine.wait_serial('GNU GRUB', 60)
+        machine.wait_serial('menura login:', 600)
+        machine.control('quit')
+        machine.wait_end()
+
+
+CASES = [microvm_devices, microvm_button, microvm_reboot, microvm_firmware, microvm_debian]
