@@ -2,7 +2,8 @@
  *
  * What may wait for a lock of the board is called outside (safepoint.c), or an evictor, which holds
  * the engine's lock, might wait for a vCPU that waits for a device whose thread wants that lock.
- * Generated code that called is not evicted meanwhile: `way_back` says where it is.
+ * Generated code that called is not evicted meanwhile: `way_back` says where it is. The guest's x87
+ * is in its slots meanwhile: devices may want the host's.
  * What C code writes to RAM by way of ram() is noticed like stores of generated code.
  * Must not know any guest or board. */
 #include "exec/mmu.h"
@@ -13,8 +14,10 @@ void bus_leave(Vcpu *vcpu)
     if (!vcpu->inside) {
         return;
     }
-    const u8 *way_back = vcpu->mmu->running ? vcpu->engine->host->calling_code(vcpu->common) : NULL;
+    const Host *host = vcpu->engine->host;
+    const u8 *way_back = vcpu->mmu->running ? host->calling_code(vcpu->common) : NULL;
 
+    vcpu->mmu->took_x87 = host->take_x87 && host->take_x87(vcpu->state);
     __atomic_store_n(&vcpu->mmu->way_back, way_back, __ATOMIC_SEQ_CST);
     safepoint_leave(vcpu);
 }
@@ -26,6 +29,9 @@ void bus_return(Vcpu *vcpu)
     }
     safepoint_enter(vcpu);
     __atomic_store_n(&vcpu->mmu->way_back, NULL, __ATOMIC_SEQ_CST);
+    if (vcpu->mmu->took_x87) {
+        vcpu->engine->host->give_x87(vcpu->state);
+    }
     /* Returns may be predicted to go to code that was evicted; dispatch.c will forget the rest. */
     if (vcpu->mmu->running && __atomic_load_n(&vcpu->stale, __ATOMIC_SEQ_CST)) {
         vcpu->engine->host->trim_returns(vcpu->common);

@@ -47,7 +47,7 @@ static bool make_config(Engine *engine)
         .helper_count = guest->helper_count,
         .strong_order = guest->strong_order,
         .fp_native = common->fp.nan_rule == FP_NAN_X86_SSE,
-        .x87 = engine->options.system ? NULL : guest->x87,
+        .x87 = guest->x87,
         .soft_mmu = engine->options.system,
     };
     free(common);

@@ -547,6 +547,33 @@ static bool do_watched(Vcpu *vcpu, MmuAccess *access, const Target *targets, u32
     return true;
 }
 
+/* Finds the page of an access that generated code does itself, so that its probe will hit. Where it
+ * would not, the instruction is repeated without the host's x87. */
+static bool find_page(Vcpu *vcpu, const MmuAccess *access)
+{
+    u64 page = mmu_page(access->address);
+    bool store = access->operation == MMU_STORE;
+    const TlbEntry *entry = tlb_entry(vcpu->common, access->space, page);
+    Target target = {.size = access->size};
+
+    if (mmu_page(access->address + access->size - 1) == page) {
+        u64 code = find_target(vcpu, access->address, access->space, store, &target);
+        if (code) {
+            return raise_exception(vcpu, access, code);
+        }
+        if (target.watched) {
+            unwatch(vcpu, &target, access->address, access->space);
+        }
+        if (page == (store ? __atomic_load_n(&entry->write, __ATOMIC_RELAXED) : entry->read)) {
+            return true;
+        }
+    }
+    recover(vcpu, access);
+    vcpu->fault_block = cache_block_at(vcpu->engine, access->site);
+    vcpu->common->exit_kind = CPU_EXIT_FP;
+    return false;
+}
+
 /* Does what was found. False: the code was left. */
 static bool access_targets(Vcpu *vcpu, MmuAccess *access, const Target *targets, u32 count)
 {
@@ -570,6 +597,9 @@ bool mmu_access(void *state, MmuAccess *access)
     u32 count = targets[0].size < access->size ? 2 : 1;
     bool store = access->operation != MMU_LOAD;
 
+    if (access->finds_only) {
+        return find_page(vcpu, access);
+    }
     if ((access->sub & IR_MEM_ALIGNED || (is_locked(access) && access->size == 16)) &&
         access->address & (access->size - 1u)) {
         return raise_exception(vcpu, access, vcpu->engine->guest->system->unaligned);

@@ -65,6 +65,7 @@ typedef struct Mmu {
     u32 forget;         /* atomic: the memory map changed */
     bool running;       /* generated code, or C code that it called */
     bool was_inside;    /* before the call of the board in progress */
+    bool took_x87;      /* the same: the guest's x87 is to be given back to the host */
     const u8 *way_back; /* atomic: generated code that a device access of this vCPU returns to */
     bool single_step;
     bool stopped; /* before the breakpoint at `stopped_at`, which is passed when it is run again */

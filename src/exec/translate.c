@@ -119,6 +119,15 @@ static void log_times(const Job *job)
 
 /* -- Translating */
 
+/* In system mode an operand that is no RAM of one page has the instruction repeated without. */
+static bool may_use_host_x87(const Job *job)
+{
+    const Engine *engine = job->vcpu->engine;
+    bool is_repeated = job->exact_fp || job->key.kind != BLOCK_NORMAL;
+
+    return engine->config.x87 && engine->host->x87 && !(job->vcpu->mmu && is_repeated);
+}
+
 static IrRegion *new_region(Job *job, u64 pc)
 {
     Vcpu *vcpu = job->vcpu;
@@ -131,7 +140,7 @@ static IrRegion *new_region(Job *job, u64 pc)
     region->linear = job->linear;
     region->space = vcpu->mmu ? guest->system->space(vcpu->mode) : 0;
     region->fp_native = vcpu->engine->config.fp_native;
-    region->x87 = vcpu->engine->config.x87 && vcpu->engine->host->x87 ? guest->x87 : NULL;
+    region->x87 = may_use_host_x87(job) ? guest->x87 : NULL;
     region->helpers = guest->helpers;
     region->helper_count = guest->helper_count;
     region->slots = guest->slots;

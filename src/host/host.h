@@ -111,6 +111,10 @@ typedef struct Host {
     void (*trim_returns)(CpuCommon *common);
     /* A place in the code that called the C code which runs now. */
     const u8 *(*calling_code)(const CpuCommon *common);
+    /* Before and after C code that generated code called and that may use the x87: brings the
+     * guest's to its slots, returning whether it was on the host; and back. NULL: it never is. */
+    bool (*take_x87)(void *state);
+    void (*give_x87)(void *state);
     /* common->fp changed outside generated code: derive the host's control words. */
     void (*set_fp)(CpuCommon *common);
     /* Fault at an address inside generated code: fills state and fault->pc from registers and side

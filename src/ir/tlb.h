@@ -91,12 +91,13 @@ typedef struct MmuAccess {
     u8 operation; /* MmuOperation */
     u8 size;      /* in bytes: 1, 2, 4, 8 or 16 */
     u8 space;
-    u8 sub;           /* IR_MEM_* of the operation */
-    u8 rmw;           /* IrRmw */
-    IrWord value;     /* stored; the operand of RMW, the new value of CAS */
-    IrWord expected;  /* of CAS */
-    IrWord result;    /* out: loaded, or the old value; zero-extended */
-    const u8 *site;   /* place in the block's code that the access belongs to */
+    u8 sub;          /* IR_MEM_* of the operation */
+    u8 rmw;          /* IrRmw */
+    bool finds_only; /* a load or store that the code does itself: the page is to be found for it */
+    IrWord value;    /* stored; the operand of RMW, the new value of CAS */
+    IrWord expected; /* of CAS */
+    IrWord result;   /* out: loaded, or the old value; zero-extended */
+    const u8 *site;  /* place in the block's code that the access belongs to */
     const void *host; /* the host's registers, for recover() */
 } MmuAccess;
 

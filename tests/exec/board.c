@@ -180,6 +180,15 @@ void board_enter_64(Board *board, u32 cpu, u64 pc)
     s->rip = pc;
 }
 
+void board_map_small(Board *board, u64 linear, u64 physical)
+{
+    enum { PD = 0x12000, PT = 0x13000, RIGHTS = 7 };
+    u64 *directory = (u64 *)(void *)(board->ram + PD), *table = (u64 *)(void *)(board->ram + PT);
+
+    directory[3] = PT | RIGHTS;
+    table[linear >> 12 & 511] = physical;
+}
+
 CpuExitKind board_run(Board *board, u32 cpu)
 {
     return exec_run(board->cpu[cpu].vcpu);

@@ -55,6 +55,9 @@ void board_free(Board *board);
 void board_enter_32(Board *board, u32 cpu, u32 pc);
 /* The same in 64-bit mode with the first GiB mapped one to one; page tables from 0x10000 on. */
 void board_enter_64(Board *board, u32 cpu, u64 pc);
+/* Maps a 4 KiB page in 64-bit mode: linear addresses from 0x600000 to 0x7fffff; `physical` with the
+ * entry's rights. */
+void board_map_small(Board *board, u64 linear, u64 physical);
 /* Runs CPU 0 until it writes to BOARD_DONE, halts or shuts down. */
 CpuExitKind board_run(Board *board, u32 cpu);
 

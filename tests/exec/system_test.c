@@ -365,15 +365,6 @@ static void make_tables(Board *board, u32 cpu, bool wide)
     s->gdt_limit = 0xff;
 }
 
-/* Maps a 4 KiB page in 64-bit mode: linear addresses from 0x600000 to 0x7fffff. */
-static void map_small(Board *board, u64 linear, u64 physical)
-{
-    enum { PD = 0x12000, PT = 0x13000 };
-
-    set_u64(board, PD + 3 * 8, PT | 7);
-    set_u64(board, PT + (linear >> 12 & 511) * 8, physical);
-}
-
 /* -- Tests */
 
 static void test_run(const Host *host)
@@ -431,8 +422,8 @@ static void test_crossing(const Host *host)
     LOAD(board, HANDLER, handler_64);
     board_enter_64(board, 0, CODE);
     make_tables(board, 0, true);
-    map_small(board, 0x600000, 0x800000 | 7);
-    map_small(board, 0x601000, 0x700000 | 7);
+    board_map_small(board, 0x600000, 0x800000 | 7);
+    board_map_small(board, 0x601000, 0x700000 | 7);
     CpuExitKind kind = board_run(board, 0);
     u32 low, high;
     memcpy(&low, board->ram + 0x800ffc, 4);
@@ -440,7 +431,7 @@ static void test_crossing(const Host *host)
     OK(kind == CPU_EXIT_INTERRUPT && s->gpr[X86_RBX] == 0x1122334455667788,
        "%s: an access across two pages", host->name);
     OK(s->gpr[X86_RCX] == 0 && low == 0x11223344 && high == 0, "%s: also of a vector", host->name);
-    map_small(board, 0x601000, 0x700000);
+    board_map_small(board, 0x601000, 0x700000);
     board->cpu[0].bus.flush_page(s, 0x601000);
     LOAD(board, CODE, split_64);
     engine_ram_written(board->engine, board->ram + CODE, sizeof split_64);
@@ -462,8 +453,8 @@ static void test_vector_stores(const Host *host)
     LOAD(board, CODE, vectors_64);
     board_enter_64(board, 0, CODE);
     board->cpu[0].state->cr[4] |= X86_CR4_OSFXSR;
-    map_small(board, 0x600000, 0x800000 | 7);
-    map_small(board, 0x601000, 0x700000 | 7);
+    board_map_small(board, 0x600000, 0x800000 | 7);
+    board_map_small(board, 0x601000, 0x700000 | 7);
     CpuExitKind kind = board_run(board, 0);
     OK(kind == CPU_EXIT_INTERRUPT && s->gpr[X86_RBX] == 0x1122334455667788 &&
            s->gpr[X86_RCX] == s->gpr[X86_RBX],
@@ -500,7 +491,7 @@ static void test_remap(const Host *host)
     }
     LOAD(board, CODE, remap_64);
     board_enter_64(board, 0, CODE);
-    map_small(board, 0x600000, 0x800000 | 7);
+    board_map_small(board, 0x600000, 0x800000 | 7);
     set_u64(board, 0x13008, 0x801000 | 7); /* to be copied over the first entry */
     set_u64(board, 0x13010, 0x802000 | 7);
     CpuExitKind kind = board_run(board, 0);
@@ -522,10 +513,10 @@ static void test_remap_data(const Host *host)
         set_u64(board, 0x13000 + i * 8 + (i ? 8 : 0), (0x800000 + i * 0x1000) | 7);
     }
     set_u64(board, 0x803000, BEHIND);
-    map_small(board, 0x601000, 0x803000 | 7);
+    board_map_small(board, 0x601000, 0x803000 | 7);
     LOAD(board, CODE, remap_data_64);
     board_enter_64(board, 0, CODE);
-    map_small(board, 0x600000, 0x800000 | 7);
+    board_map_small(board, 0x600000, 0x800000 | 7);
     CpuExitKind kind = board_run(board, 0);
     for (u32 i = 0; i < 3; i++) {
         right &= wrote(board, i, (u16)(0x80 + i), ROUNDS * (2 * (i + 1) + (BEHIND << 16)));
@@ -750,8 +741,8 @@ static void enter_split(Board *board, u32 cpu, bool wide, u32 pc, u32 rounds)
 
     if (wide) {
         board_enter_64(board, cpu, pc);
-        map_small(board, 0x600000, SPLIT_FIRST | RIGHTS);
-        map_small(board, 0x601000, SPLIT_SECOND | RIGHTS);
+        board_map_small(board, 0x600000, SPLIT_FIRST | RIGHTS);
+        board_map_small(board, 0x601000, SPLIT_SECOND | RIGHTS);
     } else {
         board_enter_32(board, cpu, pc);
         directory[0] = RIGHTS | LARGE;
@@ -816,7 +807,7 @@ static void test_split_fault(const Host *host)
     board->track_dirty = true;
     enter_split(board, 0, true, CODE, 1);
     make_tables(board, 0, true);
-    map_small(board, 0x601000, SPLIT_SECOND | 5);
+    board_map_small(board, 0x601000, SPLIT_SECOND | 5);
     CpuExitKind kind = board_run(board, 0);
     OK(kind == CPU_EXIT_INTERRUPT && wrote(board, 0, 0x90, 0x601000) && wrote(board, 1, 0x91, 3) &&
            wrote(board, 2, 0x92, CODE) && split_word(board) == 0,

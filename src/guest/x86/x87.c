@@ -83,10 +83,9 @@ static void put_pointers(Tr *t)
 /* Control instructions as IR_X87 has them. */
 enum { HOST_FNCLEX = 0xdbe2, HOST_FNSTSW = 0xdfe0, HOST_FLDCW = 0xd928 };
 
-/* Memory operands of a system's programs are not the host's. */
 static bool is_on_host(const Tr *t)
 {
-    return t->b->region->x87 && !(t->mode & (X86_MODE_X87_UNMASKED | X86_MODE_SYSTEM));
+    return t->b->region->x87 && !(t->mode & X86_MODE_X87_UNMASKED);
 }
 
 /* An instruction without a memory operand, given as IR_X87 takes it. */

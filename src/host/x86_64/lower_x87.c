@@ -7,7 +7,8 @@
  * its slots: an MMX instruction, a helper with IR_HELPER_X87, or the way out of generated code. So
  * a block has to ask, once, where it is: CpuCommon.host_unit.
  *
- * A fault at a memory operand leaves the x87 as it was, and the way out saves it as always. */
+ * A fault at a memory operand leaves the x87 as it was, and the way out saves it as always. Under a
+ * soft MMU an operand must be where the TLB says, in one page; any other is left to helpers. */
 #include "host/x86_64/x86_64.h"
 
 /* Instructions, as X87's imm2 has them. */
@@ -111,6 +112,28 @@ static void emit_memory_form(Compiler *c, u32 instruction, X86Rm rm)
     x86_op(&c->as, instruction >> 8, 4, instruction >> 3 & 7, rm, 0);
 }
 
+/* How the memory operand is accessed, under a soft MMU (Intel SDM volume 2, A.5): 10 bytes count as
+ * 16, which may be in two pages a little sooner. */
+static X86Rm memory_operand(Compiler *c, const IrInsn *insn)
+{
+    static const u8 sizes[8] = {4, 4, 4, 4, 8, 8, 2, 2};
+    u32 opcode = insn->imm2 >> 8 & 7, reg = insn->imm2 >> 3 & 7, size = sizes[opcode];
+    bool is_write = opcode & 1 && ((reg >= 1 && reg <= 3) || (opcode == 3 && reg == 7) ||
+                                   (opcode == 7 && reg >= 6));
+
+    if (!c->config->soft_mmu) {
+        X86Rm address = guest_address(c, insn);
+        fault_point(c);
+        return address;
+    }
+    if ((opcode == 3 && reg >= 5) || (opcode == 7 && (reg == 4 || reg == 6))) {
+        size = 16;
+    } else if (opcode == 7 && reg >= 5) {
+        size = 8;
+    }
+    return reach_directly(c, insn, size, is_write);
+}
+
 static void emit_register_form(Compiler *c, u32 instruction)
 {
     x86_byte(&c->as, (u8)(instruction >> 8));
@@ -139,9 +162,7 @@ bool lower_x87(Compiler *c, IrVal value, const IrInsn *insn)
     if (insn->type != IR_VOID) {
         emit_result(c, value, insn);
     } else if (insn->arg[0]) {
-        X86Rm address = guest_address(c, insn);
-        fault_point(c);
-        emit_memory_form(c, instruction, address);
+        emit_memory_form(c, instruction, memory_operand(c, insn));
     } else if (insn->arg[2]) { /* under whatever condition: it is in a register */
         u8 condition = use(c, insn->arg[2]);
         x86_test(&c->as, 4, x86_reg(condition), condition);

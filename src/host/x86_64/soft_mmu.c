@@ -46,7 +46,7 @@ static const Field field_operation = {0, 2}, field_size = {2, 3}, field_vector =
                    field_sign = {18, 2}, field_big_endian = {20, 1}, field_aligned = {21, 1},
                    field_wrap32 = {22, 1},
                    field_parameter = {23, 4}, /* IrRmw, or the register with `expected` */
-    field_discard = {27, 1}, field_space = {28, 2};
+    field_discard = {27, 1}, field_space = {28, 2}, field_finds_only = {30, 1};
 
 static u32 set(Field field, u32 value)
 {
@@ -256,6 +256,29 @@ void end_access(Compiler *c, const Place *place, AccessValues values)
                                  .place = *place});
 }
 
+X86Rm reach_directly(Compiler *c, const IrInsn *insn, u32 size, bool is_write)
+{
+    Place place = {.size = size, .sub = insn->sub, .is_write = is_write};
+
+    place.address = address_register(c, insn);
+    place.index = scratch_int(c);
+    place.tag = scratch_int(c);
+    fault_point(c);
+    x86_nop(&c->as, 1); /* the access's place is before where the jump back leads */
+    u32 again = x86_offset(&c->as);
+    probe(c, &place);
+    add_slow_stub(
+        c, &(SlowStub){.site = (u32)(place.miss - c->as.start),
+                       .back = again,
+                       .description = set(field_operation, is_write ? MMU_STORE : MMU_LOAD) |
+                                      set(field_size, (u32)__builtin_ctz(size)) |
+                                      set(field_address, place.address) | set(field_discard, 1) |
+                                      set(field_wrap32, insn->sub & IR_MEM_WRAP32 && 1) |
+                                      set(field_space, c->region->space) | set(field_finds_only, 1),
+                       .immediate_to = REG_NONE});
+    return x86_indexed(place.address, place.index, 0, 0);
+}
+
 /* The probe of the TLB behind a near miss: an entry that hits is near from now on. The page of a
  * tag that hits is that of the whole access. */
 static void emit_near_stub(Compiler *c, SlowStub *stub)
@@ -407,6 +430,7 @@ bool x86_mmu_access(void *state, void *frame, const u8 *after_call)
                     (get(field_aligned, description) ? IR_MEM_ALIGNED : 0) |
                     (get(field_wrap32, description) ? IR_MEM_WRAP32 : 0)),
         .rmw = (u8)get(field_parameter, description),
+        .finds_only = get(field_finds_only, description),
         .value = take_value(f, get(field_value, description), vector, size),
         .site = after_call + JUMP_BACK_END + back - 1,
         .host = frame,

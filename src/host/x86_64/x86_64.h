@@ -405,6 +405,9 @@ Place begin_access(Compiler *c, const IrInsn *insn, bool borrow);
 /* The same where the address is in a register already, and the scratch registers are taken. */
 Place access_at(Compiler *c, const IrInsn *insn, u8 address, u8 index, u8 tag);
 X86Rm reach_memory(Compiler *c, Place *place);
+/* Under a soft MMU: all of that for an instruction without a slow way, as the x87's are. Where the
+ * page cannot be accessed directly the block is left as if floating point had trapped. */
+X86Rm reach_directly(Compiler *c, const IrInsn *insn, u32 size, bool is_write);
 void end_access(Compiler *c, const Place *place, AccessValues values);
 /* The out-of-line part of all of them. */
 void emit_slow_stubs(Compiler *c);
@@ -485,6 +488,7 @@ void x87_to_slots(Compiler *c);
 /* -- x87.c: C functions that generated code calls. */
 void x86_x87_load(void *state);
 void x86_x87_save(void *state);
+bool x86_take_x87(void *state);
 
 /* -- fault.c */
 bool x86_recover(void *state, HostFault *fault);

@@ -4,7 +4,8 @@
  * physical number, and two bits of tag for each register, of which only "empty" says more than the
  * register itself. The control word in its slot is always right. Instruction and data pointers are
  * none of the host's business.
- * Must not be called but by generated code: only there the x87 belongs to the guest. */
+ * Must not be called but by generated code, and by C code on its behalf: only there the x87 belongs
+ * to the guest. */
 #include <string.h>
 
 #include "host/x86_64/x86_64.h"
@@ -68,4 +69,14 @@ void x86_x87_save(void *state)
     }
     slots[x87->empty] = empty;
     cpu_common(state)->host_unit = 0;
+}
+
+bool x86_take_x87(void *state)
+{
+    bool on_host = cpu_common(state)->host_unit;
+
+    if (on_host) {
+        x86_x87_save(state);
+    }
+    return on_host;
 }
