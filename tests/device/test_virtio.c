@@ -252,6 +252,44 @@ static u64 get_queue_vector(void)
                                         : map_read(&bare.board.dma, DRIVER_BAR + 0x1a, 2, NULL);
 }
 
+/* The capability that has that type. */
+static u32 find_capability(u8 type)
+{
+    u32 at = pci_config_read(driver.pci, DRIVER_SLOT, 0, 0x34, 1);
+
+    while (at && (pci_config_read(driver.pci, DRIVER_SLOT, 0, at, 1) != 9 ||
+                  pci_config_read(driver.pci, DRIVER_SLOT, 0, at + 3, 1) != type)) {
+        at = pci_config_read(driver.pci, DRIVER_SLOT, 0, at + 1, 1);
+    }
+    return at;
+}
+
+static void look_through_window(u32 window, u32 bar, u32 offset, u32 length)
+{
+    pci_config_write(driver.pci, DRIVER_SLOT, 0, window + 4, 1, bar);
+    pci_config_write(driver.pci, DRIVER_SLOT, 0, window + 8, 4, offset);
+    pci_config_write(driver.pci, DRIVER_SLOT, 0, window + 12, 4, length);
+}
+
+/* Registers through configuration space. */
+static void test_window(void)
+{
+    u32 window = find_capability(5);
+
+    look_through_window(window, 4, 0x14, 1);
+    OK(window && pci_config_read(driver.pci, DRIVER_SLOT, 0, window + 16, 1) == 0xf,
+       "the window shows the status");
+    pci_config_write(driver.pci, DRIVER_SLOT, 0, window + 16, 1, 0x8f);
+    OK(driver_get(&driver, DRIVER_STATUS) == 0x8f, "and changes it");
+    look_through_window(window, 4, 0x15, 4);
+    pci_config_write(driver.pci, DRIVER_SLOT, 0, window + 16, 4, 0);
+    look_through_window(window, 4, 0x4000, 4);
+    pci_config_write(driver.pci, DRIVER_SLOT, 0, window + 16, 4, 0);
+    look_through_window(window, 1, 0x14, 1);
+    pci_config_write(driver.pci, DRIVER_SLOT, 0, window + 16, 1, 0);
+    OK(driver_get(&driver, DRIVER_STATUS) == 0x8f, "places that it does not reach");
+}
+
 /* MSI-X: entry n sends data n. */
 static void test_vectors(void)
 {
@@ -278,6 +316,9 @@ static void test_vectors(void)
     virtio_config_changed(driver.device);
     OK(bare.wires[2].rises == queue + 1 && bare.wires[1].rises == config + 1,
        "the configuration's vector");
+    if (driver.form != DRIVER_LEGACY) {
+        test_window();
+    }
     set_vector(QUEUE_VECTOR, 100);
     OK(get_queue_vector() == VIRTIO_NO_VECTOR, "a vector that does not exist is none");
 }

@@ -41,8 +41,7 @@ enum {
 enum { VIRTIO_ISR_QUEUE = 1, VIRTIO_ISR_CONFIG = 2 };
 
 /* Feature bits of all devices (6, 6.3). */
-#define VIRTIO_F_ANY_LAYOUT                                                                        \
-    ((u64)1 << 27) /* legacy: requests need not be cut as headers and data are */
+#define VIRTIO_F_ANY_LAYOUT ((u64)1 << 27) /* legacy: of requests in pieces */
 #define VIRTIO_F_INDIRECT ((u64)1 << 28)
 #define VIRTIO_F_EVENT_IDX ((u64)1 << 29)
 #define VIRTIO_F_VERSION_1 ((u64)1 << 32)
@@ -115,6 +114,7 @@ struct Virtio {
         u32 offset, length, multiplier;
     } capabilities[5];
     u32 capability_count;
+    u8 window;   /* of the capabilities, that one's place; 0: none */
     u32 left;    /* chains that may be taken before the main loop comes round */
     u32 waiting; /* a bit for each queue that has more */
     /* Saved. */

@@ -16,6 +16,8 @@ enum {
     TYPE_NOTIFY,
     TYPE_ISR,
     TYPE_CONFIG,
+    TYPE_WINDOW,
+    BAR = 4,
 };
 
 /* Offsets in the common structure (4.1.4.3). */
@@ -53,13 +55,6 @@ static void pci_interrupt(Virtio *v, u16 vector)
     } else if (vector != VIRTIO_NO_VECTOR) {
         pci_send_message(v, vector);
     }
-}
-
-/* Messages may have been switched on or off. */
-static void config_written(void *device, u32 at, u32 size)
-{
-    (void)at, (void)size;
-    pci_update(device);
 }
 
 /* -- Common configuration */
@@ -238,7 +233,8 @@ const RegisterBank virtio_pci_banks[] = {
 
 static void add_capability(Virtio *v, u8 type, u32 offset, u32 length, u32 multiplier)
 {
-    u8 size = type == TYPE_NOTIFY ? 20 : 16, at = pci_add_capability(v, CAPABILITY, size);
+    u8 size = type == TYPE_NOTIFY || type == TYPE_WINDOW ? 20 : 16,
+       at = pci_add_capability(v, CAPABILITY, size);
     struct VirtioCapability *c = &v->capabilities[v->capability_count++];
 
     *c = (struct VirtioCapability){at, type, size, offset, length, multiplier};
@@ -250,7 +246,7 @@ static void pci_reset(Virtio *v)
         const struct VirtioCapability *c = &v->capabilities[i];
         pci_put(&v->pci, c->at + 2u, 1, c->size);
         pci_put(&v->pci, c->at + 3u, 1, c->type);
-        pci_put(&v->pci, c->at + 4u, 4, 4); /* the BAR */
+        pci_put(&v->pci, c->at + 4u, 4, BAR);
         pci_put(&v->pci, c->at + 8u, 4, c->offset);
         pci_put(&v->pci, c->at + 12u, 4, c->length);
         if (c->type == TYPE_NOTIFY) {
@@ -258,6 +254,60 @@ static void pci_reset(Virtio *v)
         }
     }
 }
+
+/* -- The window (4.1.4.9): for firmware that does not reach the BAR, four bytes of configuration
+ * space that show a part of it */
+
+enum { WINDOW_BAR = 4, WINDOW_OFFSET = 8, WINDOW_LENGTH = 12, WINDOW_DATA = 16, WINDOW_SIZE = 20 };
+
+static void add_window(Virtio *v)
+{
+    add_capability(v, TYPE_WINDOW, 0, 0, 0);
+    v->window = v->capabilities[v->capability_count - 1].at;
+    pci_make_writable(&v->pci, v->window + WINDOW_BAR, 1, 0xff);
+    for (u32 at = WINDOW_OFFSET; at < WINDOW_SIZE; at += 4) {
+        pci_make_writable(&v->pci, v->window + at, 4, UINT32_MAX);
+    }
+}
+
+/* Whether an access to configuration space is one through the window, to that part of the BAR. */
+static bool is_through_window(const Virtio *v, u32 at, u32 size, u32 *offset, u32 *length)
+{
+    u32 data = v->window + WINDOW_DATA;
+
+    if (!v->window || at >= data + 4 || at + size <= data ||
+        pci_get(&v->pci, v->window + WINDOW_BAR, 1) != BAR) {
+        return false;
+    }
+    *offset = pci_get(&v->pci, v->window + WINDOW_OFFSET, 4);
+    *length = pci_get(&v->pci, v->window + WINDOW_LENGTH, 4);
+    return (*length == 1 || *length == 2 || *length == 4) && *offset % *length == 0 &&
+           *offset < BAR_SIZE;
+}
+
+static void config_reading(void *device, u32 at, u32 size)
+{
+    Virtio *v = device;
+    u32 offset, length;
+
+    if (is_through_window(v, at, size, &offset, &length)) {
+        pci_put(&v->pci, v->window + WINDOW_DATA, length, (u32)bar_read(v, offset, length));
+    }
+}
+
+/* Messages may have been switched on or off, too. */
+static void config_written(void *device, u32 at, u32 size)
+{
+    Virtio *v = device;
+    u32 offset, length;
+
+    pci_update(v);
+    if (is_through_window(v, at, size, &offset, &length)) {
+        bar_write(v, offset, length, pci_get(&v->pci, v->window + WINDOW_DATA, length));
+    }
+}
+
+/* -- Making */
 
 /* Identity (4.1.2): transitional devices have numbers of their own, revision 0, and their type as
  * subsystem. */
@@ -279,9 +329,10 @@ static void fill_info(Virtio *v)
         .revision = v->no_legacy,
         .interrupt_pin = 1,
         .config_written = config_written,
+        .config_reading = config_reading,
         .bars = {[0] = {v->no_legacy ? PCI_BAR_NONE : PCI_BAR_PORTS, 2},
                  [1] = {PCI_BAR_MEMORY, 1},
-                 [4] = {v->no_modern ? PCI_BAR_NONE : PCI_BAR_PREFETCH64, 0}},
+                 [BAR] = {v->no_modern ? PCI_BAR_NONE : PCI_BAR_PREFETCH64, 0}},
     };
     v->pci.info = &v->pci_info;
     v->legacy_region.size = virtio_pci_legacy_size(v);
@@ -295,6 +346,7 @@ static void add_capabilities(Virtio *v)
     if (v->info->config_size) {
         add_capability(v, TYPE_CONFIG, CONFIG, v->info->config_size, 0);
     }
+    add_window(v);
 }
 
 static int pci_start(Virtio *v, char **error)
