@@ -404,7 +404,7 @@ static void print_device(const DeviceDef *def)
 
     printf("%s: %s\n", def->name, def->summary);
     for (u32 i = 0; (p = device_property_at(def, i)); i++) {
-        printf("  %-12s %s%s%s%s\n", p->name, p->text, p->initial ? " (default " : "",
+        printf("  %-15s %s%s%s%s\n", p->name, p->text, p->initial ? " (default " : "",
                p->initial ? p->initial : "", p->initial ? ")" : "");
     }
 }
