@@ -214,7 +214,7 @@ static void trim_dma(IdeDrive *d)
         done += (u32)d->iov[i].iov_len;
     }
     d->position = 0;
-    d->filled = ALIGN_DOWN(done, 8u);
+    d->filled = d->block_end = ALIGN_DOWN(done, 8u);
     d->left = 0;
     trim_next(d);
 }

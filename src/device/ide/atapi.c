@@ -108,7 +108,7 @@ static void reply(IdeDrive *d, u32 size, u32 allocated)
     if (!size) {
         succeed(d);
     } else if (d->packet_dma) {
-        d->filled = size;
+        d->filled = d->block_end = size;
         d->left = 0;
         want_dma(d);
     } else {
