@@ -51,17 +51,36 @@ static void open_image(Bench *bench)
     block_options_free(options);
 }
 
+static Disk *new_disk(Bench *bench)
+{
+    Disk *disk;
+
+    if (!bench->node) {
+        open_image(bench);
+    }
+    disk = disk_new(&bench->bare.board, bench->node, false, NULL);
+    if (!disk) {
+        abort();
+    }
+    return disk;
+}
+
 static void *disk_of(Bench *bench, const Property *p)
 {
     (void)p;
-    if (!bench->disk) {
-        open_image(bench);
-        bench->disk = disk_new(&bench->bare.board, bench->node, false, NULL);
-        if (!bench->disk) {
-            abort();
-        }
-    }
+    bench->disk = bench->disk ? bench->disk : new_disk(bench);
     return bench->disk;
+}
+
+/* For one drive: of two with the same, only one would hear of a change. */
+static void *medium_of(Bench *bench, const Property *p)
+{
+    (void)p;
+    if (bench->medium) {
+        return NULL;
+    }
+    bench->medium = new_disk(bench);
+    return bench->medium;
 }
 
 static void *display_of(Bench *bench, const Property *p)
@@ -115,7 +134,7 @@ static const struct {
     void *(*get)(Bench *bench, const Property *p);
 } backends[] = {
     {"net", netdev_of}, {"apic-bus", apic_bus_of}, {"char", chardev_of}, {"device", partner_of},
-    {"disk", disk_of},  {"display", display_of},   {"input", input_of},  {"medium", disk_of},
+    {"disk", disk_of},  {"display", display_of},   {"input", input_of},  {"medium", medium_of},
 };
 
 static void set_backends(Bench *bench, const DeviceDef *def)
@@ -165,7 +184,7 @@ static void add_drive(Bench *bench, u32 bus, Disk *disk, bool cdrom)
 static void add_drives(Bench *bench)
 {
     add_drive(bench, 0, disk_of(bench, NULL), false);
-    add_drive(bench, 0, bench->disk, true);
+    add_drive(bench, 0, medium_of(bench, NULL), true);
     add_drive(bench, 1, bench->disk, true);
     add_drive(bench, 1, NULL, true);
 }
@@ -326,7 +345,7 @@ static void use_power_button(Bench *bench, u32 value)
 static void add_ports(Bench *bench)
 {
     add_drive(bench, 0, disk_of(bench, NULL), false);
-    add_drive(bench, 1, bench->disk, true);
+    add_drive(bench, 1, medium_of(bench, NULL), true);
     add_drive(bench, 3, NULL, true);
 }
 
@@ -550,6 +569,7 @@ void bench_stop(Bench *bench)
     }
     device_free(bench->partner);
     disk_free(bench->disk);
+    disk_free(bench->medium);
     block_close(bench->node);
     if (bench->image >= 0) {
         close(bench->image);
@@ -775,6 +795,12 @@ static void use_network(Bench *bench, u32 value)
     }
 }
 
+/* It is taken out, by force or not, or put in again. */
+static void use_medium(Bench *bench, u32 value)
+{
+    disk_change(bench->medium, value & 1 ? bench->node : NULL, false, value & 2);
+}
+
 void bench_outside(Bench *bench, u32 value)
 {
     if (special(bench)->outside) {
@@ -789,10 +815,16 @@ void bench_outside(Bench *bench, u32 value)
     if (bench->netdev) {
         use_network(bench, value);
     }
+    if (bench->medium && disk_is_removable(bench->medium)) {
+        use_medium(bench, value);
+    }
 }
 
 void bench_calm(Bench *bench)
 {
+    if (bench->medium && !disk_has_medium(bench->medium)) {
+        disk_change(bench->medium, bench->node, false, true);
+    }
     if (bench->netdev) {
         net_memory_limit(bench->netdev, FRAME_LIMIT);
         net_set_link(bench->netdev, true);
@@ -821,6 +853,9 @@ void bench_wait(Bench *bench, u64 nanoseconds)
     loop_run(loop);
     if (bench->disk) {
         disk_drain(bench->disk);
+    }
+    if (bench->medium) {
+        disk_drain(bench->medium);
     }
     if (bench->display) {
         display_update(bench->display);

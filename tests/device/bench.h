@@ -30,6 +30,7 @@ typedef struct Bench {
     int image; /* a memfd of zeroes */
     BlockNode *node;
     Disk *disk;        /* NULL: it needs none */
+    Disk *medium;      /* the same image, in a drive that it may be taken out of */
     Device *drives[4]; /* plugged into the device */
     RamBlock *bios;    /* a host bridge's */
     Region front[2];   /* in front of a local APIC: its page, its model-specific registers */
@@ -55,8 +56,8 @@ void bench_free_fields(const DeviceDef *part);
 u64 bench_read(Bench *bench, u32 target, u64 offset, unsigned size);
 void bench_write(Bench *bench, u32 target, u64 offset, unsigned size, u64 value);
 
-/* Something happens outside: what, depends on `value`. Keys, bytes on the line, interrupt inputs.
- */
+/* Something happens outside: what, depends on `value`. Keys, bytes on the line, interrupt inputs,
+ * another medium in the drive. */
 void bench_outside(Bench *bench, u32 value);
 /* What lasts of it ends: a reset does not change what is outside. */
 void bench_calm(Bench *bench);

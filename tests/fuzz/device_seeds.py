@@ -7,7 +7,8 @@ that tests/device/bench.c gives a device's regions: ports, then memory, the late
 import os
 import struct
 
-READ, WRITE, MEMORY, WAIT, RELOAD = 0, 1, 2, 3, 5
+READ, WRITE, MEMORY, WAIT, OUTSIDE, RELOAD = range(6)
+TAKE_OUT, PUT_IN, FORCED = 0, 1, 2  # media, from outside
 SIZES = {1: 0x00, 2: 0x40, 4: 0x80, 8: 0xc0}
 
 
@@ -28,6 +29,9 @@ class Seed:
 
     def wait(self, exponent=10):
         self.bytes += bytes([WAIT, exponent])
+
+    def outside(self, value):
+        self.bytes += struct.pack('<BI', OUTSIDE, value)
 
     def reload(self):
         self.bytes.append(RELOAD)
@@ -138,6 +142,13 @@ def atapi():
     for packet in PACKETS[11], PACKETS[18]:
         seed.packet(packet, True)
         seed.master(True)
+    seed.outside(TAKE_OUT)
+    seed.outside(TAKE_OUT | FORCED)
+    seed.outside(PUT_IN)
+    seed.packet(PACKETS[6])
+    seed.packet(PACKETS[11], True)
+    seed.write(seed.MASTER, 0, 9)
+    seed.outside(TAKE_OUT | FORCED)
     seed.reload()
     seed.save('atapi')
 
@@ -250,6 +261,15 @@ def floppy():
                           ('08', 2), ('4a00', 7), ('0400', 1), ('0e', 10), ('94', 1), ('10', 1),
                           ('1280', 0)):
         seed.command(text, results)
+    seed.outside(TAKE_OUT | FORCED)
+    seed.command('e60000000102121bff')
+    seed.outside(PUT_IN)
+    seed.channel(0x44, 0x14000, 0x600)
+    for byte in bytes.fromhex('e60000000102121bff'):
+        seed.write(seed.CONTROLLER, 5, byte)
+    seed.outside(TAKE_OUT | FORCED)
+    seed.outside(PUT_IN)
+    seed.command('08', 2)
     seed.command('03af03', 0)  # and without the channel
     seed.command('460000001202121bff', 0)
     seed.read(seed.CONTROLLER, 5, times=40)
