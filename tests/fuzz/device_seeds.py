@@ -8,6 +8,7 @@ import os
 import struct
 
 READ, WRITE, MEMORY, WAIT, OUTSIDE, RELOAD = range(6)
+FAR = 9  # to be added to the first two, with an offset of 32 bits
 TAKE_OUT, PUT_IN, FORCED = 0, 1, 2  # media, from outside
 SIZES = {1: 0x00, 2: 0x40, 4: 0x80, 8: 0xc0}
 
@@ -17,12 +18,15 @@ class Seed:
         """place: the byte that chooses the device."""
         self.bytes = bytearray([place])
 
+    def access(self, what, target, offset, size):
+        far = offset > 0xffff
+        return struct.pack('<BBI' if far else '<BBH', what + FAR * far | SIZES[size], target, offset)
+
     def read(self, target, offset, size=1, times=1):
-        self.bytes += struct.pack('<BBH', READ | SIZES[size], target, offset) * times
+        self.bytes += self.access(READ, target, offset, size) * times
 
     def write(self, target, offset, value, size=1):
-        self.bytes += struct.pack('<BBH', WRITE | SIZES[size], target, offset)
-        self.bytes += value.to_bytes(size, 'little')
+        self.bytes += self.access(WRITE, target, offset, size) + value.to_bytes(size, 'little')
 
     def memory(self, address, content):
         self.bytes += struct.pack('<BHB', MEMORY, address // 16, len(content)) + content
@@ -340,6 +344,86 @@ def nvme_admin():
     seed.save('nvme-admin')
 
 
+class Display(Seed):
+    """The VGA's ports; `base` is the target of those at 0x3d0, 0x3c0's comes next."""
+
+    def __init__(self, place, base, memory):
+        super().__init__(place)
+        self.crtc, self.ports, self.screen = base, base + 1, memory
+        self.read(self.crtc, 0xa)
+        self.write(self.ports, 0, 0x20)  # the palette is on
+
+    def indexed(self, port, index, value):
+        self.write(self.ports, port, index | value << 8, 2)
+
+    def sequencer(self, index, value):
+        self.indexed(4, index, value)
+
+    def graphics(self, index, value):
+        self.indexed(0xe, index, value)
+
+    def show(self):
+        for place in 0, 0x110:
+            self.write(self.screen, place, 0x0123456789abcdef, 8)
+            self.wait()
+
+
+def vga_modes():
+    seed = Display(176, 1, 6)
+    for mode in 0x40, 0x20, 0x00:
+        seed.graphics(5, mode)
+        seed.graphics(6, 5)
+        seed.show()
+    for depth in 4, 8, 15, 16, 24, 32:
+        for index, value in ((4, 0), (1, 64), (2, 32), (3, depth), (4, 0x61), (5, 1), (6, 96),
+                             (8, 3), (9, 2)):
+            seed.write(0, 0, index, 2)
+            seed.write(0, 1, value, 2)
+        seed.read(0, 1, 2)
+        seed.show()
+        seed.write(4, 0x20, depth)
+        seed.read(4, 0x20)
+    for port in 0x400, 0x405, 0x40c, 0x502, 0x51c:
+        seed.read(5, port, 2)
+        seed.write(5, port, 0x1234, 2)
+    seed.read(3, 4)
+    seed.reload()
+    seed.save('vga-modes')
+
+
+def cirrus_modes():
+    seed = Display(199, 0, 3)
+    seed.sequencer(6, 0x12)
+    for mode in 1, 5, 7, 9:
+        seed.sequencer(7, mode)
+        seed.show()
+    seed.sequencer(0x12, 7)  # the cursor, and its colours
+    for place, value in ((6, 0xff), (8, 0), (9, 20), (9, 30), (9, 40)):
+        seed.write(seed.ports, place, value)
+    seed.read(seed.ports, 9, times=3)
+    for extensions in 0x02, 0x04, 0x16, 0x05, 0x21:
+        seed.graphics(0xb, extensions)
+        for mode in 4, 5, 0:
+            seed.graphics(5, mode)
+            seed.write(3, 0x40, 0x5a)
+            seed.read(3, 0x40, 4)
+            seed.write(4, 0x80, 0xa5)
+            seed.read(4, 0x80)
+    for place in 0x44, 0x04:  # registers in memory, at the linear buffer's end or in the window
+        seed.sequencer(0x17, place)
+        seed.write(6, 0xff40, 1)
+        seed.read(6, 0xfff8, 4)
+        seed.write(4, 0x18008, 0x1f, 2)
+        seed.read(4, 0x18008)
+    for place in 0x04, 0x0e, 0x108, 0x120, 0x140:
+        seed.write(5, place, 0x20)
+        seed.read(5, place)
+    seed.graphics(0xe, 1)
+    seed.read(seed.ports, 0xf)
+    seed.reload()
+    seed.save('cirrus-modes')
+
+
 if __name__ == '__main__':
-    for make in ata, atapi, ahci_ata, ahci_packets, floppy, nvme_admin:
+    for make in (ata, atapi, ahci_ata, ahci_packets, floppy, nvme_admin, vga_modes, cirrus_modes):
         make()
