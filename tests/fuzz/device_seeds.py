@@ -409,10 +409,12 @@ def cirrus_modes():
             seed.read(3, 0x40, 4)
             seed.write(4, 0x80, 0xa5)
             seed.read(4, 0x80)
+            seed.write(5, 0x40, 0x3c, 2)  # the aperture, while no plain memory is before it
+            seed.read(5, 0x40, 2)
     for place in 0x44, 0x04:  # registers in memory, at the linear buffer's end or in the window
         seed.sequencer(0x17, place)
-        seed.write(6, 0xff40, 1)
-        seed.read(6, 0xfff8, 4)
+        seed.write(6, 0xfff40, 1)
+        seed.read(6, 0xffff8, 4)
         seed.write(4, 0x18008, 0x1f, 2)
         seed.read(4, 0x18008)
     for place in 0x04, 0x0e, 0x108, 0x120, 0x140:
