@@ -25,7 +25,7 @@ enum {
     CONFIG_SIZE = 8,
     STATISTIC = 10,                   /* bytes: tag, value */
     NUMBERS = 256,                    /* page numbers that are read at once */
-    CHAIN_MOST = 64 * NUMBERS,        /* of a chain; drivers send no more than 1024 */
+    CHAIN_MOST = 16 * NUMBERS,        /* of a chain; drivers send no more than 1024 */
     STATISTICS_MOST = 64 * STATISTIC, /* bytes that are looked at */
 };
 
