@@ -42,7 +42,7 @@ static void tell_boot_order(Microvm *vm, const MachineOptions *options)
     size_t size;
     char *text;
 
-    fw_cfg_set_number(vm->fw_cfg, FW_CFG_BOOT_MENU, options->boot_menu, 2);
+    x86_tell_boot(options, vm->fw_cfg);
     if (boot_order_is_given(vm->machine)) {
         text = boot_order_text(vm->machine, options->boot_order ? options->boot_order : "c", &size);
         fw_cfg_set_file(vm->fw_cfg, "bootorder", text, size);

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/bytes.h"
 #include "device/devices.h"
 #include "device/firmware/fw_cfg.h"
 #include "device/firmware/pflash_cfi01.h"
@@ -13,7 +12,7 @@
 #include "machine/boot_order.h"
 #include "machine/pc/pc.h"
 
-enum { MAX_FLASH = 8 << 20, FLASH_CHIPS = 2, MENU_WAIT = 3000 };
+enum { MAX_FLASH = 8 << 20, FLASH_CHIPS = 2 };
 
 static const char *const places[] = {
     "/usr/share/seabios/bios-256k.bin",
@@ -184,19 +183,12 @@ void pc_fill_fw_cfg(Pc *pc, const MachineOptions *options)
     enum { IS_THERE = 0x80 }; /* else: the sleep type */
     static const u8 states[] = {IS_THERE, 0, 0, IS_THERE | PIIX4_SLEEP_S3, 0, IS_THERE};
     void *f = pc->fw_cfg;
-    u8 wait[4] = {0};
 
     fw_cfg_set_number(f, FW_CFG_RAM_SIZE, pc->machine->ram->size, 8);
     fw_cfg_set_number(f, FW_CFG_CPU_COUNT, options->cpus, 2);
     fw_cfg_set_number(f, FW_CFG_MAX_CPUS, options->cpus, 2);
     fw_cfg_set_number(f, FW_CFG_NO_GRAPHIC, 0, 2);
-    fw_cfg_set_number(f, FW_CFG_BOOT_MENU, options->boot_menu, 2);
-    if (options->boot_menu) {
-        put_le(wait, options->boot_wait ? options->boot_wait : MENU_WAIT, 2);
-        fw_cfg_set_file(f, "etc/boot-menu-wait", wait, 2);
-    }
-    put_le(wait, options->boot_retry ? options->boot_retry : ~0u, 4);
-    fw_cfg_set_file(f, "etc/boot-fail-wait", wait, 4);
+    x86_tell_boot(options, f);
     fw_cfg_set_file(f, "etc/system-states", states, sizeof states);
     fw_cfg_set_file(f, "etc/smbios/smbios-anchor", pc->smbios.entry, SMBIOS_ENTRY);
     fw_cfg_set_file(f, "etc/smbios/smbios-tables", pc->smbios.bytes, pc->smbios.size);

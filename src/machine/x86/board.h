@@ -57,7 +57,8 @@ int x86_add_debug_port(X86Board *board, char **error);
  * that can be read. NULL with a line in *error; to be freed with ram_free(). */
 RamBlock *x86_load_firmware(const MachineOptions *options, const char *const *places, char **error);
 
-/* fw_cfg's files of RAM and of ACPI tables. */
+/* fw_cfg's items of the boot menu and what comes when nothing starts, of RAM, of ACPI tables. */
+void x86_tell_boot(const MachineOptions *options, void *fw_cfg);
 void x86_tell_memory(const X86Board *board, void *fw_cfg);
 void x86_tell_acpi(const AcpiTables *tables, void *fw_cfg);
 

@@ -42,6 +42,20 @@ RamBlock *x86_load_firmware(const MachineOptions *options, const char *const *pl
     return rom;
 }
 
+void x86_tell_boot(const MachineOptions *options, void *fw_cfg)
+{
+    enum { MENU_WAIT = 3000, FOR_EVER = -1 };
+    u8 wait[4];
+
+    fw_cfg_set_number(fw_cfg, FW_CFG_BOOT_MENU, options->boot_menu, 2);
+    if (options->boot_menu) {
+        put_le(wait, options->boot_wait ? options->boot_wait : MENU_WAIT, 2);
+        fw_cfg_set_file(fw_cfg, "etc/boot-menu-wait", wait, 2);
+    }
+    put_le(wait, options->boot_retry ? options->boot_retry : (u32)FOR_EVER, 4);
+    fw_cfg_set_file(fw_cfg, "etc/boot-fail-wait", wait, 4);
+}
+
 /* Address, size, type of each range. RAM is type 1. */
 void x86_tell_memory(const X86Board *board, void *fw_cfg)
 {
