@@ -91,6 +91,14 @@ int main(void)
     wait_milliseconds(1000);
     wait_milliseconds(1000);
     OK(bare.events[BOARD_WATCHDOG] == 1 && get(STATUS) == 1, "free-running: only interrupts");
+    set_up(0);
+    pci_config_write(pci, 3, 0, 0x60, 1, 4); /* counts of a microsecond */
+    set_unlocked(PRELOAD_1, 0);
+    pci_config_write(pci, 3, 0, 0x68, 1, 6);
+    bare_wait(&bare, 15000);
+    OK(get(STATUS) == 0, "no stage is so short that the host does nothing else");
+    bare_wait(&bare, 10000);
+    OK(get(STATUS) == 1, "but it ends");
     set_up(3);
     pci_config_write(pci, 3, 0, 0x68, 1, 0);
     OK(pci_config_read(pci, 3, 0, 0x68, 1) == 3, "locked");

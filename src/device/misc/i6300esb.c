@@ -17,6 +17,8 @@ enum LockBits { LOCK_LOCKED = 0x01, LOCK_ENABLE = 0x02, LOCK_FREE = 0x04, LOCK_A
 enum ReloadBits { RELOAD = 0x100, TIMEOUT = 0x200 };
 enum { PRELOAD_MASK = 0xfffff, INTERRUPT_ACTIVE = 0x01, CLOCK = 33000000 };
 enum { UNLOCK_1 = 0x80, UNLOCK_2 = 0x86 };
+/* No stage is shorter, or one that begins again and again would keep the host busy. Nanoseconds. */
+enum { SHORTEST = 20000 };
 
 typedef struct Watchdog {
     PciFunction pci;
@@ -33,10 +35,10 @@ typedef struct Watchdog {
 static void start_stage(Watchdog *w, u8 stage)
 {
     unsigned shift = pci_get(&w->pci, CONFIG, 2) & CONFIG_FAST ? 5 : 15;
-    u64 ticks = (u64)(w->preload[stage] + 1) << shift;
+    u64 ticks = (u64)(w->preload[stage] + 1) << shift, time = scale_u64(ticks, NANOSECONDS, CLOCK);
 
     w->stage = stage;
-    timer_set(&w->timer, clock_now(w->pci.d.board->clock) + scale_u64(ticks, NANOSECONDS, CLOCK));
+    timer_set(&w->timer, clock_now(w->pci.d.board->clock) + MAX(time, (u64)SHORTEST));
 }
 
 static void run_out(Watchdog *w)
