@@ -139,6 +139,8 @@ static void test_mistakes(const char *name)
     breaks(name, "a descriptor of no memory");
     driver_add(&driver, 0, (Piece[]){{0x1000, 16, true}, {0x2000, 16, false}}, 2);
     breaks(name, "what is read behind what is written");
+    driver_add_split(&driver, 0, &(Piece){0x3000, 24, false}, 1, 4);
+    breaks(name, "half a descriptor in a table");
     driver.added[0] += (u16)driver.size;
     driver_offer(&driver, 0, 0);
     breaks(name, "more chains than the ring has places");

@@ -101,6 +101,14 @@ static bool add_table(VirtQueue *queue, VirtioChain *chain, u64 table, u32 size)
     return true;
 }
 
+static bool add_descriptor(VirtQueue *queue, VirtioChain *chain, const Descriptor *d)
+{
+    if (d->flags & VIRTIO_DESCRIPTOR_INDIRECT && virtio_has(queue->owner, VIRTIO_F_INDIRECT)) {
+        return add_table(queue, chain, d->address, d->length);
+    }
+    return virtio_add_piece(queue, chain, d->address, d->length, d->flags);
+}
+
 static bool packed_take(VirtQueue *queue, VirtioChain *chain)
 {
     u16 position = queue->next;
@@ -118,10 +126,7 @@ static bool packed_take(VirtQueue *queue, VirtioChain *chain)
         }
         d = read_descriptor(queue, place_of(queue, position));
         position = advance(queue, position, 1);
-        bool indirect = d.flags & VIRTIO_DESCRIPTOR_INDIRECT;
-        if (indirect && virtio_has(queue->owner, VIRTIO_F_INDIRECT)
-                ? !add_table(queue, chain, d.address, d.length)
-                : !virtio_add_piece(queue, chain, d.address, d.length, d.flags)) {
+        if (!add_descriptor(queue, chain, &d)) {
             return false;
         }
     } while (d.flags & VIRTIO_DESCRIPTOR_NEXT);

@@ -31,6 +31,15 @@ static Descriptor read_descriptor(const VirtQueue *queue, u64 table, u16 index)
     return d;
 }
 
+static bool is_table(VirtQueue *queue, const Descriptor *d)
+{
+    if (d->length % VIRTIO_DESCRIPTOR != 0) {
+        virtio_break(queue->owner, "a table with a part of a descriptor");
+        return false;
+    }
+    return true;
+}
+
 /* Follows a chain in a table of `count` descriptors, however large it says that it is: what an
  * endless chain repeats may be descriptors of nothing. */
 static bool follow(VirtQueue *queue, VirtioChain *chain, u64 table, u32 count, u16 index,
@@ -44,7 +53,7 @@ static bool follow(VirtQueue *queue, VirtioChain *chain, u64 table, u32 count, u
         Descriptor d = read_descriptor(queue, table, index);
         if (d.flags & VIRTIO_DESCRIPTOR_INDIRECT && !indirect &&
             virtio_has(queue->owner, VIRTIO_F_INDIRECT)) {
-            return d.length % VIRTIO_DESCRIPTOR == 0 &&
+            return is_table(queue, &d) &&
                    follow(queue, chain, d.address, d.length / VIRTIO_DESCRIPTOR, 0, true);
         }
         if (!virtio_add_piece(queue, chain, d.address, d.length, d.flags)) {
