@@ -124,25 +124,31 @@ static void clear_wake(IoContext *io)
     io->woken = read(io->wake_fd, &count, sizeof count) < 0;
 }
 
-/* Calls back for what workers finished. */
-static unsigned reap_done(IoContext *io)
+/* The next of what workers finished; NULL: none. One at a time: what its callback waits for may be
+ * behind it. */
+static BlockRequest *take_done(IoContext *io)
 {
-    unsigned count = 0;
-
     pthread_mutex_lock(&io->lock);
     BlockRequest *request = io->done;
     if (io->woken) {
         clear_wake(io);
     }
-    io->done = io->last_done = NULL;
+    io->done = request ? request->next : NULL;
     pthread_mutex_unlock(&io->lock);
-    while (request) {
-        BlockRequest *next = request->next;
+    return request;
+}
+
+/* Calls back for what workers finished. */
+static unsigned reap_done(IoContext *io)
+{
+    BlockRequest *request;
+    unsigned count = 0;
+
+    while ((request = take_done(io)) != NULL) {
         io->in_flight--;
         io->in_workers -= request->in_worker;
         count++;
         request->done(request, request->result);
-        request = next;
     }
     return count;
 }

@@ -70,10 +70,15 @@ static void quit(void *opaque)
     loop_quit(opaque);
 }
 
-static void wait_for_disk(void)
+static void come_round(void)
 {
     loop_defer(bare.board.loop, quit, bare.board.loop);
     loop_run(bare.board.loop);
+}
+
+static void wait_for_disk(void)
+{
+    come_round();
     disk_drain(disk);
 }
 
@@ -480,7 +485,7 @@ static void test_messages(void)
 }
 
 /* Puts more commands into queue 2 than the controller takes at once. */
-static void crowd(void)
+static void crowd(u8 opcode)
 {
     enum { MANY = 2048, COMMANDS = 0x80000, ENDS = 0xc0000 };
 
@@ -490,7 +495,7 @@ static void crowd(void)
     for (u32 i = 0; i < MANY - 1; i++) {
         u8 *c = memory(COMMANDS + i * 64);
         memset(c, 0, 64);
-        c[0] = 2;
+        c[0] = opcode;
         put_le(c + 2, i, 2);
         put_le(c + 4, 1, 4);
         put_le(c + 24, DATA, 8);
@@ -498,17 +503,20 @@ static void crowd(void)
     ring(2, false, MANY - 1);
 }
 
-static void test_crowd(void)
+/* Reads end one by one, and zeroes many at a time. */
+static void test_crowd(u8 opcode)
 {
     u32 status[2] = {~0u, ~0u};
     u16 id;
 
     set(CC, 0x00460000);
-    crowd();
+    crowd(opcode);
     set(CC, 0x00460000);
     wait_for_disk();
     OK(get(CSTS) == 0, "stopped while commands wait for others");
-    crowd();
+    crowd(opcode);
+    come_round();
+    usleep(20000); /* most end before anybody looks */
     for (unsigned i = 0; i < COUNT(status); i++) {
         put_le(put(0, 0, 0) + 40, 2, 4);
     }
@@ -551,7 +559,8 @@ int main(void)
     test_logs();
     test_events();
     test_messages();
-    test_crowd();
+    test_crowd(2);
+    test_crowd(8);
     test_shutdown();
     stop_device();
     start_device(2);
