@@ -627,6 +627,7 @@ static void test_prompt(const Host *host)
         {"OUTS", {0x6e, 0xfa, 0xf4}, false},                  /* outsb; cli; hlt */
         {"REP OUTS", {0xf3, 0x6e, 0xfa, 0xf4}, false},        /* rep outsb; cli; hlt */
         {"POPF", {0x68, 0, 2, 0, 0, 0x9d, 0xfa, 0xf4}, true}, /* push 0x200; popf; cli; hlt */
+        {"STI and one more", {0xfb, 0x90, 0xfa, 0xf4}, true}, /* sti; nop; cli; hlt */
     };
     enum { ROUNDS = 4 };
 

@@ -84,27 +84,32 @@ typedef struct Outcome {
     u8 top, empty;
 } Outcome;
 
-static Outcome *run_formats(const Host *host)
+static Outcome *run_formats(const Host *host, bool wide)
 {
     enum { ROUNDS = 256 };
+    u32 places[2] = {wide ? FIRST : LINEAR, wide ? SECOND : LINEAR + 4096};
     Board *board = board_new(host, 1, 0);
     X86State *s = board->cpu[0].state;
     Outcome *outcome = calloc(1, sizeof *outcome);
     u64 seed = 7;
 
     LOAD(board, CODE, formats);
-    begin_64(board, SECOND | 7);
-    for (u32 i = 0; i < 4096; i++) {
+    if (wide) {
+        begin_64(board, SECOND | 7);
+    } else {
+        board_enter_32(board, 0, CODE);
+    }
+    for (u32 i = 0; i < 2 * 4096; i++) {
         seed = seed * 6364136223846793005u + 1442695040888963407u;
-        board->ram[FIRST + i] = (u8)(seed >> 33);
-        board->ram[SECOND + i] = (u8)(seed >> 41);
+        board->ram[places[i / 4096] + i % 4096] = (u8)(seed >> 33);
     }
     s->gpr[X86_RDI] = LINEAR + 4096 - ROUNDS + 64;
     s->gpr[X86_RSI] = ROUNDS;
     board_run(board, 0);
-    OK(s->gpr[X86_RSI] == 0, "%s: all rounds were done", host->name);
-    memcpy(outcome->pages[0], board->ram + FIRST, 4096);
-    memcpy(outcome->pages[1], board->ram + SECOND, 4096);
+    OK(s->gpr[X86_RSI] == 0 && s->gpr[X86_RDI] == LINEAR + 4096 + 64,
+       "%s: all rounds were done (%d-bit)", host->name, wide ? 64 : 32);
+    memcpy(outcome->pages[0], board->ram + places[0], 4096);
+    memcpy(outcome->pages[1], board->ram + places[1], 4096);
     memcpy(outcome->registers, s->fpr, sizeof s->fpr);
     outcome->status = s->fsw;
     outcome->top = s->ftop;
@@ -113,9 +118,9 @@ static Outcome *run_formats(const Host *host)
     return outcome;
 }
 
-static void test_formats(const Host *host, const Outcome *right)
+static void test_formats(const Host *host, bool wide, const Outcome *right)
 {
-    Outcome *outcome = run_formats(host);
+    Outcome *outcome = run_formats(host, wide);
 
     OK(!memcmp(outcome->pages, right->pages, sizeof right->pages),
        "%s: operands of every format, at every place in a page and across it", host->name);
@@ -163,15 +168,17 @@ static void test_count(const Host *host, u32 at, const char *where)
 
 int main(void)
 {
-    Outcome *right = run_formats(&host_interp);
+    Outcome *right[2] = {run_formats(&host_interp, false), run_formats(&host_interp, true)};
 
     for (const Host *const *host = hosts; *host; host++) {
-        test_formats(*host, right);
+        test_formats(*host, false, right[0]);
+        test_formats(*host, true, right[1]);
         test_fault(*host);
         test_count(*host, BOARD_DEVICE, "in a device");
         test_count(*host, CODE + 0x100, "next to code");
         test_count(*host, 0x6ffe, "across pages");
     }
-    free(right);
+    free(right[0]);
+    free(right[1]);
     return tap_done();
 }
