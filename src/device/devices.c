@@ -34,6 +34,8 @@ const DeviceDef *const device_defs[] = {
     &device_piix3_ide,
     &device_piix4_pm,
     &device_port92,
+    &device_pvpanic,
+    &device_pvpanic_pci,
     &device_vga,
     &device_virtconsole,
     &device_virtio_balloon_device,

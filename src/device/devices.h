@@ -34,6 +34,8 @@ extern const DeviceDef device_piix3;
 extern const DeviceDef device_piix3_ide;
 extern const DeviceDef device_piix4_pm;
 extern const DeviceDef device_port92;
+extern const DeviceDef device_pvpanic;
+extern const DeviceDef device_pvpanic_pci;
 extern const DeviceDef device_vga;
 extern const DeviceDef device_virtio_balloon_device;
 extern const DeviceDef device_virtio_balloon_pci;

@@ -106,8 +106,8 @@ static void do_events(void *opaque)
 
     if (events & 1u << BOARD_EXIT) {
         machine_quit(machine, machine->event_detail);
-    } else if (events & 1u << BOARD_POWER_OFF) {
-        machine_quit(machine, 0);
+    } else if (events & (1u << BOARD_POWER_OFF | 1u << BOARD_PANIC)) {
+        machine_quit(machine, (events & 1u << BOARD_PANIC) != 0);
     } else if (events & (1u << BOARD_RESET | 1u << BOARD_WATCHDOG)) {
         do_reset(machine);
     } else {

@@ -1,6 +1,8 @@
 /* The PC's ACPI tables: FADT, FACS, DSDT, MADT, HPET (ACPI 6.4; IA-PC HPET specification 1.0a). */
 #include <string.h>
 
+#include "device/devices.h"
+#include "device/misc/pvpanic.h"
 #include "device/pci/piix4_pm.h"
 #include "machine/pc/pc.h"
 #include "machine/x86/acpi.h"
@@ -12,6 +14,21 @@ enum { SCI = 9, FACS_SIZE = 64 };
 static void add_status(Aml *aml, u8 status)
 {
     aml_name_integer(aml, "_STA", status);
+}
+
+static void add_pvpanic(const Pc *pc, Aml *aml)
+{
+    for (const Device *device = pc->machine->devices; device; device = device->next) {
+        if (device->def == &device_pvpanic) {
+            aml_begin_device(aml, "PEVT");
+            aml_name_string_value(aml, "_HID", "QEMU0001");
+            aml_begin_resources(aml, "_CRS");
+            aml_io(aml, (u16)pvpanic_port(device), 1);
+            aml_end_resources(aml);
+            add_status(aml, 0xf);
+            aml_end(aml);
+        }
+    }
 }
 
 static void add_isa_bus(const Pc *pc, Aml *aml)
@@ -29,6 +46,7 @@ static void add_isa_bus(const Pc *pc, Aml *aml)
     x86_add_isa_device(aml, "KBD", "PNP0303", 0x60, 1, 0x64, 1, 1);
     x86_add_isa_device(aml, "MOU", "PNP0F13", 0, 0, 0, 0, 12);
     x86_add_serial_devices(aml, pc->machine);
+    add_pvpanic(pc, aml);
     aml_end(aml);
 }
 
