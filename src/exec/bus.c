@@ -211,6 +211,14 @@ static void guest_rest(void *opaque, u64 nanoseconds, u32 ignored)
     bus_return(vcpu);
 }
 
+/* Any thread may ask, with no lock. */
+static u64 guest_time(void *opaque)
+{
+    const GuestBus *board = &((Vcpu *)opaque)->mmu->board;
+
+    return board->time(board->opaque);
+}
+
 void bus_attach(Vcpu *vcpu, GuestBus *bus)
 {
     vcpu->mmu->board = *bus;
@@ -230,6 +238,7 @@ void bus_attach(Vcpu *vcpu, GuestBus *bus)
         .set_smm = guest_set_smm,
         .fp_error = guest_fp_error,
         .rest = guest_rest,
+        .time = vcpu->mmu->board.time ? guest_time : NULL,
         .flush_page = mmu_flush_page,
         .flush = mmu_flush,
         .find = mmu_find,

@@ -44,6 +44,9 @@ typedef struct GuestBus {
     /* The CPU does nothing for so many nanoseconds, or until an interrupt line is up that is not
      * among `ignored` (CPU_LINE_*). May be NULL. */
     void (*rest)(void *opaque, u64 nanoseconds, u32 ignored);
+    /* The machine's time in nanoseconds, which the CPU's own counters count by. NULL: the host's.
+     */
+    u64 (*time)(void *opaque);
     /* The CPU accepts the interrupt of CPU_LINE_IRQ: its vector; -1 if it has gone meanwhile. */
     int (*acknowledge)(void *opaque);
 

@@ -184,7 +184,7 @@ static void clock_ready(void *opaque, u32 events)
     Machine *machine = opaque;
 
     (void)events;
-    clock_dispatch(machine->board.clock);
+    clock_dispatch(machine->board.clock, processors_have_run(machine));
 }
 
 static int make_core(Machine *machine, char **error)

@@ -135,6 +135,8 @@ typedef struct Processor {
     bool halted;   /* waits for processor_wake() */
     bool held;     /* by a debugger: stands while others run */
     bool standing; /* not in vcpu_run(): see machine_pause() */
+    bool idle;     /* its thread waits, and nobody has woken it */
+    u64 worked;    /* nanoseconds of a processor that the thread had: processors_have_run() */
     u32 wakes;     /* how often it was woken */
     pthread_cond_t wake;
     GuestBus bus;
@@ -164,6 +166,7 @@ struct Machine {
     CharPort *serial[MACHINE_SERIAL_PORTS], *debug; /* NULL: none */
     Display *display;
     InputHub *input;
+    u64 last_run; /* the clock's time of processors_have_run() */
     MachineState state;
     bool paused;          /* by a user, a debugger...: its clock stands */
     bool asleep;          /* S3: no CPU runs, but the clock does */
@@ -273,5 +276,8 @@ void processors_free(Machine *machine);
 /* Returns when every processor stands. The lock is held, and given up meanwhile. */
 void processors_pause(Machine *machine);
 void processors_resume(Machine *machine);
+/* Whether a vCPU had a processor of the host's since the last call that said so, or none wants it:
+ * one that was starved has not seen what timers did then. */
+bool processors_have_run(Machine *machine);
 
 #endif

@@ -63,6 +63,11 @@ static void port_write(void *opaque, u16 port, unsigned size, u32 value)
     map_write(&p->ports, port, size, value, &p->machine->lock);
 }
 
+static u64 machine_time(void *opaque)
+{
+    return clock_now(((Processor *)opaque)->machine->board.clock);
+}
+
 /* The clock of the condition variable is the wall's: one that is set costs a wrong pause. */
 static void rest(void *opaque, u64 nanoseconds, u32 ignored)
 {
@@ -75,7 +80,9 @@ static void rest(void *opaque, u64 nanoseconds, u32 ignored)
     end.tv_nsec %= (long)NANOSECONDS;
     pthread_mutex_lock(&p->machine->lock);
     if (p->machine->state == MACHINE_RUNNING && !(vcpu_lines(p->vcpu) & ~ignored)) {
+        p->idle = true;
         pthread_cond_timedwait(&p->wake, &p->machine->lock, &end);
+        p->idle = false;
     }
     pthread_mutex_unlock(&p->machine->lock);
 }
@@ -85,6 +92,7 @@ static void rest(void *opaque, u64 nanoseconds, u32 ignored)
 void processor_wake(Processor *processor)
 {
     processor->wakes++;
+    processor->idle = false;
     pthread_cond_signal(&processor->wake);
 }
 
@@ -123,7 +131,7 @@ static void handle(Processor *p, const VcpuExit *exit)
 
 static void stand(Processor *p)
 {
-    p->standing = true;
+    p->standing = p->idle = true;
     pthread_cond_broadcast(&p->machine->stood);
     pthread_cond_wait(&p->wake, &p->machine->lock);
 }
@@ -135,7 +143,7 @@ static void run_once(Processor *p)
     u32 wakes = p->wakes;
     VcpuExit exit;
 
-    p->standing = false;
+    p->standing = p->idle = false;
     pthread_mutex_unlock(&machine->lock);
     vcpu_run(p->vcpu, &exit);
     pthread_mutex_lock(&machine->lock);
@@ -183,6 +191,7 @@ static void init_bus(Processor *p)
         .port_read = port_read,
         .port_write = port_write,
         .rest = rest,
+        .time = machine_time,
     };
 }
 
@@ -302,6 +311,43 @@ void processors_resume(Machine *machine)
 {
     machine->state = MACHINE_RUNNING;
     for (u32 i = 0; i < machine->processor_count; i++) {
-        pthread_cond_signal(&machine->processors[i].wake);
+        Processor *p = &machine->processors[i];
+        p->idle &= p->stopped || p->held;
+        pthread_cond_signal(&p->wake);
     }
+}
+
+/* Nanoseconds that its thread had a processor of the host's. */
+static u64 time_worked(const Processor *p)
+{
+    clockid_t clock;
+    struct timespec time;
+
+    if (!p->created || pthread_getcpuclockid(p->thread, &clock) ||
+        clock_gettime(clock, &time) < 0) {
+        return 0;
+    }
+    return (u64)time.tv_sec * NANOSECONDS + (u64)time.tv_nsec;
+}
+
+bool processors_have_run(Machine *machine)
+{
+    enum { ENOUGH = 4000000 }; /* to take an interrupt, even by code that is not translated yet */
+    u64 now = clock_now(machine->board.clock);
+    u64 wanted = MIN((u64)ENOUGH, (now - machine->last_run) / 2);
+    bool all_idle = true, any_ran = false;
+
+    for (u32 i = 0; i < machine->processor_count; i++) {
+        Processor *p = &machine->processors[i];
+        all_idle &= p->idle;
+        any_ran |= !p->idle && time_worked(p) - p->worked >= wanted;
+    }
+    if (!all_idle && !any_ran) {
+        return false;
+    }
+    for (u32 i = 0; i < machine->processor_count; i++) {
+        machine->processors[i].worked = time_worked(&machine->processors[i]);
+    }
+    machine->last_run = now;
+    return true;
 }

@@ -1,5 +1,5 @@
-/* Virtual time: the host's monotonic clock less the time that the machine stood still; timers in a
- * binary heap, the earliest on a timerfd. */
+/* Virtual time: the host's monotonic clock less the time that the machine stood still, but not much
+ * later than the earliest timer; timers in a binary heap, the earliest on a timerfd. */
 #include "device/core/clock.h"
 
 #include <stdlib.h>
@@ -7,10 +7,18 @@
 #include <time.h>
 #include <unistd.h>
 
+enum {
+    SLACK = 500000, /* nanoseconds that timers are late anyway */
+    PAUSE = 500000, /* between timers that are later */
+};
+#define LONGEST_LAG (10 * NANOSECONDS) /* that the clock waits for a timer */
+
 struct Clock {
-    u64 behind;   /* atomic: host time - virtual time while it runs; virtual time while it stands */
-    bool running; /* atomic, by way of `behind`'s sequence below */
-    u32 sequence; /* atomic, odd while the two above change */
+    /* Atomic, by way of the sequence below. */
+    u64 behind; /* host time - virtual time while it runs; virtual time while it stands */
+    u64 limit;  /* virtual time waits here for the earliest timer */
+    bool running;
+    u32 sequence; /* atomic, odd while those above change */
     int fd;
     Timer **heap; /* [1..count] */
     u32 count, room;
@@ -48,41 +56,91 @@ void clock_free(Clock *clock)
     }
 }
 
+/* What the time is while the clock runs, if it would be `unlimited` without its limit. */
+static u64 limited(u64 unlimited, u64 limit)
+{
+    u64 least = unlimited - MIN(unlimited, LONGEST_LAG);
+
+    return MAX(least, MIN(unlimited, limit));
+}
+
+/* The host's time is taken inside the sequence, before which a limit that was not seen yet could
+ * be passed: time never goes back. */
 u64 clock_now(const Clock *clock)
 {
     u32 sequence;
-    u64 behind;
+    u64 behind, limit, host;
     bool running;
 
     do {
         sequence = __atomic_load_n(&clock->sequence, __ATOMIC_ACQUIRE);
         behind = __atomic_load_n(&clock->behind, __ATOMIC_RELAXED);
+        limit = __atomic_load_n(&clock->limit, __ATOMIC_RELAXED);
         running = __atomic_load_n(&clock->running, __ATOMIC_RELAXED);
+        host = host_now();
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
     } while (sequence & 1 || sequence != __atomic_load_n(&clock->sequence, __ATOMIC_RELAXED));
-    return running ? host_now() - behind : behind;
+    return running ? limited(host - behind, limit) : behind;
+}
+
+static void begin_change(Clock *clock)
+{
+    __atomic_add_fetch(&clock->sequence, 1, __ATOMIC_ACQ_REL);
+}
+
+static void end_change(Clock *clock)
+{
+    __atomic_add_fetch(&clock->sequence, 1, __ATOMIC_RELEASE);
+}
+
+static u64 due_next(const Clock *clock)
+{
+    return clock->count ? clock->heap[1]->due : ~(u64)0;
+}
+
+/* Where time is to wait, if it is `now`: not before that, though a timer may be set in the past. */
+static void set_limit(Clock *clock, u64 now)
+{
+    u64 due = due_next(clock), limit = due + MIN((u64)SLACK, ~due);
+
+    __atomic_store_n(&clock->limit, MAX(limit, now), __ATOMIC_RELAXED);
 }
 
 static void change(Clock *clock, bool running, u64 now)
 {
-    __atomic_add_fetch(&clock->sequence, 1, __ATOMIC_ACQ_REL);
+    begin_change(clock);
     __atomic_store_n(&clock->running, running, __ATOMIC_RELAXED);
     __atomic_store_n(&clock->behind, running ? host_now() - now : now, __ATOMIC_RELAXED);
-    __atomic_add_fetch(&clock->sequence, 1, __ATOMIC_RELEASE);
+    set_limit(clock, now);
+    end_change(clock);
 }
 
-/* Arms the descriptor for the earliest timer. */
+/* After the earliest timer has become another. */
+static void move_limit(Clock *clock)
+{
+    if (clock->running) {
+        begin_change(clock);
+        set_limit(clock, limited(host_now() - clock->behind, clock->limit));
+        end_change(clock);
+    }
+}
+
+/* Has the descriptor readable at that time of the host; 0: never. */
+static void arm_at(const Clock *clock, u64 due)
+{
+    struct itimerspec when = {
+        .it_value = {(time_t)(due / NANOSECONDS), (long)(due % NANOSECONDS)},
+    };
+
+    timerfd_settime(clock->fd, TFD_TIMER_ABSTIME, &when, NULL);
+}
+
+/* The same for the earliest timer. */
 static void arm(const Clock *clock)
 {
-    struct itimerspec when = {0};
+    u64 due = MIN(due_next(clock), (u64)INT64_MAX / 2) + clock->behind;
 
-    if (clock->running && clock->count) {
-        u64 due = MIN(clock->heap[1]->due, (u64)INT64_MAX / 2) + clock->behind;
-        due = MAX(due, (u64)1);
-        when.it_value.tv_sec = (time_t)(due / NANOSECONDS);
-        when.it_value.tv_nsec = (long)(due % NANOSECONDS);
-    }
-    timerfd_settime(clock->fd, TFD_TIMER_ABSTIME, &when, NULL);
+    arm_at(clock, clock->running && clock->count ? MAX(due, (u64)1) : 0);
 }
 
 void clock_run(Clock *clock)
@@ -165,7 +223,7 @@ void timer_init(Timer *timer, Clock *clock, void (*fire)(void *opaque), void *op
 void timer_set(Timer *timer, u64 due)
 {
     Clock *clock = timer->clock;
-    u64 first = clock->count ? clock->heap[1]->due : ~(u64)0;
+    u64 first = due_next(clock);
 
     if (timer->place) {
         take_out(clock, timer);
@@ -179,7 +237,8 @@ void timer_set(Timer *timer, u64 due)
     }
     timer->due = due;
     sift_up(clock, ++clock->count, timer);
-    if (clock->heap[1]->due != first) {
+    if (due_next(clock) != first) {
+        move_limit(clock);
         arm(clock);
     }
 }
@@ -188,22 +247,40 @@ void timer_cancel(Timer *timer)
 {
     if (timer->place) {
         take_out(timer->clock, timer);
+        move_limit(timer->clock);
     }
 }
 
-void clock_dispatch(Clock *clock)
+/* Whether time waits for the earliest timer, or soon will. */
+static bool is_late(const Clock *clock)
 {
-    u64 expirations, now = clock_now(clock);
+    u64 unlimited = host_now() - clock->behind;
+
+    return clock->running && unlimited >= SLACK && due_next(clock) <= unlimited - SLACK;
+}
+
+void clock_dispatch(Clock *clock, bool ready)
+{
+    u64 expirations, now = clock_now(clock), until = now;
 
     if (read(clock->fd, &expirations, sizeof expirations) < 0) {
         /* Somebody moved the timer meanwhile. */
     }
-    while (clock->running && clock->count && clock->heap[1]->due <= now) {
+    if (is_late(clock)) {
+        ready |= now > clock->limit; /* no longer than LONGEST_LAG */
+        until = MIN(now, due_next(clock) + PAUSE);
+    }
+    while (ready && clock->running && due_next(clock) <= until) {
         Timer *timer = clock->heap[1];
         take_out(clock, timer);
         timer->fire(timer->opaque);
     }
-    arm(clock);
+    move_limit(clock);
+    if (!ready || is_late(clock)) {
+        arm_at(clock, host_now() + PAUSE);
+    } else {
+        arm(clock);
+    }
 }
 
 void clock_advance(Clock *clock, u64 until)

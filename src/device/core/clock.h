@@ -2,6 +2,11 @@
  *
  * A machine's clock counts nanoseconds since power-on and stands still while the machine is
  * stopped. Timers fire on the machine's main loop, under the machine lock, at or after their time.
+ *
+ * On a busy host the main loop may come late. The clock waits for it just behind a timer that is
+ * due, for up to ten seconds, and catches up afterwards, timer by timer: a guest that counts ticks
+ * against the clock finds as many as there should be.
+ *
  * All functions but clock_now() need the machine lock. */
 #ifndef DEVICE_CORE_CLOCK_H
 #define DEVICE_CORE_CLOCK_H
@@ -31,9 +36,10 @@ void clock_stop(Clock *clock);
 /* For loading a saved machine; the clock is stopped. */
 void clock_set(Clock *clock, u64 now);
 
-/* A descriptor that becomes readable when a timer is due, and what to do then. */
+/* A descriptor that becomes readable when a timer is due, and what to do then. ready: whether the
+ * guest had a chance to see what fired before; if not, the timers wait a little more. */
 int clock_fd(const Clock *clock);
-void clock_dispatch(Clock *clock);
+void clock_dispatch(Clock *clock, bool ready);
 
 /* For tests, of a stopped clock: its time becomes `until`, and each timer that is due on the way
  * fires at its time. */

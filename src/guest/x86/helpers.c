@@ -19,16 +19,29 @@ void x86_raise_exception(void *state, IrWord *io)
 
 /* -- Time and chance */
 
-u64 x86_read_tsc(const X86State *state)
+static u64 host_counter(void)
 {
 #ifdef __x86_64__
-    u64 now = __builtin_ia32_rdtsc();
+    return __builtin_ia32_rdtsc();
 #else
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
-    u64 now = (u64)time.tv_sec * 1000000000 + (u64)time.tv_nsec;
+    return (u64)time.tv_sec * 1000000000 + (u64)time.tv_nsec;
 #endif
+}
 
+u64 x86_read_tsc(const X86State *state)
+{
+    enum { MILLISECOND = 1000000 };
+    const GuestBus *bus = x86_bus(state);
+    u64 now;
+
+    if (bus && bus->time) {
+        now = bus->time(bus->opaque);
+        now = now / MILLISECOND * state->tsc_khz + now % MILLISECOND * state->tsc_khz / MILLISECOND;
+    } else {
+        now = host_counter();
+    }
     return now + state->tsc_offset;
 }
 

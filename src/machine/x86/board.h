@@ -21,8 +21,7 @@ typedef struct X86Board {
     u64 low_size;     /* bytes of RAM below 4 GiB */
     ApicBus apic_bus;
     Device *ioapic;
-    Device *pic;                 /* the 8259s; NULL: there are none */
-    u64 sample_tsc, sample_time; /* the TSC at a time of the host, in nanoseconds */
+    Device *pic; /* the 8259s; NULL: there are none */
 } X86Board;
 
 static inline X86Board *x86_board_of(Machine *machine)

@@ -2,7 +2,6 @@
  * their CPUs. */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "device/devices.h"
 #include "device/interrupt/i8259.h"
@@ -10,7 +9,7 @@
 #include "guest/x86/system.h"
 #include "machine/x86/board.h"
 
-enum { IOAPIC_ADDRESS = 0xfec00000 };
+enum { IOAPIC_ADDRESS = 0xfec00000, TSC_KHZ = 2000000 };
 
 /* -- Local APICs and their CPUs */
 
@@ -37,49 +36,6 @@ static void send_init(void *opaque)
 static void send_startup(void *opaque, u8 vector)
 {
     processor_set_lines(opaque, CPU_LINE_STARTUP | (u32)vector << CPU_LINE_VECTOR_SHIFT, true);
-}
-
-static u64 host_nanoseconds(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (u64)now.tv_sec * NANOSECONDS + (u64)now.tv_nsec;
-}
-
-/* The TSC and the time at one moment: of some tries the one that was disturbed least. */
-static void sample_tsc(const X86State *state, u64 *tsc, u64 *time)
-{
-    enum { TRIES = 16 };
-    u64 least = ~(u64)0;
-
-    for (unsigned i = 0; i < TRIES; i++) {
-        u64 before = host_nanoseconds(), now = x86_read_tsc(state), after = host_nanoseconds();
-        if (after - before < least) {
-            least = after - before;
-            *tsc = now;
-            *time = before + least / 2;
-        }
-    }
-}
-
-/* The rate of the host's TSC, which the guest's has, since x86_add_interrupts(); waits if that was
- * too short a while ago for millionths to count. */
-static void measure_tsc(const X86Board *board)
-{
-    enum { BASELINE = 10000000 };
-    const X86State *first = vcpu_state(board->machine->processors[0].vcpu);
-    u64 tsc, time, passed = host_nanoseconds() - board->sample_time;
-
-    if (passed < BASELINE) {
-        nanosleep(&(struct timespec){.tv_nsec = (long)(BASELINE - passed)}, NULL);
-    }
-    sample_tsc(first, &tsc, &time);
-    for (u32 i = 0; i < board->machine->processor_count; i++) {
-        X86State *state = vcpu_state(board->machine->processors[i].vcpu);
-        state->tsc_khz =
-            (u32)scale_u64(tsc - board->sample_tsc, 1000000, time - board->sample_time);
-    }
 }
 
 static u64 tsc_time(void *opaque, u64 tsc)
@@ -248,6 +204,7 @@ static int add_lapic(X86Board *board, Processor *p, char **error)
     }
     lapic_attach(lapic, &functions);
     p->board_data = lapic;
+    ((X86State *)vcpu_state(p->vcpu))->tsc_khz = TSC_KHZ;
     fill_bus(&p->bus);
     return 0;
 }
@@ -266,7 +223,6 @@ int x86_add_interrupts(X86Board *board, bool with_pic, char **error)
 {
     Machine *machine = board->machine;
 
-    sample_tsc(vcpu_state(machine->processors[0].vcpu), &board->sample_tsc, &board->sample_time);
     if (with_pic && add_pic(board, error) < 0) {
         return -1;
     }
@@ -285,11 +241,6 @@ int x86_add_interrupts(X86Board *board, bool with_pic, char **error)
 
 void x86_reset_interrupts(X86Board *board)
 {
-    const X86State *first = vcpu_state(board->machine->processors[0].vcpu);
-
-    if (!first->tsc_khz) {
-        measure_tsc(board);
-    }
     for (u32 i = 0; i < board->machine->processor_count; i++) {
         Processor *p = &board->machine->processors[i];
         p->board_page = lapic_address(p->board_data);
