@@ -28,6 +28,7 @@ void bus_return(Vcpu *vcpu)
         return;
     }
     safepoint_enter(vcpu);
+    mmu_forget_shared(vcpu); /* anything may have happened to what they are of */
     __atomic_store_n(&vcpu->mmu->way_back, NULL, __ATOMIC_SEQ_CST);
     if (vcpu->mmu->took_x87) {
         vcpu->engine->host->give_x87(vcpu->state);

@@ -94,11 +94,33 @@ static bool code_was_seen(const Mmu *mmu, u64 address, bool global)
 
 /* -- All pages */
 
+void mmu_forget_shared(Vcpu *vcpu)
+{
+    u64 *addends = shared_addends(vcpu->common);
+
+    for (u32 i = 0; i < SHARED_ADDENDS; i++) {
+        __atomic_store_n(&addends[i], 0, __ATOMIC_RELAXED);
+    }
+}
+
 void mmu_forget_near(Vcpu *vcpu)
 {
+    mmu_forget_shared(vcpu);
     for (u32 space = 0; space < vcpu->engine->guest->system->space_count; space++) {
         NearEntry *table = near_table(vcpu->common, space);
         for (u32 i = 0; i < NEAR_ENTRIES; i++) {
+            table[i].page = NEAR_NONE;
+        }
+    }
+}
+
+void mmu_forget_near_page(Vcpu *vcpu, u64 address)
+{
+    NearEntry *table = near_table(vcpu->common, CPU_SPACES - 1);
+
+    mmu_forget_shared(vcpu);
+    for (u32 i = 0; i < CPU_SPACES * NEAR_ENTRIES; i++) {
+        if (table[i].page == mmu_page(address)) {
             table[i].page = NEAR_NONE;
         }
     }
@@ -225,7 +247,11 @@ void mmu_flush_page(void *state, u64 address)
             drop_pieces(table, &mmu->lists[space][true], address);
         }
     }
-    mmu_forget_near(vcpu);
+    if (large) {
+        mmu_forget_near(vcpu);
+    } else {
+        mmu_forget_near_page(vcpu, address);
+    }
     drop_behind(mmu, address, large);
     if (global_code || code_was_seen(mmu, address, false)) {
         drop_code_pieces(mmu, address);

@@ -183,7 +183,7 @@ static u64 fill(Vcpu *vcpu, u64 address, u32 space, bool store, Target *target)
     u32 index = (u32)(entry - tlb_table(vcpu->common, space));
     u64 physical = mmu_page(page.physical);
     if (store) { /* the page may have become another one, which a store is enough to show */
-        mmu_forget_near(vcpu);
+        mmu_forget_near_page(vcpu, address);
     }
     u8 *ram = board->ram(board->opaque, physical, TLB_PAGE, store);
     target->physical = page.physical;
@@ -213,6 +213,7 @@ static u64 find_target(Vcpu *vcpu, u64 address, u32 space, bool store, Target *t
     u64 tag = store ? __atomic_load_n(&entry->write, __ATOMIC_RELAXED) : entry->read;
 
     if (mmu_page(tag) != mmu_page(address) || tag & TLB_NONE) {
+        mmu_forget_shared(vcpu); /* of the entry's page that was, which nobody finds here now */
         if (!fill_from_behind(vcpu, entry, address, space, store)) {
             return fill(vcpu, address, space, store, target);
         }
@@ -251,6 +252,7 @@ bool mmu_watch_ram(Vcpu *vcpu, const u8 *ram, u64 size)
             found = true;
         }
     }
+    mmu_forget_shared(vcpu);
     return found;
 }
 

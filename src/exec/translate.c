@@ -139,6 +139,7 @@ static IrRegion *new_region(Job *job, u64 pc)
     region->exact_fp = job->exact_fp;
     region->linear = job->linear;
     region->space = vcpu->mmu ? guest->system->space(vcpu->mode) : 0;
+    region->steady = vcpu->mmu && region->space == guest->system->program_space;
     region->fp_native = vcpu->engine->config.fp_native;
     region->x87 = may_use_host_x87(job) ? guest->x87 : NULL;
     region->helpers = guest->helpers;

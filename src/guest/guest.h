@@ -63,6 +63,7 @@ typedef struct GuestSystem {
     u32 space_count;
     /* The space of the loads and stores of code in that mode. */
     u32 (*space)(u32 mode);
+    u32 program_space; /* of programs, as against the system that changes their mappings */
     /* More that translation depends on beside the mode, for what changes rarely (base and limit of
      * the code segment). */
     u64 (*context)(const void *state);

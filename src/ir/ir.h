@@ -309,6 +309,7 @@ typedef struct IrRegion {
     struct IrGraph *graph; /* what ir_graph() keeps; NULL: to be computed again */
     u64 guest_pc;          /* of the entry */
     u32 space;             /* under a soft MMU: that its loads and stores access */
+    bool steady;           /* the same: their mappings do not change while it runs, as a rule */
     u64 linear;            /* the same: address of its first byte of code */
     bool exact_fp;         /* floating-point operations must not use the host FPU's NaN shortcuts */
     bool fp_native;        /* the host may take the guest's floating point for its own: it has the

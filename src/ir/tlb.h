@@ -11,6 +11,9 @@
  * page where it hit last. So the address to load from depends on nothing that must be looked up by
  * the guest's address. Generated code fills it from the TLB; any flush empties it.
  *
+ * Next to CpuCommon are words in which generated code keeps the addend of a probe for accesses that
+ * follow within the same block and page. Whatever drops an entry makes them 0, which is none.
+ *
  * The vCPU's thread writes entries; others may set low bits of a write tag (atomically), which
  * takes effect with the next probe.
  * Must not know any guest or host. */
@@ -60,15 +63,23 @@ typedef struct NearEntry {
     u64 addend;
 } NearEntry;
 
+enum { SHARED_ADDENDS = 8 };
+
+static inline u64 *shared_addends(CpuCommon *common)
+{
+    return (u64 *)common - SHARED_ADDENDS;
+}
+
 static inline NearEntry *near_table(CpuCommon *common, u32 space)
 {
-    return (NearEntry *)common - (size_t)(space + 1) * NEAR_ENTRIES;
+    return (NearEntry *)(void *)shared_addends(common) - (size_t)(space + 1) * NEAR_ENTRIES;
 }
 
 /* Bytes before the CpuCommon of a vCPU whose guest has so many spaces, not 0. */
 static inline size_t tlb_bytes(u32 spaces)
 {
-    return sizeof(NearEntry) * NEAR_ENTRIES * CPU_SPACES + sizeof(TlbEntry) * TLB_ENTRIES * spaces;
+    return sizeof(u64) * SHARED_ADDENDS + sizeof(NearEntry) * NEAR_ENTRIES * CPU_SPACES +
+           sizeof(TlbEntry) * TLB_ENTRIES * spaces;
 }
 
 static inline TlbEntry *tlb_table(CpuCommon *common, u32 space)

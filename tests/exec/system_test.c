@@ -56,6 +56,34 @@ static const u8 handler_64[] = {
     0xeb, 0xfe,             /* jmp 0x1d */
 };
 
+static const u8 together_64[] = {
+    0x48, 0xc7, 0xc2, 0xf0, 0x0f, 0x60, 0x00, /* mov rdx,0x600ff0 */
+    0xc7, 0x02, 0x01, 0x00, 0x00, 0x00,       /* mov DWORD PTR [rdx],0x1 */
+    0xc7, 0x42, 0x08, 0x02, 0x00, 0x00, 0x00, /* mov DWORD PTR [rdx+0x8],0x2 */
+    0xc7, 0x42, 0x10, 0x03, 0x00, 0x00, 0x00, /* mov DWORD PTR [rdx+0x10],0x3 */
+    0xc7, 0x42, 0x0c, 0x04, 0x00, 0x00, 0x00, /* mov DWORD PTR [rdx+0xc],0x4 */
+    0x8b, 0x02,                               /* mov eax,DWORD PTR [rdx] */
+    0x03, 0x42, 0x08,                         /* add eax,DWORD PTR [rdx+0x8] */
+    0xc1, 0xe0, 0x08,                         /* shl eax,0x8 */
+    0x03, 0x42, 0x10,                         /* add eax,DWORD PTR [rdx+0x10] */
+    0x03, 0x42, 0x0c,                         /* add eax,DWORD PTR [rdx+0xc] */
+    0xe7, 0x80,                               /* out 0x80,eax */
+    0xe6, 0xf4,                               /* out 0xf4,al */
+    0xeb, 0xfe,                               /* jmp 0x34 */
+};
+
+static const u8 remap_between_64[] = {
+    0x48, 0xc7, 0xc2, 0x10, 0x00, 0x60, 0x00, /* mov rdx,0x600010 */
+    0xc7, 0x02, 0x05, 0x00, 0x00, 0x00,       /* mov DWORD PTR [rdx],0x5 */
+    0x89, 0x33,                               /* mov DWORD PTR [rbx],esi */
+    0x0f, 0x01, 0x3a,                         /* invlpg BYTE PTR [rdx] */
+    0xc7, 0x42, 0x08, 0x06, 0x00, 0x00, 0x00, /* mov DWORD PTR [rdx+0x8],0x6 */
+    0x8b, 0x02,                               /* mov eax,DWORD PTR [rdx] */
+    0xe7, 0x80,                               /* out 0x80,eax */
+    0xe6, 0xf4,                               /* out 0xf4,al */
+    0xeb, 0xfe,                               /* jmp 0x1f */
+};
+
 static const u8 crossing_64[] = {
     0x48, 0xc7, 0xc2, 0xfc, 0x0f, 0x60, 0x00,                   /* mov rdx,0x600ffc */
     0x48, 0xb8, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11, /* movabs rax,0x1122334455667788 */
@@ -441,6 +469,59 @@ static void test_crossing(const Host *host)
     OK(kind == CPU_EXIT_INTERRUPT && wrote(board, 0, 0x90, 0x601000) && wrote(board, 1, 0x91, 2) &&
            low == 0x11223344,
        "%s: a store whose second page is absent writes nothing", host->name);
+    board_free(board);
+}
+
+static u32 ram_word(const Board *board, u32 at)
+{
+    u32 word;
+
+    memcpy(&word, board->ram + at, sizeof word);
+    return word;
+}
+
+/* Accesses close to each other, which may share a probe. */
+static void test_together(const Host *host)
+{
+    Board *board = board_new(host, 1, 0);
+    X86State *s = board->cpu[0].state;
+    bool right = true;
+
+    LOAD(board, CODE, together_64);
+    LOAD(board, HANDLER, handler_64);
+    board_enter_64(board, 0, CODE);
+    make_tables(board, 0, true);
+    board_map_small(board, 0x600000, 0x800000 | 7);
+    board_map_small(board, 0x601000, 0x700000 | 7);
+    for (u32 i = 0; i < 3; i++) { /* the TLB empty, and full */
+        memset(board->ram + 0x800ff0, 0, 16);
+        memset(board->ram + 0x700000, 0, 16);
+        s->rip = CODE;
+        right &= board_run(board, 0) == CPU_EXIT_INTERRUPT && wrote(board, i, 0x80, 0x307) &&
+                 ram_word(board, 0x800ff0) == 1 && ram_word(board, 0x800ff8) == 2 &&
+                 ram_word(board, 0x700000) == 3 && ram_word(board, 0x800ffc) == 4;
+    }
+    OK(right, "%s: accesses close to each other on both sides of a page's end", host->name);
+    memset(board->ram + 0x800ff0, 0, 16);
+    board_map_small(board, 0x601000, 0x700000);
+    board->cpu[0].bus.flush_page(s, 0x601000);
+    s->rip = CODE;
+    board->out_count = 0;
+    board_run(board, 0);
+    OK(wrote(board, 0, 0x90, 0x601000) && wrote(board, 2, 0x92, CODE + 20) &&
+           ram_word(board, 0x800ff8) == 2 && ram_word(board, 0x800ffc) == 0,
+       "%s: one that faults does so after those before it", host->name);
+    LOAD(board, CODE, remap_between_64);
+    engine_ram_written(board->engine, board->ram + CODE, sizeof remap_between_64);
+    memset(board->ram + 0x700010, 9, 1);
+    s->rip = CODE;
+    s->gpr[X86_RBX] = 0x13000;
+    s->gpr[X86_RSI] = 0x700000 | 7;
+    board->out_count = 0;
+    board_run(board, 0);
+    OK(wrote(board, 0, 0x80, 9) && ram_word(board, 0x800010) == 5 &&
+           ram_word(board, 0x700018) == 6 && ram_word(board, 0x800018) == 0,
+       "%s: the page becomes another one between them", host->name);
     board_free(board);
 }
 
@@ -929,6 +1010,7 @@ int main(void)
         test_recursion(*host);
         test_fault(*host);
         test_crossing(*host);
+        test_together(*host);
         test_vector_stores(*host);
         test_modify(*host);
         test_remap(*host);

@@ -250,6 +250,7 @@ const GuestSystem x86_system = {
     .attach = attach,
     .space_count = X86_SPACES,
     .space = space,
+    .program_space = X86_SPACE_USER,
     .context = context,
     .code_address = x86_code_address,
     .walk = walk,

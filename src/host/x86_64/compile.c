@@ -892,7 +892,6 @@ static void emit_blocks(Compiler *c)
         }
     }
     order[kept] = NO_BLOCK;
-    c->loops = has_back_edge(c->region);
     if (c->loops) {
         emit_poll(c);
     }
@@ -931,6 +930,10 @@ int x86_compile(const IrRegion *region, const HostConfig *config, u8 *cache, u8 
 
     start(&c, code, room);
     prepare_region(&c);
+    c.loops = has_back_edge(region);
+    if (config->soft_mmu) {
+        find_access_groups(&c);
+    }
     ra_plan(&c.ra);
     emit_blocks(&c);
     if (c.as.full) {

@@ -8,11 +8,17 @@
  *     cmp   tag, [context + index + table]
  *     jne   miss
  *     index = [context + index + table's addends]
- * Loads in loops look at an entry of the near cache first, and do the above out of line:
+ * Loads in loops and those of programs (IrRegion.steady) look at an entry of the near cache first,
+ * and do the above out of line:
  *     tag   = page of address, with the low bits that are 0 where the access is aligned
  *     cmp   tag, [context + entry]
  *     jne   near miss
  *     index = [context + entry's addend]
+ * Accesses that lie close together (access_group.c) share the probe of the first, which is of all
+ * their bytes and leaves the addend in a word; the others do
+ *     index = [context + word]
+ *     test  index, index
+ *     jz    a probe of their own, out of line
  * A miss goes out of line: `call STUB_MMU; test eax, description; jmp back`. The instruction behind
  * the call does nothing; its immediate tells x86_mmu_access() the operation and in which registers
  * the address and the values are. The stub saves every register into a frame on the C stack and
@@ -121,6 +127,17 @@ static u8 address_register(Compiler *c, const IrInsn *insn)
     return sum;
 }
 
+static void find_group(const Compiler *c, const IrInsn *insn, Place *place)
+{
+    s64 offset;
+
+    place->group = group_of_access(c, insn, &offset);
+    if (place->group) {
+        place->first = (s32)(place->group->low - offset);
+        place->last = (s32)(place->group->high - 1 - offset);
+    }
+}
+
 Place begin_access(Compiler *c, const IrInsn *insn, bool borrow)
 {
     Place place = {.size = ir_type_size((IrType)insn->type),
@@ -136,6 +153,7 @@ Place begin_access(Compiler *c, const IrInsn *insn, bool borrow)
     place.borrows = borrow && !(c->header->machine.temporaries[REG_INT] >> RBX & 1);
     place.tag = place.borrows ? RBX : scratch_int(c);
     place.rm = x86_indexed(place.address, place.index, 0, 0);
+    find_group(c, insn, &place);
     return place;
 }
 
@@ -177,8 +195,8 @@ static void probe(Compiler *c, Place *place)
 static s32 near_entry(Compiler *c)
 {
     u32 n = ((u32)(c->region->guest_pc >> 2) + c->near_count++) % NEAR_ENTRIES;
-    size_t before =
-        sizeof(CpuCommon) + sizeof(NearEntry) * (NEAR_ENTRIES * (c->region->space + 1) - n);
+    size_t before = sizeof(CpuCommon) + sizeof(u64) * SHARED_ADDENDS +
+                    sizeof(NearEntry) * (NEAR_ENTRIES * (c->region->space + 1) - n);
 
     return -(s32)before - CONTEXT_BIAS;
 }
@@ -197,13 +215,55 @@ static void probe_near(Compiler *c, Place *place)
     place->access = c->as.at;
 }
 
+static X86Rm shared_word(const Place *place)
+{
+    s32 before = (s32)(sizeof(CpuCommon) + sizeof(u64) * (SHARED_ADDENDS - place->group->word));
+
+    return x86_at(RBP, -before - CONTEXT_BIAS);
+}
+
+/* For all of the group. */
+static void probe_group(Compiler *c, Place *place)
+{
+    size_t tag = place->group->writes ? offsetof(TlbEntry, write) : offsetof(TlbEntry, read);
+    u8 low = place->address;
+
+    if (place->first) {
+        low = place->index;
+        x86_lea(&c->as, 8, low, x86_at(place->address, place->first));
+    }
+    index_of(c, place->index, low);
+    x86_lea(&c->as, 8, place->tag, x86_at(place->address, place->last));
+    x86_alu_imm(&c->as, ALU_AND, 8, x86_reg(place->tag), ~(s32)(TLB_PAGE - 1));
+    x86_alu(&c->as, ALU_CMP, 8, place->tag,
+            x86_indexed(RBP, place->index, 0, table_offset(c, tag)));
+    place->miss = x86_jcc(&c->as, CC_NE);
+    x86_load(&c->as, 8, place->index,
+             x86_indexed(RBP, place->index, 0, table_offset(c, offsetof(TlbEntry, addend))));
+    x86_store(&c->as, 8, shared_word(place), place->index);
+    place->access = c->as.at;
+    place->group->begun = true;
+}
+
+static void take_shared(Compiler *c, Place *place)
+{
+    x86_load(&c->as, 8, place->index, shared_word(place));
+    x86_test(&c->as, 8, x86_reg(place->index), place->index);
+    place->miss = x86_jcc(&c->as, CC_E);
+    place->access = c->as.at;
+}
+
 X86Rm reach_memory(Compiler *c, Place *place)
 {
     fault_point(c);
     if (!c->config->soft_mmu) {
         return place->rm;
     }
-    if (c->loops && !place->is_write) {
+    if (place->group && place->group->begun) {
+        take_shared(c, place);
+    } else if (place->group) {
+        probe_group(c, place);
+    } else if (uses_near(c) && !place->is_write) {
         probe_near(c, place);
     } else {
         probe(c, place);
@@ -279,30 +339,42 @@ X86Rm reach_directly(Compiler *c, const IrInsn *insn, u32 size, bool is_write)
     return x86_indexed(place.address, place.index, 0, 0);
 }
 
-/* The probe of the TLB behind a near miss: an entry that hits is near from now on. The page of a
- * tag that hits is that of the whole access. */
-static void emit_near_stub(Compiler *c, SlowStub *stub)
+/* The entry that hit is near from now on. The page of a tag that hits is that of the whole access.
+ */
+static void remember_near(Compiler *c, const Place *place)
 {
-    Place *place = &stub->place;
     X86Rm page = x86_at(RBP, place->near + (s32)offsetof(NearEntry, page));
 
-    x86_bind(c->as.start + stub->site, c->as.at);
-    probe(c, place);
     x86_store(&c->as, 8, page, place->tag);
     page.disp += (s32)offsetof(NearEntry, addend);
     x86_store(&c->as, 8, page, place->index);
+}
+
+/* The access's own probe of the TLB, behind a near miss or where there is nothing shared. */
+static void emit_second_probe(Compiler *c, SlowStub *stub)
+{
+    Place *place = &stub->place;
+
+    x86_bind(c->as.start + stub->site, c->as.at);
+    if (place->group) {
+        x86_store_imm(&c->as, 8, shared_word(place), 0);
+    }
+    probe(c, place);
+    if (place->near) {
+        remember_near(c, place);
+    }
     x86_bind(x86_jmp(&c->as), c->as.start + stub->access);
     stub->site = (u32)(place->miss - c->as.start);
 }
 
 void emit_slow_stubs(Compiler *c)
 {
-    enum { ROOM = 128 };
+    enum { ROOM = 160 };
 
     for (u32 i = 0; i < c->slow_count && x86_room(&c->as, ROOM); i++) {
         SlowStub *stub = &c->slow[i];
         if (stub->access) {
-            emit_near_stub(c, stub);
+            emit_second_probe(c, stub);
         }
         x86_bind(c->as.start + stub->site, c->as.at);
         if (stub->immediate_to != REG_NONE) {

@@ -128,6 +128,8 @@ typedef struct ColdStub {
     u64 pc;
 } ColdStub;
 
+typedef struct AccessGroup AccessGroup;
+
 /* -- soft_mmu.c: accesses to guest memory, behind a soft MMU or not.
  *
  * An access is emitted in steps:
@@ -146,8 +148,10 @@ typedef struct Place {
     u8 address;     /* register with the guest address */
     u8 index, tag;  /* scratch registers; `index` is a part of rm */
     const u8 *miss; /* place of the jump's displacement */
-    u8 *access;     /* the access, with the near cache in front of it; otherwise NULL */
-    s32 near;       /* that cache's entry, from rbp */
+    u8 *access; /* the access, where what misses is to be probed for once more; otherwise NULL */
+    s32 near;   /* entry of the near cache that was looked at, from rbp; 0: none */
+    AccessGroup *group; /* that it shares a probe with, or NULL */
+    s32 first, last;    /* of the group's first access: its first and last byte from `address` */
 } Place;
 
 /* An access that missed, out of line. */
@@ -157,7 +161,7 @@ typedef struct SlowStub {
     u32 description; /* see soft_mmu.c */
     u8 immediate_to; /* register that gets `immediate` first, or REG_NONE */
     s32 immediate;
-    u32 access;  /* offset of the access, where the jump comes from the near cache; otherwise 0 */
+    u32 access;  /* offset of the access, where it is to be probed for first; otherwise 0 */
     Place place; /* of such an access */
 } SlowStub;
 
@@ -214,8 +218,9 @@ typedef struct Compiler {
     ColdStub *cold;
     SlowStub *slow;
     u32 slow_count, slow_capacity;
-    bool loops;     /* the region leaves by a back edge, perhaps to itself */
-    u32 near_count; /* loads by way of the near cache */
+    bool loops;             /* the region leaves by a back edge, perhaps to itself */
+    u32 near_count;         /* loads by way of the near cache */
+    AccessGroup **group_of; /* by IR value; see access_group.c */
     HostLink *links;
     u32 jump_count, cold_count, link_count, limit; /* of these three arrays */
     ByteBuffer pool;
@@ -411,6 +416,30 @@ X86Rm reach_directly(Compiler *c, const IrInsn *insn, u32 size, bool is_write);
 void end_access(Compiler *c, const Place *place, AccessValues values);
 /* The out-of-line part of all of them. */
 void emit_slow_stubs(Compiler *c);
+
+/* Whether loads go by the near cache: where they are repeated, and the cache lasts. */
+static inline bool uses_near(const Compiler *c)
+{
+    return c->loops || c->region->steady;
+}
+
+/* -- access_group.c */
+
+/* Accesses of a block that share a probe of all bytes from the lowest to the highest. */
+struct AccessGroup {
+    IrVal base, index; /* roots; the address is base + (index << scale) + offset */
+    u8 scale;
+    bool writes;
+    bool begun;    /* the first one was emitted */
+    u32 count;     /* accesses */
+    s64 low, high; /* offsets of the first byte and behind the last */
+    u32 word;      /* of shared_addends() */
+};
+
+/* Fills c->group_of. */
+void find_access_groups(Compiler *c);
+/* The group of the access, or NULL; *offset: of the access from the group's base. */
+AccessGroup *group_of_access(const Compiler *c, const IrInsn *access, s64 *offset);
 
 void x86_emit_mmu_stub(X86Asm *as, CacheHeader *header);
 /* What that stub calls: `frame` holds the registers, the call returns to `after_call`. False: the
