@@ -112,10 +112,10 @@ class Test:
 
     def linux(self, script, *arguments, append='', modules=(), installer=False, i386=False):
         """A machine that runs the script in Linux, started directly; in the installer's, or a 32-bit
-        one, if so. Linux is not to judge its timer by 40 ms in which this machine may have been busy."""
+        one, if so."""
         home = guests.i386(self.guests) if i386 else self.guests
         system = guests.installer(self.guests) if installer else home
         path = self.scratch / f'initrd-{time.monotonic_ns()}.gz'
         path.write_bytes(guests.initrd(home, script, modules, system))
         return self.machine('--kernel', guests.kernel(system), '--initrd', path, '--append',
-                            f'console=ttyS0 panic=-1 no_timer_check {append}', *arguments)
+                            f'console=ttyS0 panic=-1 {append}', *arguments)

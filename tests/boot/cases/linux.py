@@ -14,15 +14,30 @@ def linux(test):
             raise Failed(f'ACPI errors:\n{machine.serial_text()[-1500:]}')
 
 
-def linux_smp(test):
-    """Linux with four CPUs, all busy"""
+def busy_cpus(test, count):
+    """All CPUs work at once, and come to the same results."""
     script = 'for i in 1 2 3 4 5 6; do gzip -c /bin/busybox | md5sum & done; wait; echo READY $(nproc)'
-    with test.linux(script, '--smp', '4') as machine:
-        machine.wait_serial('READY 4')
+    with test.linux(script, '--smp', f'{count}') as machine:
+        machine.wait_serial(f'READY {count}', 120)
         machine.wait_end()
         sums = [line for line in machine.serial_text().splitlines() if line.endswith('  -')]
         if len(sums) != 6 or len(set(sums)) != 1:
             raise Failed(f'the sums differ: {sums}')
+
+
+def linux_smp2(test):
+    """Linux with two CPUs, all busy"""
+    busy_cpus(test, 2)
+
+
+def linux_smp(test):
+    """four CPUs"""
+    busy_cpus(test, 4)
+
+
+def linux_smp8(test):
+    """eight CPUs"""
+    busy_cpus(test, 8)
 
 
 def linux_load(test):
@@ -59,4 +74,4 @@ def panic(test):
         machine.wait_end()
 
 
-CASES = [linux, linux_smp, linux_load, power_button, panic]
+CASES = [linux, linux_smp2, linux_smp, linux_smp8, linux_load, power_button, panic]
