@@ -1,10 +1,11 @@
-/* Typing on behalf of the user: presses and releases in a queue, one each KEY_NS of virtual time.
- */
+/* Typing on behalf of the user: presses and releases in a queue, one each KEY_NS of virtual time,
+ * or when the guest has taken those before; a guest that takes none is not waited for any longer
+ * than PATIENCE times. */
 #include <stdlib.h>
 
 #include "machine/machine.h"
 
-enum { KEY_NS = 20000000 };
+enum { KEY_NS = 20000000, PATIENCE = 500 };
 
 typedef struct KeyEvent {
     unsigned code;
@@ -16,17 +17,24 @@ struct KeyQueue {
     Timer timer;
     KeyEvent *events;
     u32 first, count, room;
+    u32 waited;
 };
 
 static void type_next(void *opaque)
 {
     struct KeyQueue *queue = opaque;
-    KeyEvent event = queue->events[queue->first++];
+    u64 next = clock_now(queue->machine->board.clock) + KEY_NS;
 
+    if (input_is_busy(queue->machine->input) && queue->waited++ < PATIENCE) {
+        timer_set(&queue->timer, next);
+        return;
+    }
+    KeyEvent event = queue->events[queue->first++];
+    queue->waited = 0;
     input_key(queue->machine->input, event.code, event.down);
     input_sync(queue->machine->input);
     if (queue->first < queue->count) {
-        timer_set(&queue->timer, clock_now(queue->machine->board.clock) + KEY_NS);
+        timer_set(&queue->timer, next);
     } else {
         queue->first = queue->count = 0;
     }

@@ -185,7 +185,9 @@ static void test_keyboard(void)
     press(KEY_A);
     OK(KEYS_COME(""), "port off");
     bare_out(&bare, 0x64, 0xae);
+    OK(input_is_busy(hub), "whoever types is told");
     OK(KEYS_COME("\x1e\x9e"), "keys wait for it");
+    OK(!input_is_busy(hub), "until all are taken");
     OK(!bare.wires[KEYBOARD_WIRE].level, "no interrupt while empty");
     bare.wires[KEYBOARD_WIRE].rises = 0;
     press(KEY_A);

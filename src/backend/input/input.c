@@ -149,6 +149,13 @@ void input_release_all(InputHub *hub)
     input_sync(hub);
 }
 
+bool input_is_busy(const InputHub *hub)
+{
+    const InputListener *l = TAKER(hub, key);
+
+    return l && l->busy && l->busy(l->opaque);
+}
+
 bool input_is_absolute(const InputHub *hub)
 {
     return TAKER(hub, position) != NULL;

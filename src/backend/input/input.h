@@ -22,6 +22,8 @@ typedef struct InputListener {
     void *opaque;
     /* A key went down or up; down again without up: it repeats. */
     void (*key)(void *opaque, unsigned code, bool down);
+    /* Whether the guest has yet to take a key that came before. NULL: it never has. */
+    bool (*busy)(void *opaque);
     void (*button)(void *opaque, unsigned code, bool down);
     /* To the right and down. */
     void (*move)(void *opaque, int dx, int dy);
@@ -55,6 +57,10 @@ void input_wheel(InputHub *hub, int vertical, int horizontal);
 void input_sync(InputHub *hub);
 /* Lets go of all keys and buttons that are down: the window lost the focus. */
 void input_release_all(InputHub *hub);
+
+/* Whether the guest has not taken all keys yet: who sends many waits, for the keyboard's memory is
+ * small. */
+bool input_is_busy(const InputHub *hub);
 
 /* Whether positions are wanted, so that the host's pointer need not be held. */
 bool input_is_absolute(const InputHub *hub);

@@ -446,12 +446,17 @@ bool ps2_keyboard_take(Ps2Keyboard *k, u8 *byte)
 
 /* -- Life */
 
+static bool busy(void *opaque)
+{
+    return ((Ps2Keyboard *)opaque)->queue.size != 0;
+}
+
 void ps2_keyboard_start(Ps2Keyboard *k, InputHub *input, void (*ready)(void *opaque), void *opaque)
 {
     k->queue.ready = ready;
     k->queue.opaque = opaque;
     k->input = input;
-    k->listener = (InputListener){.opaque = k, .key = key};
+    k->listener = (InputListener){.opaque = k, .key = key, .busy = busy};
     if (input) {
         input_add(input, &k->listener);
     }
