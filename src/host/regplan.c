@@ -213,16 +213,6 @@ static void forget_all_pending(Plan *plan)
     }
 }
 
-static void definition_seen(Plan *plan, IrVal value)
-{
-    for (u32 pin = 0; pin < plan->ra->pins->count; pin++) {
-        if (plan->pending[pin] == value) {
-            plan->pending[pin] = 0;
-            plan->pending_count--;
-        }
-    }
-}
-
 static void slot_access(Plan *plan, IrVal access, u32 position)
 {
     RegAlloc *ra = plan->ra;
@@ -276,8 +266,10 @@ static void walk_insn(Plan *plan, IrVal value, u32 position)
     if (insn->type != IR_VOID && ra->root[value] == value) {
         ra->values[value].first_use = plan->next[value];
         plan->next[value] = REG_NEVER;
-        if (plan->pending_count && ra->values[value].target != REG_PIN_NONE) {
-            definition_seen(plan, value);
+        u8 target = ra->values[value].target;
+        if (target != REG_PIN_NONE && plan->pending[target] == value) {
+            plan->pending[target] = 0; /* where else it waits, it is no target */
+            plan->pending_count--;
         }
     }
     if (ra->traits[value] & (REG_FAULTS | REG_READS_STATE)) {

@@ -12,9 +12,10 @@ static u32 successor(const IrRegion *region, u32 block, u32 index)
 
 /* Arrays that only the computation needs, of block_count + 1 elements each, zeroed. */
 typedef struct Scratch {
-    u32 *fill;    /* by block: where its next predecessor goes */
-    u32 *stack;   /* of the walk */
-    u32 *visited; /* by block: successors seen, plus one */
+    u32 *fill;      /* by block: where its next predecessor goes */
+    u32 *stack;     /* of the walk */
+    u32 *visited;   /* by block: successors seen, plus one */
+    u32 *successor; /* two a block: see successor() */
 } Scratch;
 
 static void make_predecessors(const IrRegion *region, IrGraph *graph, Scratch *scratch)
@@ -22,7 +23,7 @@ static void make_predecessors(const IrRegion *region, IrGraph *graph, Scratch *s
     u32 count = region->block_count, total = 0;
 
     for (u32 i = 0; i < count * 2; i++) {
-        u32 to = successor(region, i / 2, i % 2);
+        u32 to = scratch->successor[i] = successor(region, i / 2, i % 2);
         if (to != IR_NO_BLOCK) {
             graph->first_predecessor[to + 1]++;
         }
@@ -33,7 +34,7 @@ static void make_predecessors(const IrRegion *region, IrGraph *graph, Scratch *s
         scratch->fill[i] = graph->first_predecessor[i];
     }
     for (u32 i = 0; i < count * 2; i++) {
-        u32 to = successor(region, i / 2, i % 2);
+        u32 to = scratch->successor[i];
         if (to != IR_NO_BLOCK) {
             graph->predecessors[scratch->fill[to]++] = i / 2;
         }
@@ -55,7 +56,7 @@ static void make_order(const IrRegion *region, IrGraph *graph, Scratch *scratch)
             depth--;
             continue;
         }
-        u32 to = successor(region, block, visited[block]++ - 1);
+        u32 to = scratch->successor[2 * block + visited[block]++ - 1];
         if (to != IR_NO_BLOCK && !visited[to]) {
             visited[to] = 1;
             stack[depth++] = to;
@@ -65,6 +66,7 @@ static void make_order(const IrRegion *region, IrGraph *graph, Scratch *scratch)
     graph->order_count = count - left;
     for (u32 i = 0; i < count; i++) {
         graph->rank[i] = IR_NO_BLOCK;
+        graph->unreachable |= !visited[i] && region->blocks[i].first;
     }
     for (u32 i = 0; i < graph->order_count; i++) {
         graph->rank[graph->order[i]] = i;
@@ -119,8 +121,8 @@ static void make_dominators(IrGraph *graph)
 void ir_graph_make(const IrRegion *region, IrGraph *graph, Arena *arena)
 {
     u32 size = region->block_count + 1;
-    u32 *memory = ARENA_ARRAY(arena, u32, size * 9 + 1);
-    Scratch scratch = {memory, memory + size, memory + size * 2};
+    u32 *memory = ARENA_ARRAY(arena, u32, size * 11 + 1);
+    Scratch scratch = {memory, memory + size, memory + size * 2, memory + size * 9 + 1};
 
     *graph = (IrGraph){
         .block_count = region->block_count,
@@ -173,24 +175,13 @@ void ir_phi_drop_edge(IrRegion *region, const IrGraph *graph, u32 from, u32 to)
     }
 }
 
-static bool has_unreachable(IrRegion *region)
-{
-    u32 count = 0;
-
-    for (u32 block = 0; block < region->block_count; block++) {
-        count += region->blocks[block].first != 0;
-    }
-    return ir_graph(region)->order_count != count;
-}
-
 void ir_remove_unreachable(IrRegion *region)
 {
-    const IrGraph *graph;
+    const IrGraph *graph = ir_graph(region);
 
-    if (!has_unreachable(region)) {
+    if (!graph->unreachable) {
         return;
     }
-    graph = ir_graph(region);
     for (u32 block = 0; block < region->block_count; block++) {
         const u32 *from = graph->predecessors + graph->first_predecessor[block];
         u32 count = ir_predecessor_count(graph, block);

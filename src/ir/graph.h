@@ -15,6 +15,7 @@ typedef struct IrGraph {
     u32 *order; /* reachable blocks in reverse post-order: a dominator comes before what it
                    dominates */
     u32 order_count;
+    bool unreachable;       /* blocks with instructions have no place there */
     u32 *rank;              /* by block: its place in `order`, or IR_NO_BLOCK */
     u32 *dominator;         /* by block: the immediate one; the entry's is itself; or IR_NO_BLOCK */
     u32 *first_predecessor; /* by block (one more than blocks): index into predecessors */

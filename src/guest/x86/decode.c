@@ -6,6 +6,7 @@
  * what instructions mean. */
 #include <string.h>
 
+#include "base/bytes.h"
 #include "guest/x86/insn.h"
 #include "guest/x86/rows.h"
 #include "guest/x86/state.h"
@@ -15,7 +16,7 @@ enum { REX_B = 1, REX_X = 2, REX_R = 4, REX_W = 8 };
 
 typedef struct Decoder {
     const u8 *bytes;
-    size_t available;
+    unsigned available; /* bytes, no more than X86_INSN_MAX */
     const X86DecodeMode *mode;
     X86Insn *insn;
     unsigned at;       /* bytes consumed */
@@ -34,7 +35,7 @@ typedef struct Decoder {
 
 static u8 next_byte(Decoder *d)
 {
-    if (d->at >= d->available || d->at >= X86_INSN_MAX) {
+    if (d->at >= d->available) {
         d->out_of_bytes = true;
         d->at++;
         return 0;
@@ -55,12 +56,18 @@ static u8 peek_byte(Decoder *d, unsigned offset)
 /* Little-endian, sign-extended. */
 static s64 next_value(Decoder *d, unsigned size)
 {
+    unsigned unused = 64 - 8 * size;
     u64 value = 0;
 
-    for (unsigned i = 0; i < size; i++) {
-        value |= (u64)next_byte(d) << (8 * i);
+    if (size == 4 && d->at + 4 <= d->available) {
+        value = get_le(d->bytes + d->at, 4);
+        d->at += 4;
+    } else {
+        for (unsigned i = 0; i < size; i++) {
+            value |= (u64)next_byte(d) << (8 * i);
+        }
     }
-    return (s64)(value << (64 - 8 * size)) >> (64 - 8 * size);
+    return (s64)(value << unused) >> unused;
 }
 
 /* -- Prefixes */
@@ -490,8 +497,8 @@ static void set_rm(Decoder *d, X86Operand *operand, const X86RowOperand *spec, u
 {
     bool memory = d->insn->modrm < 0xc0 && spec->code != X86_CODE_R;
 
-    operand->size = (u16)size_of(d, spec->size, memory);
     if (memory) {
+        operand->size = (u16)size_of(d, spec->size, true);
         set_operand(operand, X86_OPERAND_MEMORY, 0);
     } else if (kind == X86_OPERAND_GPR) {
         set_gpr(d, operand, rm_field(d));
@@ -676,12 +683,15 @@ static bool take_operand(Decoder *d, X86Operand *operand, const X86RowOperand *s
 
 static bool takes_address(const Decoder *d)
 {
+    if (d->insn->modrm >= 0xc0) {
+        return false;
+    }
     for (unsigned i = 0; i < d->row->operand_count; i++) {
         if (d->row->operand[i].code == X86_CODE_R && d->row->modrm_mask < 0xc0) {
             return false; /* moves of control registers ignore mod */
         }
     }
-    return d->insn->modrm < 0xc0;
+    return true;
 }
 
 static bool take_operands(Decoder *d)
@@ -735,7 +745,7 @@ X86DecodeResult x86_decode(const u8 *bytes, size_t available, const X86DecodeMod
                            X86Insn *insn)
 {
     Decoder d = {.bytes = bytes,
-                 .available = available,
+                 .available = (unsigned)MIN(available, (size_t)X86_INSN_MAX),
                  .mode = mode,
                  .insn = insn,
                  .segment = X86_NO_REGISTER};
