@@ -561,7 +561,7 @@ int qcow2_alloc_packed(Qcow2 *q, u32 bytes, u64 *offset)
     }
     /* Into the rest of that cluster and the next one, if that is free. */
     if (in_cluster) {
-        u64 place = q->compressed_next, cluster = place >> shift, next;
+        u64 place = q->compressed_next, cluster = place >> shift, next = 0;
         result = qcow2_refcount_get(q, cluster, &count);
         result = result ? result : qcow2_refcount_get(q, cluster + 1, &next);
         if (result < 0) {
