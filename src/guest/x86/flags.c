@@ -129,7 +129,7 @@ static void pop_virtual(Tr *t, IrVal value)
 /* Leaves POPF: to the next instruction, unless the mode depends on a flag that changed. */
 static void end_popf(Tr *t, IrVal old, IrVal new)
 {
-    u32 in_mode = X86_EFLAGS_TF | X86_EFLAGS_DF | X86_EFLAGS_IOPL | X86_EFLAGS_AC;
+    u32 in_mode = X86_EFLAGS_TF | X86_EFLAGS_IOPL | X86_EFLAGS_AC;
     IrVal changed = ir_xor(t->b, old, new);
     u32 other = new_block(t), same = new_block(t);
 
@@ -174,29 +174,24 @@ void tr_POPF(Tr *t)
     end_popf(t, old, new);
 }
 
-/* -- Direction: part of the mode, so that setting what is set costs nothing. A block goes on in the
- * other mode, as the string instruction that it is set for is near, and its end as well. */
+/* -- Other flags */
 
-static void set_direction(Tr *t, bool down)
+static void put_eflag(Tr *t, u32 flag, bool set)
 {
-    IrVal eflags;
+    IrVal eflags = ir_get(t->b, IR_I32, SLOT(eflags));
 
-    if (down == !!(t->mode & X86_MODE_DF)) {
-        return;
-    }
-    eflags = ir_get(t->b, IR_I32, SLOT(eflags));
-    ir_put(t->b, SLOT(eflags), ir_xor(t->b, eflags, const32(t, X86_EFLAGS_DF)));
-    t->mode ^= X86_MODE_DF;
+    eflags = set ? ir_or(t->b, eflags, const32(t, flag)) : ir_and(t->b, eflags, const32(t, ~flag));
+    ir_put(t->b, SLOT(eflags), eflags);
 }
 
 void tr_CLD(Tr *t)
 {
-    set_direction(t, false);
+    put_eflag(t, X86_EFLAGS_DF, false);
 }
 
 void tr_STD(Tr *t)
 {
-    set_direction(t, true);
+    put_eflag(t, X86_EFLAGS_DF, true);
 }
 
 /* -- Interrupts */
@@ -223,14 +218,6 @@ static bool may_set_interrupts(Tr *t)
         end_exception(t, X86_GP, true, 0);
     }
     return false;
-}
-
-static void put_eflag(Tr *t, u32 flag, bool set)
-{
-    IrVal eflags = ir_get(t->b, IR_I32, SLOT(eflags));
-
-    eflags = set ? ir_or(t->b, eflags, const32(t, flag)) : ir_and(t->b, eflags, const32(t, ~flag));
-    ir_put(t->b, SLOT(eflags), eflags);
 }
 
 void tr_CLI(Tr *t)

@@ -94,7 +94,6 @@ u32 x86_mode(const void *state)
         mode |= X86_MODE_LONG | (s->cr[4] & X86_CR4_LA57 ? X86_MODE_LA57 : 0);
     }
     return mode | (cpl <= x86_iopl(s) ? X86_MODE_IOPL : 0) |
-           (s->eflags & X86_EFLAGS_DF ? X86_MODE_DF : 0) |
            (s->eflags & X86_EFLAGS_TF ? X86_MODE_TF : 0) | (is_trap_due(s) ? X86_MODE_TRAP : 0) |
            (s->user_mode ? 0 : X86_MODE_SYSTEM) | (s->interrupt_shadow ? X86_MODE_SHADOW : 0) |
            (s->in_smm ? X86_MODE_SMM : 0);

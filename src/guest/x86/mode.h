@@ -19,7 +19,6 @@ enum {
     X86_MODE_CPL_SHIFT = 7, /* two bits */
     X86_MODE_CPL = 3 << 7,
     X86_MODE_IOPL = 1 << 9,    /* CPL <= IOPL: IN, OUT, CLI, STI need no check */
-    X86_MODE_DF = 1 << 10,     /* EFLAGS.DF */
     X86_MODE_TF = 1 << 11,     /* EFLAGS.TF: one instruction a block, then a trap */
     X86_MODE_NO_FPU = 1 << 12, /* CR0.EM or TS: x87 gives #NM (MMX and SSE: #UD or #NM, see CR0) */
     X86_MODE_NO_SSE = 1 << 13, /* CR4.OSFXSR clear, or CR0.EM */

@@ -8,11 +8,16 @@
 
 /* -- Elements */
 
-static s64 step_of(const Tr *t)
+/* What pointers change by, an i64: the element's size, negative if DF is set. DF is no part of the
+ * mode, as code that moves memory downwards sets and clears it each time. */
+static IrVal step(Tr *t)
 {
-    s64 size = t->i->operand[0].size;
+    enum { DF_SHIFT = 10 };
+    u32 size = t->i->operand[0].size, log = (u32)__builtin_ctz(size);
+    IrVal down = ir_and(t->b, ir_get(t->b, IR_I32, SLOT(eflags)), const32(t, X86_EFLAGS_DF));
+    IrVal twice = ir_binary(t->b, IR_SHR, down, const32(t, DF_SHIFT - 1 - log));
 
-    return t->mode & X86_MODE_DF ? -size : size;
+    return ir_sub(t->b, const64(t, size), ir_zext(t->b, IR_I64, twice));
 }
 
 static IrVal pointer(Tr *t, unsigned segment, unsigned n, bool write)
@@ -41,7 +46,7 @@ static void advance(Tr *t, unsigned n)
 {
     IrType type = address_type(t);
 
-    put_gpr(t, n, ir_add(t->b, get_gpr(t, type, n), ir_const(t->b, type, (u64)step_of(t))));
+    put_gpr(t, n, ir_add(t->b, get_gpr(t, type, n), ir_trunc(t->b, type, step(t))));
 }
 
 static void move(Tr *t)
@@ -188,14 +193,13 @@ static IrVal elements_left(Tr *t)
  * between. */
 static IrVal repeat_here(Tr *t, u32 helper, IrVal base)
 {
-    return ir_call(t->b, IR_I64, helper, const64(t, (u64)step_of(t)), const64(t, counter_mask(t)),
-                   base, 0);
+    return ir_call(t->b, IR_I64, helper, step(t), const64(t, counter_mask(t)), base, 0);
 }
 
 /* One of system mode may raise, and ends the block as it may have written code. */
 static IrVal repeat_in_system(Tr *t, u32 helper, IrVal base)
 {
-    call_raising(t, helper, const64(t, (u64)step_of(t)), const64(t, counter_mask(t)), base, 0);
+    call_raising(t, helper, step(t), const64(t, counter_mask(t)), base, 0);
     return elements_left(t);
 }
 
