@@ -25,7 +25,10 @@ void tr_CLFLUSH(Tr *t)
     /* For its faults; unlike a load it may go to code that must not be read. */
     if (t->i->memory.segment == X86_CS && !in_64_bit_mode(t)) {
         IrVal base = ir_get(t->b, IR_I64, SLOT(segment[X86_CS].base));
-        load_linear(t, IR_I8, ir_add(t->b, base, ir_zext(t->b, IR_I64, effective_address(t))), 0);
+        IrVal limit = ir_zext(t->b, IR_I64, ir_get(t->b, IR_I32, SLOT(segment[X86_CS].limit)));
+        IrVal offset = ir_zext(t->b, IR_I64, effective_address(t));
+        fault_if(t, ir_cmp(t->b, IR_UGT, offset, limit), X86_GP, true, 0);
+        load_linear(t, IR_I8, ir_add(t->b, base, offset), 0);
     } else {
         load_memory(t, IR_I8, 0);
     }
