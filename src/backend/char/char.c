@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -333,13 +334,26 @@ int char_open(CharPort **port, const char *spec, Loop *loop, char **error)
     return result;
 }
 
+/* What the guest wrote last is not lost, unless its reader takes nothing for a second. */
+static void drain(CharPort *port)
+{
+    write_some(port);
+    while (port->size && port->output >= 0) {
+        struct pollfd ready_to_take = {.fd = port->output, .events = POLLOUT};
+        if (poll(&ready_to_take, 1, 1000) <= 0) {
+            break;
+        }
+        write_some(port);
+    }
+}
+
 void char_close(CharPort *port)
 {
     if (!port) {
         return;
     }
     port->user = NULL;
-    write_some(port);
+    drain(port);
     if (port->input >= 0) {
         loop_unwatch(port->loop, port->input);
         close(port->input);
