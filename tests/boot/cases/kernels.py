@@ -131,7 +131,7 @@ def shows_dialog(path):
     width, height = map(int, header.split()[1:3])
     colors = collections.Counter(pixels[i:i + 3] for i in range(0, 3 * width * height, 3 * 97))
     share = {color: count * 97 / (width * height) for color, count in colors.items()}
-    return share.get(b'\0\0\xaa', 0) > 0.2 and share.get(b'\xaa\xaa\xaa', 0) > 0.1
+    return share.get(b'\0\0\xaa', 0) > 0.05 and share.get(b'\xaa\xaa\xaa', 0) > 0.1
 
 
 def first_dialog(test, architecture):

@@ -6,7 +6,7 @@ from machine import Failed
 
 def run(test, cpus):
     """A quick test of the system's, or with --full all of them."""
-    program, end, seconds = ('usertests', 'ALL TESTS PASSED', 600) if test.full else \
+    program, end, seconds = ('usertests', 'ALL TESTS PASSED', 1800) if test.full else \
                             ('forktest', 'fork test OK', 60)
     drives = [word for index, name in enumerate(['xv6.img', 'xv6-fs.img'])
               for word in ('--drive', f'file={test.image(name)},format=raw,index={index},snapshot=on')]
