@@ -4,6 +4,8 @@
  * must load into it, and be saved the same again, unless damage went before.
  *
  * With FUZZ_DEVICE=NAME in the environment, all inputs are of that device. */
+#include <time.h>
+
 #include "device/devices.h"
 #include "tests/device/bench.h"
 
@@ -260,6 +262,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static Run run; /* large */
     Input input = {data, MIN(size, (size_t)LARGEST_INPUT)};
     const DeviceDef *def = choose(&input);
+    clock_t end = clock() + CLOCKS_PER_SEC / 2; /* so much for rows of blits of megapixels */
     char *error = NULL;
 
     run = (Run){.part = bench_without_memory(def)};
@@ -267,7 +270,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         fprintf(stderr, "%s\n", error);
         abort();
     }
-    while (input.size) {
+    while (input.size && clock() < end) {
         step(&run, &input);
     }
     reload(&run);
