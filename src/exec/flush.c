@@ -114,12 +114,12 @@ void mmu_forget_near(Vcpu *vcpu)
     }
 }
 
-void mmu_forget_near_page(Vcpu *vcpu, u64 address)
+void mmu_forget_near_page(Vcpu *vcpu, u32 space, u64 address)
 {
-    NearEntry *table = near_table(vcpu->common, CPU_SPACES - 1);
+    NearEntry *table = near_table(vcpu->common, space);
 
     mmu_forget_shared(vcpu);
-    for (u32 i = 0; i < CPU_SPACES * NEAR_ENTRIES; i++) {
+    for (u32 i = 0; i < NEAR_ENTRIES; i++) {
         if (table[i].page == mmu_page(address)) {
             table[i].page = NEAR_NONE;
         }
@@ -242,6 +242,7 @@ void mmu_flush_page(void *state, u64 address)
     for (u32 space = 0; space < vcpu->engine->guest->system->space_count; space++) {
         TlbEntry *table = tlb_table(vcpu->common, space);
         drop_piece(table, address);
+        mmu_forget_near_page(vcpu, space, address);
         if (large) {
             drop_pieces(table, &mmu->lists[space][false], address);
             drop_pieces(table, &mmu->lists[space][true], address);
@@ -249,8 +250,6 @@ void mmu_flush_page(void *state, u64 address)
     }
     if (large) {
         mmu_forget_near(vcpu);
-    } else {
-        mmu_forget_near_page(vcpu, address);
     }
     drop_behind(mmu, address, large);
     if (global_code || code_was_seen(mmu, address, false)) {

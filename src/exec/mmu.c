@@ -183,7 +183,7 @@ static u64 fill(Vcpu *vcpu, u64 address, u32 space, bool store, Target *target)
     u32 index = (u32)(entry - tlb_table(vcpu->common, space));
     u64 physical = mmu_page(page.physical);
     if (store) { /* the page may have become another one, which a store is enough to show */
-        mmu_forget_near_page(vcpu, address);
+        mmu_forget_near_page(vcpu, space, address);
     }
     u8 *ram = board->ram(board->opaque, physical, TLB_PAGE, store);
     target->physical = page.physical;

@@ -117,8 +117,8 @@ void mmu_forget_large(Mmu *mmu);
 /* Empties the near cache and the shared addends, or these alone (any thread). */
 void mmu_forget_near(Vcpu *vcpu);
 void mmu_forget_shared(Vcpu *vcpu);
-/* Both of one page. */
-void mmu_forget_near_page(Vcpu *vcpu, u64 address);
+/* Both of one page in a space. */
+void mmu_forget_near_page(Vcpu *vcpu, u32 space, u64 address);
 /* GuestBus.flush_page and .flush. */
 void mmu_flush_page(void *state, u64 address);
 void mmu_flush(void *state, bool global);

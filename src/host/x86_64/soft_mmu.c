@@ -452,12 +452,14 @@ void x86_emit_mmu_stub(X86Asm *as, CacheHeader *header)
 
 /* -- What it calls */
 
-static IrWord take_value(const Frame *frame, u32 reg, bool vector, u32 size)
+/* In place: to copy the word as a whole would wait for the pieces that it was made of. */
+static void take_value(IrWord *word, const Frame *frame, u32 reg, bool vector, u32 size)
 {
-    IrWord word = {0};
-
-    memcpy(&word, vector ? frame->vector[reg] : (const u8 *)&frame->general[reg], size);
-    return word;
+    if (vector) {
+        memcpy(word, frame->vector[reg], size);
+    } else {
+        word->i = frame->general[reg] & ir_mask(size * 8);
+    }
 }
 
 static u64 sign_extend(u64 value, u32 size, u32 to)
@@ -503,12 +505,14 @@ bool x86_mmu_access(void *state, void *frame, const u8 *after_call)
                     (get(field_wrap32, description) ? IR_MEM_WRAP32 : 0)),
         .rmw = (u8)get(field_parameter, description),
         .finds_only = get(field_finds_only, description),
-        .value = take_value(f, get(field_value, description), vector, size),
         .site = after_call + JUMP_BACK_END + back - 1,
         .host = frame,
     };
+    if (access.operation != MMU_LOAD) {
+        take_value(&access.value, f, get(field_value, description), vector, size);
+    }
     if (access.operation == MMU_CAS) {
-        access.expected = take_value(f, get(field_parameter, description), vector, size);
+        take_value(&access.expected, f, get(field_parameter, description), vector, size);
     }
     if (!cpu_common(state)->mmu_access(state, &access)) {
         return false;
