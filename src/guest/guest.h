@@ -115,9 +115,9 @@ typedef struct Guest {
     /* Emits IR for one or more instructions at t->pc, with INSN marks and terminators. */
     void (*translate)(GuestTranslation *t);
     /* Whether NZCV-like flags are overwritten before they are read on every path from pc, judged by
-     * at most a few instructions; false when unsure. Called by translate() itself. It looks at
-     * pages only that the block's own bytes lie in, so that whoever drops a page's blocks when its
-     * code changes drops what was concluded from it as well. */
+     * at most a few instructions; false when unsure. Called by translate() itself. What it fetched
+     * the block depends on, so that whoever drops a page's blocks when its code changes drops what
+     * was concluded from it as well; in system mode it must keep to the pages of the block. */
     bool (*flags_dead)(GuestTranslation *t, u64 pc);
     const GuestSystem *system; /* NULL: runs programs only */
     /* Text of the instruction at `bytes`; returns its size in bytes. */
