@@ -233,6 +233,12 @@ static bool add_serial(BootCommand *command, const char *text)
     return false;
 }
 
+static bool set_debug_port(BootCommand *command, const char *text)
+{
+    command->machine.debug = strcmp(text, "none") != 0 ? text : NULL;
+    return true;
+}
+
 /* QEMU's -nographic: the serial port is all there is to see. */
 static bool set_no_graphic(BootCommand *command, const char *text)
 {
@@ -335,7 +341,7 @@ static const Option options[] = {
     {"--chardev", "-chardev", CHARDEV, true, 0, NULL, NULL, 0},
     {"--netdev", "-netdev", NETDEV, true, 0, NULL, NULL, 0},
     {"--serial", "-serial", CALL, true, 0, add_serial, NULL, 0},
-    {"--debug-port", "-debugcon", TEXT, true, AT(machine.debug), NULL, NULL, 0},
+    {"--debug-port", "-debugcon", CALL, true, 0, set_debug_port, NULL, 0},
     {"--vga", "-vga", TEXT, true, AT(machine.vga), NULL, NULL, 0},
     {"--display", "-display", CALL, true, 0, boot_parse_display, NULL, 0},
     {"--snapshot", "-snapshot", SWITCH, false, AT(snapshot), NULL, NULL, 0},
@@ -348,6 +354,7 @@ static const Option options[] = {
     {"-D", "-D", TEXT, true, AT(log_file), NULL, NULL, 0},
     {"--help", "-h", HELP, false, 0, NULL, NULL, 0},
     {"-h", "--help", HELP, false, 0, NULL, NULL, 0},
+    {NULL, "-help", HELP, false, 0, NULL, NULL, 0},
     {"--version", "-version", VERSION, false, 0, NULL, NULL, 0},
     {NULL, "-curses", CALL, false, 0, boot_use_curses, NULL, 0},
     {NULL, "-full-screen", SWITCH, false, AT(full_screen), NULL, NULL, 0},
@@ -355,6 +362,7 @@ static const Option options[] = {
     {NULL, "-net", CALL, true, 0, parse_network, NULL, 0},
     {NULL, "-nographic", CALL, false, 0, set_no_graphic, NULL, 0},
     {NULL, "-nodefaults", IGNORED, false, 0, NULL, NULL, 0},
+    {NULL, "-no-user-config", IGNORED, false, 0, NULL, NULL, 0},
 };
 
 static void help(void)

@@ -211,7 +211,9 @@ bool x86_parse_cpu(const char *text, X86Cpu *cpu, char *message, size_t size)
 
     cpu->model = find_model(text, length);
     if (!cpu->model) {
-        return refuse(message, size, "unknown CPU model '%.*s'", (int)length, text);
+        return refuse(message, size,
+                      "unknown CPU model '%.*s'; `menura list cpus` names those that exist",
+                      (int)length, text);
     }
     model_features(cpu->model, cpu->features);
     for (text += length; *text; text += length) {
