@@ -311,7 +311,11 @@ int char_open(CharPort **port, const char *spec, Loop *loop, char **error)
     int result;
 
     if (!driver) {
-        return backend_error(error, EINVAL, "'%s' is no kind of character port", spec);
+        return backend_error(
+            error, EINVAL,
+            "'%.*s' is no kind of character port; there are file, null, pty, stdio, "
+            "tcp and unix",
+            (int)length, spec);
     }
     char *argument = strdup(spec + length + (spec[length] == ':'));
     if (!argument) {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "accel/accel.h"
 #include "base/log.h"
 #include "block/options.h"
 #include "cmd/boot/boot.h"
@@ -77,46 +78,108 @@ static const char *count_cpus(MachineOptions *machine, const BlockOptions *optio
     return NULL;
 }
 
-static bool parse_smp(BootCommand *command, const char *text)
+/* Takes a list of options, of which the first may be the value of `first` alone; `set` does what it
+ * says. */
+static bool parse_list(BootCommand *command, const char *name, const char *text, const char *first,
+                       const BlockOption *table,
+                       bool (*set)(BootCommand *command, const BlockOptions *options))
 {
     BlockOptions *options = block_options_new();
     BlockError why;
-    const char *wrong = why.text;
+    bool ok = block_options_parse(options, text, first, &why) == 0 &&
+              block_options_check(options, table, NULL, NULL, name, &why) == 0;
 
-    if (block_options_parse(options, text, "cpus", &why) == 0 &&
-        block_options_check(options, smp_options, NULL, NULL, "--smp", &why) == 0) {
-        wrong = count_cpus(&command->machine, options);
+    if (!ok) {
+        boot_fail(command, "%s", why.text);
     }
-    if (wrong) {
-        boot_fail(command, "--smp %s: %s", text, wrong);
-    }
+    ok = ok && set(command, options);
     block_options_free(options);
+    return ok;
+}
+
+static bool set_cpus(BootCommand *command, const BlockOptions *options)
+{
+    const char *wrong = count_cpus(&command->machine, options);
+
+    if (wrong) {
+        boot_fail(command, "--smp: %s", wrong);
+    }
     return !wrong;
+}
+
+static bool parse_smp(BootCommand *command, const char *text)
+{
+    return parse_list(command, "--smp", text, "cpus", smp_options, set_cpus);
+}
+
+/* The first there is of NAME:NAME..., QEMU's "tcg" among them. */
+static const Accel *find_accel(const BootCommand *command, const char *names)
+{
+    const Accel *accel = NULL;
+    char list[64], *rest = list;
+
+    snprintf(list, sizeof list, "%s", names);
+    for (const char *name; !accel && (name = strsep(&rest, ":"));) {
+        accel = accel_find(command->qemu && !strcmp(name, "tcg") ? "dbt" : name);
+    }
+    return accel;
+}
+
+static const BlockOption accel_options[] = {
+    {"accel", BLOCK_OPTION_STRING, "its name", NULL},
+    {"thread", BLOCK_OPTION_STRING, "each CPU has one, however it is", NULL},
+    {NULL},
+};
+
+static const BlockOption machine_options[] = {
+    {"type", BLOCK_OPTION_STRING, "its name", NULL},
+    {"accel", BLOCK_OPTION_STRING, "what runs its CPUs", NULL},
+    {NULL},
+};
+
+static bool set_accel(BootCommand *command, const BlockOptions *options)
+{
+    const char *name = block_options_get(options, "accel");
+    const Accel *accel = name ? find_accel(command, name) : NULL;
+
+    if (name && !accel) {
+        boot_fail(command,
+                  "there is no accelerator '%s'; `menura list accels` names those that exist",
+                  name);
+        return false;
+    }
+    command->machine.accel = accel ? accel->name : command->machine.accel;
+    return true;
+}
+
+static bool parse_accel(BootCommand *command, const char *text)
+{
+    return parse_list(command, "--accel", text, "accel", accel_options, set_accel);
+}
+
+static bool set_machine(BootCommand *command, const BlockOptions *options)
+{
+    const char *name = block_options_get(options, "type");
+
+    command->machine.board = name ? board_find(name) : command->machine.board;
+    if (name && !command->machine.board) {
+        boot_fail(command,
+                  "there is no machine '%s'; `menura list machines` names those that exist", name);
+        return false;
+    }
+    return set_accel(command, options);
 }
 
 static bool parse_machine(BootCommand *command, const char *text)
 {
-    char name[64];
-    size_t length = strcspn(text, ",");
-
-    if (!strncmp(text, "type=", 5)) {
-        return parse_machine(command, text + 5);
-    }
-    snprintf(name, sizeof name, "%.*s", (int)length, text);
-    if (!strcmp(name, "help")) {
+    if (!strcmp(text, "help")) {
         for (size_t i = 0; board_defs[i]; i++) {
             printf("%-12s %s\n", board_defs[i]->name, board_defs[i]->summary);
         }
         command->done = true;
         return true;
     }
-    command->machine.board = board_find(name);
-    if (!command->machine.board) {
-        boot_fail(command,
-                  "there is no machine '%s'; `menura list machines` names those that exist", name);
-        return false;
-    }
-    return true;
+    return parse_list(command, "--machine", text, "type", machine_options, set_machine);
 }
 
 /* Letters of devices, each once; stored at `order` and pointed to by `*set`. */
@@ -257,6 +320,26 @@ static bool parse_monitor(BootCommand *command, const char *text)
     return true;
 }
 
+static const BlockOption rtc_options[] = {
+    {"base", BLOCK_OPTION_STRING, "what it shows at the start", "utc"},
+    {NULL},
+};
+
+static bool check_rtc(BootCommand *command, const BlockOptions *options)
+{
+    if (strcmp(block_option_string(options, rtc_options, "base"), "utc") != 0) {
+        boot_fail(command, "-rtc: the clock shows UTC (base=utc)");
+        return false;
+    }
+    return true;
+}
+
+/* QEMU's -rtc, which can only say what is so. */
+static bool parse_rtc(BootCommand *command, const char *text)
+{
+    return parse_list(command, "-rtc", text, "base", rtc_options, check_rtc);
+}
+
 /* QEMU's -s. */
 static bool set_gdb_default(BootCommand *command, const char *text)
 {
@@ -319,7 +402,7 @@ static const Option options[] = {
     {"--cpu", "-cpu", TEXT, true, AT(machine.cpu), NULL, NULL, 0},
     {"--machine", "-machine", CALL, true, 0, parse_machine, NULL, 0},
     {NULL, "-M", CALL, true, 0, parse_machine, NULL, 0},
-    {"--accel", "-accel", TEXT, true, AT(machine.accel), NULL, NULL, 0},
+    {"--accel", "-accel", CALL, true, 0, parse_accel, NULL, 0},
     {"--name", "-name", TEXT, true, AT(machine.name), NULL, NULL, 0},
     {"--firmware", NULL, CALL, true, 0, parse_firmware, NULL, 0},
     {NULL, "-bios", TEXT, true, AT(machine.firmware), NULL, NULL, 0},
@@ -360,6 +443,7 @@ static const Option options[] = {
     {NULL, "-full-screen", SWITCH, false, AT(full_screen), NULL, NULL, 0},
     {NULL, "-nic", CALL, true, 0, parse_network, NULL, 0},
     {NULL, "-net", CALL, true, 0, parse_network, NULL, 0},
+    {NULL, "-rtc", CALL, true, 0, parse_rtc, NULL, 0},
     {NULL, "-nographic", CALL, false, 0, set_no_graphic, NULL, 0},
     {NULL, "-nodefaults", IGNORED, false, 0, NULL, NULL, 0},
     {NULL, "-no-user-config", IGNORED, false, 0, NULL, NULL, 0},
