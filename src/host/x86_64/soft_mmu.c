@@ -508,7 +508,7 @@ bool x86_mmu_access(void *state, void *frame, const u8 *after_call)
         .site = after_call + JUMP_BACK_END + back - 1,
         .host = frame,
     };
-    if (access.operation != MMU_LOAD) {
+    if (access.operation != MMU_LOAD && !access.finds_only) {
         take_value(&access.value, f, get(field_value, description), vector, size);
     }
     if (access.operation == MMU_CAS) {
