@@ -103,6 +103,13 @@ class Test:
     def machine(self, *arguments, **options):
         return Machine(self, *arguments, **options)
 
+    def qemu(self):
+        """Menura under QEMU's name."""
+        program = self.scratch / 'qemu-system-x86_64'
+        if not program.exists():
+            program.symlink_to(self.menura)
+        return program
+
     def image(self, name):
         """A file of $MENURA_GUESTS."""
         path = Path(os.environ.get('MENURA_GUESTS', '/nonexistent')) / name

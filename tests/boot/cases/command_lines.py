@@ -23,11 +23,7 @@ TAKEN = {
 
 
 def refusal(test, kind, words):
-    program = [test.menura, 'boot']
-    if kind == 'qemu':
-        program = [test.scratch / 'qemu-system-x86_64']
-        if not program[0].exists():
-            program[0].symlink_to(test.menura)
+    program = [test.menura, 'boot'] if kind == 'boot' else [test.qemu()]
     kernel = ['--kernel', MISSING] if kind == 'boot' else ['-kernel', MISSING]
     ended = subprocess.run([*program, '--display', 'none', *kernel, *words.split()], capture_output=True, text=True,
                            stdin=subprocess.DEVNULL, timeout=60, check=False)

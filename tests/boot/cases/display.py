@@ -121,10 +121,8 @@ def terminal_restored(test):
 
 def nographic(test):
     """qemu-system-x86_64 -nographic: the serial port with the Ctrl-A menu"""
-    program = test.scratch / 'qemu-system-x86_64'
-    program.symlink_to(test.menura)
     with TerminalMachine(test, '-nographic', '-name', 'ng', '-kernel', guests.kernel(test.guests),
-                         '-append', 'console=ttyS0 panic=-1', program=[program]) as machine:
+                         '-append', 'console=ttyS0 panic=-1', program=[test.qemu()]) as machine:
         machine.wait_serial('Linux version')
         if machine.terminal.alternate:
             raise Failed('there is a screen')
