@@ -127,9 +127,6 @@ static void write_legacy(Virtio *v, u64 offset, u32 value)
         return;
     }
     switch (offset) {
-    case QUEUE_SIZE:
-        virtqueue_set_size(queue, value);
-        break;
     case QUEUE_ALIGN:
         queue->align = virtio_is_power_of_two(value) ? value : queue->align;
         break;
@@ -147,9 +144,6 @@ static void write_queue(Virtio *v, u64 offset, u32 value)
         return;
     }
     switch (offset) {
-    case QUEUE_SIZE:
-        virtqueue_set_size(queue, value);
-        break;
     case QUEUE_READY:
         queue->enabled = value & 1;
         break;
@@ -170,6 +164,8 @@ static void write_queue(Virtio *v, u64 offset, u32 value)
 
 static void write_register(Virtio *v, u64 offset, u32 value)
 {
+    VirtQueue *queue = virtio_selected(v);
+
     switch (offset) {
     case DEVICE_FEATURES_SELECT:
         v->feature_select = value;
@@ -182,6 +178,11 @@ static void write_register(Virtio *v, u64 offset, u32 value)
         break;
     case QUEUE_SELECT:
         v->queue_select = (u16)value;
+        break;
+    case QUEUE_SIZE:
+        if (queue) {
+            virtqueue_set_size(queue, value);
+        }
         break;
     case QUEUE_NOTIFY:
         virtio_notify(v, value);
